@@ -1,0 +1,123 @@
+package fleet
+
+import "time"
+
+// Cluster is an ECS cluster.
+type Cluster struct {
+	ARN    ClusterARN
+	Name   string
+	Status string // ACTIVE, INACTIVE, …
+	Tags   map[string]string
+	Read   Read
+}
+
+// Scheduling strategies of a service.
+const (
+	Replica = "REPLICA"
+	Daemon  = "DAEMON"
+)
+
+// Deployment controllers of a service. With CODE_DEPLOY and EXTERNAL the load
+// balancers belong to task sets, not to the service.
+const (
+	ControllerECS        = "ECS"
+	ControllerCodeDeploy = "CODE_DEPLOY"
+	ControllerExternal   = "EXTERNAL"
+)
+
+// Service is an ECS service of any deployment controller.
+type Service struct {
+	ID         ServiceID
+	ARN        ServiceARN
+	Cluster    ClusterARN
+	Status     string // ACTIVE, DRAINING or INACTIVE
+	Scheduling string
+	Controller string
+
+	Desired int
+	Running int
+	Pending int
+
+	MinimumHealthyPercent int
+	MaximumPercent        int
+	// Grace is healthCheckGracePeriodSeconds: for so long after a task starts
+	// ECS ignores its failing checks. The balancer does not.
+	Grace time.Duration
+
+	Deployments   []Deployment
+	LoadBalancers []LoadBalancer // sorted; task sets' and alternate groups included
+	Tags          map[string]string
+	Read          Read
+}
+
+// Active reports that the service still wants its tasks.
+func (s *Service) Active() bool { return s.Status == "ACTIVE" && s.Desired > 0 }
+
+// Deployment is a rolling deployment or, for CODE_DEPLOY and EXTERNAL, a task
+// set. Its ID is what the tasks it started carry in startedBy.
+type Deployment struct {
+	ID         string
+	Status     string // PRIMARY, ACTIVE, INACTIVE, DRAINING
+	Rollout    string // IN_PROGRESS, COMPLETED, FAILED; a task set's stabilityStatus
+	Definition TaskDefinitionARN
+	Desired    int
+	Pending    int
+	Running    int
+	Failed     int
+	Created    time.Time
+	Updated    time.Time
+}
+
+// LoadBalancer is one target group that a service's tasks are registered in.
+// Blue/green services have two entries for it, one Alternate: only looking the
+// task up in both tells which one is live.
+type LoadBalancer struct {
+	Group     TargetGroupARN
+	Container string
+	Port      int // container port
+	Alternate bool
+}
+
+// Network modes of a task definition. With awsvpc a task has an address of its
+// own; otherwise its targets are its instance's.
+const (
+	NetworkAWSVPC = "awsvpc"
+	NetworkBridge = "bridge"
+	NetworkHost   = "host"
+)
+
+// TaskDefinition is one immutable revision.
+type TaskDefinition struct {
+	ARN         TaskDefinitionARN
+	NetworkMode string
+	Containers  []ContainerDefinition
+}
+
+// Container finds a container by name; nil when there is none.
+func (d *TaskDefinition) Container(name string) *ContainerDefinition {
+	for i := range d.Containers {
+		if d.Containers[i].Name == name {
+			return &d.Containers[i]
+		}
+	}
+	return nil
+}
+
+// ContainerDefinition is one container of a revision.
+type ContainerDefinition struct {
+	Name        string
+	Essential   bool
+	Check       *HealthCheck // nil: none in the task definition; an image's own does not count
+	StopTimeout time.Duration
+}
+
+// HealthCheck is a container health check with ECS's defaults filled in.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+type HealthCheck struct {
+	Command     []string
+	Interval    time.Duration
+	Timeout     time.Duration
+	Retries     int
+	StartPeriod time.Duration
+}

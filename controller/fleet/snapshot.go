@@ -1,0 +1,189 @@
+package fleet
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Read says when a part of the fleet was read. The value read was true at some
+// instant between Sent and Received; nothing says which. A zero Read means
+// never.
+type Read struct {
+	Sent     time.Time // just before the request left
+	Received time.Time // just after the reply was there
+}
+
+// Never reports that the part was never read.
+func (r Read) Never() bool { return r.Received.IsZero() }
+
+// Age is how old the evidence may be at now: since before the request left.
+func (r Read) Age(now time.Time) time.Duration { return now.Sub(r.Sent) }
+
+// Class says why something is a Gap.
+type Class string
+
+// The classes of failed reads. Each call's error is classified once, in awsapi.
+const (
+	Throttled Class = "throttled" // AWS refused for now: rate exceeded
+	Denied    Class = "denied"    // credentials or policy do not allow it
+	NotFound  Class = "not_found"
+	Transient Class = "transient" // timeouts, 5xx, connection trouble: try again
+	Invalid   Class = "invalid"   // the request or the reply makes no sense
+	Paced     Class = "paced"     // not read yet: castoff's own rate budget has not come to it
+)
+
+// Classes lists every class, for whoever must know them all beforehand.
+var Classes = []Class{Throttled, Denied, NotFound, Transient, Invalid, Paced}
+
+// GapKind says what could not be read.
+type GapKind string
+
+// The kinds of things that a Gap can be about.
+const (
+	GapClusters           GapKind = "clusters" // the list of clusters
+	GapCluster            GapKind = "cluster"
+	GapServices           GapKind = "services"  // the list of a cluster's services
+	GapService            GapKind = "service"   // one service
+	GapTaskList           GapKind = "task_list" // the list of a cluster's tasks
+	GapTasks              GapKind = "tasks"     // tasks already known
+	GapTaskDefinition     GapKind = "task_definition"
+	GapContainerInstances GapKind = "container_instances"
+	GapTargetGroups       GapKind = "target_groups" // the list of target groups
+	GapTargetGroup        GapKind = "target_group"  // one that a service names, and nobody knows
+	GapTargetHealth       GapKind = "target_health"
+	GapAttributes         GapKind = "target_group_attributes"
+	GapTags               GapKind = "tags"
+)
+
+// GapKinds lists every kind, for whoever must know them all beforehand.
+var GapKinds = []GapKind{
+	GapClusters, GapCluster, GapServices, GapService, GapTaskList, GapTasks, GapTaskDefinition,
+	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapTags,
+}
+
+// Gap is something that castoff cannot see. What it read of it before, if
+// anything, stays in the Snapshot with its old Read.
+type Gap struct {
+	Kind   GapKind
+	Ref    string // ARN or name of what could not be read
+	Class  Class
+	Detail string // one line for people: what was attempted and what AWS said
+	Since  time.Time
+}
+
+// Snapshot is the fleet as one pass left it.
+type Snapshot struct {
+	// At is when the pass had read what it could: no Read in it is later.
+	At           time.Time
+	Clusters     []*Cluster     // sorted by ARN
+	Services     []*Service     // sorted by ID
+	Tasks        []*Task        // sorted by ARN; of services only
+	TargetGroups []*TargetGroup // sorted by ARN; those that services name
+	Definitions  map[TaskDefinitionARN]*TaskDefinition
+	Gaps         []Gap // sorted by kind, then ref
+
+	rows   map[TargetKey]row
+	owners map[TargetKey]*Task
+}
+
+type row struct {
+	group  *TargetGroup
+	target *Target
+}
+
+// NewSnapshot sorts the parts and joins targets to the tasks that own them.
+// The slices become the Snapshot's own.
+func NewSnapshot(s Snapshot) *Snapshot {
+	slices.SortFunc(s.Clusters, func(a, b *Cluster) int { return cmp.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(s.Services, func(a, b *Service) int { return a.ID.Compare(b.ID) })
+	slices.SortFunc(s.Tasks, func(a, b *Task) int { return cmp.Compare(a.ARN, b.ARN) })
+	slices.SortFunc(s.TargetGroups, func(a, b *TargetGroup) int { return cmp.Compare(a.ARN, b.ARN) })
+	slices.SortStableFunc(s.Gaps, func(a, b Gap) int {
+		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref))
+	})
+	rows := 0
+	for _, g := range s.TargetGroups {
+		rows += len(g.Targets)
+	}
+	s.rows = make(map[TargetKey]row, rows)
+	for _, g := range s.TargetGroups {
+		for i := range g.Targets {
+			s.rows[g.Targets[i].Key] = row{group: g, target: &g.Targets[i]}
+		}
+	}
+	s.owners = make(map[TargetKey]*Task, rows)
+	for _, t := range s.Tasks {
+		for _, key := range t.Targets {
+			if was := s.owners[key]; was == nil || ownsOver(t, was) {
+				s.owners[key] = t
+			}
+		}
+	}
+	return &s
+}
+
+// ownsOver decides between two tasks that both name an address: it belongs to
+// one that has not stopped, and of two such to the one created later, since an
+// address is only given out again once its task is gone.
+func ownsOver(t, was *Task) bool {
+	if t.Gone() != was.Gone() {
+		return was.Gone()
+	}
+	return t.Created.After(was.Created)
+}
+
+// Service finds a service; nil when the Snapshot has none of that name.
+func (s *Snapshot) Service(id ServiceID) *Service {
+	i, ok := slices.BinarySearchFunc(s.Services, id, func(svc *Service, id ServiceID) int { return svc.ID.Compare(id) })
+	if !ok {
+		return nil
+	}
+	return s.Services[i]
+}
+
+// Task finds a task; nil when it is not in the Snapshot. A task leaves the
+// Snapshots only some time after it was read STOPPED, or after ECS has said
+// MISSING often enough: never because a read failed.
+func (s *Snapshot) Task(arn TaskARN) *Task {
+	i, ok := slices.BinarySearchFunc(s.Tasks, arn, func(t *Task, arn TaskARN) int { return cmp.Compare(t.ARN, arn) })
+	if !ok {
+		return nil
+	}
+	return s.Tasks[i]
+}
+
+// TargetGroup finds a target group; nil when the Snapshot does not know it.
+func (s *Snapshot) TargetGroup(arn TargetGroupARN) *TargetGroup {
+	i, ok := slices.BinarySearchFunc(s.TargetGroups, arn, func(g *TargetGroup, arn TargetGroupARN) int { return cmp.Compare(g.ARN, arn) })
+	if !ok {
+		return nil
+	}
+	return s.TargetGroups[i]
+}
+
+// Target finds a row; nil when its group had none when it was last read.
+func (s *Snapshot) Target(key TargetKey) *Target { return s.rows[key].target }
+
+// Owner is the task that a row belongs to now; nil when no known task claims
+// its address.
+func (s *Snapshot) Owner(key TargetKey) *Task { return s.owners[key] }
+
+// Exposed calls yield for every target that still gets traffic although ECS
+// calls its task UNHEALTHY, in the order of the tasks.
+func (s *Snapshot) Exposed(yield func(*Task, *TargetGroup, *Target) bool) {
+	for _, t := range s.Tasks {
+		if !t.Failing() || t.Gone() {
+			continue
+		}
+		for _, key := range t.Targets {
+			r := s.rows[key]
+			if r.target == nil || !r.target.Healthy() || s.owners[key] != t {
+				continue
+			}
+			if !yield(t, r.group, r.target) {
+				return
+			}
+		}
+	}
+}
