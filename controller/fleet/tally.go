@@ -176,16 +176,16 @@ func documented(state TargetState) TargetState {
 	return TargetOther
 }
 
-// Age is how old the oldest evidence about a task that has not stopped may be
-// at now, and never less than the age of the Snapshot itself. Tasks are read
-// every pass, so it grows as soon as even one of them cannot be read. Target
+// Oldest is when the oldest evidence about a task that has not stopped was
+// asked for, and never later than the Snapshot itself. Tasks are read every
+// pass, so it falls behind as soon as even one of them cannot be read. Target
 // groups have clocks of their own and are left out.
-func (s *Snapshot) Age(now time.Time) time.Duration {
-	age := now.Sub(s.At)
+func (s *Snapshot) Oldest() time.Time {
+	oldest := s.At
 	for _, t := range s.Tasks {
-		if !t.Gone() {
-			age = max(age, t.Read.Age(now))
+		if !t.Gone() && t.Read.Sent.Before(oldest) {
+			oldest = t.Read.Sent
 		}
 	}
-	return age
+	return oldest
 }

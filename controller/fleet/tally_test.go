@@ -165,7 +165,7 @@ func TestTallyCountsEverythingOnce(t *testing.T) {
 	})
 }
 
-func TestSnapshotAge(t *testing.T) {
+func TestSnapshotOldest(t *testing.T) {
 	running := func(ago time.Duration) *fleet.Task { return &fleet.Task{LastStatus: fleet.Running, Read: at(ago)} }
 	for _, tt := range []struct {
 		name  string
@@ -178,8 +178,8 @@ func TestSnapshotAge(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := fleet.NewSnapshot(fleet.Snapshot{At: noon.Add(-10 * time.Second), Tasks: tt.tasks})
-			if got := s.Age(noon); got != tt.want {
-				t.Errorf("age = %v, want %v", got, tt.want)
+			if got := noon.Sub(s.Oldest()); got != tt.want {
+				t.Errorf("oldest is %v old, want %v", got, tt.want)
 			}
 		})
 	}

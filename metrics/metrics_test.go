@@ -1,0 +1,223 @@
+package metrics_test
+
+import (
+	"flag"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files and the README's metrics table")
+
+var build = metrics.Options{Version: "0.1.0", Revision: "0123abc", GoVersion: "go1.26"}
+
+func group(name string) fleet.TargetGroupARN {
+	return fleet.TargetGroupARN("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/" + name + "/0123456789abcdef")
+}
+
+// region is a Snapshot of the given numbers of services and tasks each; every
+// tenth task is unhealthy and exposed.
+func region(at time.Time, services, tasks int) *fleet.Snapshot {
+	read := fleet.Read{Sent: at.Add(-time.Second), Received: at}
+	s := fleet.Snapshot{At: at}
+	for i := range services {
+		id := fleet.ServiceID{Cluster: "production", Name: fmt.Sprintf("service-%04d", i)}
+		arn := group(fmt.Sprintf("service-%04d", i))
+		s.Services = append(s.Services, &fleet.Service{ID: id, LoadBalancers: []fleet.LoadBalancer{{Group: arn, Port: 10080}}})
+		g := &fleet.TargetGroup{ARN: arn, Read: read}
+		for j := range tasks {
+			key := fleet.NewTargetKey(arn, fmt.Sprintf("10.0.%d.%d", i%250, j), 10080)
+			task := &fleet.Task{
+				ARN:     fleet.TaskARN(fmt.Sprintf("arn:aws:ecs:eu-central-1:123456789012:task/production/%04d%028d", i, j)),
+				Service: id, LastStatus: fleet.Running, Health: fleet.Healthy, Targets: []fleet.TargetKey{key}, Read: read,
+			}
+			if j%10 == 9 {
+				task.Health = fleet.Unhealthy
+			}
+			s.Tasks = append(s.Tasks, task)
+			g.Targets = append(g.Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
+		}
+		s.TargetGroups = append(s.TargetGroups, g)
+	}
+	return fleet.NewSnapshot(s)
+}
+
+// failure is a closed timeline: known 12 to 17 s after its onset, detached
+// after another minute, stopped exactly two minutes after that.
+func failure(service fleet.ServiceID, onset time.Time) *timeline.Timeline {
+	between := func(k timeline.Kind, from, to time.Duration) timeline.Milestone {
+		return timeline.Milestone{Kind: k, Bounds: timeline.Bounds{NotBefore: onset.Add(from), NotAfter: onset.Add(to)}}
+	}
+	detach := between(timeline.Detach, 72*time.Second, 77*time.Second)
+	return &timeline.Timeline{
+		Service: service, Trigger: timeline.ContainerCheck, Outcome: timeline.Retired,
+		Opened: onset.Add(17 * time.Second), Closed: onset.Add(200 * time.Second),
+		Milestones: []timeline.Milestone{
+			between(timeline.Onset, 0, 5*time.Second),
+			between(timeline.Unhealthy, 12*time.Second, 17*time.Second),
+			detach,
+			{Kind: timeline.Stopped, Bounds: timeline.At(onset.Add(197 * time.Second))},
+		},
+		Targets: []timeline.Target{{Milestones: []timeline.Milestone{detach}}},
+	}
+}
+
+func scrape(t testing.TB, reg *prometheus.Registry) string {
+	t.Helper()
+	w := httptest.NewRecorder()
+	promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		t.Fatalf("scrape: %d\n%s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// lived is what a daemon shows after a pass with a bit of everything.
+func lived(now time.Time) *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	s := region(now.Add(-2*time.Second), 1, 10)
+	api := s.Services[0].ID
+	s.Gaps = []fleet.Gap{{Kind: fleet.GapTargetHealth, Ref: "a", Class: fleet.Denied}, {Kind: fleet.GapTargetHealth, Ref: "b", Class: fleet.Denied}}
+	m.Publish(s, []*timeline.Timeline{{Service: api}})
+	m.Passes.Done(metrics.PassOK, 130*time.Millisecond, now.Add(-2*time.Second))
+	m.Passes.Done(metrics.PassPartial, 200*time.Millisecond, now.Add(-time.Second/2))
+	m.AWS.Request("ecs", "DescribeTasks", "ok", 42*time.Millisecond)
+	m.AWS.Request("ecs", "DescribeTasks", "throttled", 7*time.Millisecond)
+	m.AWS.PacingWait("elbv2_describe", 1500*time.Millisecond)
+	m.Timelines.Closed(failure(api, now.Add(-time.Hour)))
+	m.Timelines.Exposed(api, group("service-0000"), 61500*time.Millisecond)
+	return reg
+}
+
+func TestExposition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		golden(t, "testdata/exposition.txt", scrape(t, lived(time.Now())))
+	})
+}
+
+func TestExpositionBeforeTheFirstPass(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	metrics.New(reg, build)
+	golden(t, "testdata/exposition_start.txt", scrape(t, reg))
+}
+
+func TestLint(t *testing.T) {
+	problems, err := testutil.GatherAndLint(lived(time.Now()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestCatalogueIsWhatIsExposed(t *testing.T) {
+	want := make(map[string]metrics.Metric)
+	for _, m := range metrics.Catalogue() {
+		if _, twice := want[m.Name]; twice {
+			t.Errorf("%s is in the catalogue twice", m.Name)
+		}
+		want[m.Name] = m
+	}
+	families, err := lived(time.Now()).Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		m, ok := want[f.GetName()]
+		if !ok {
+			t.Errorf("%s is not in the catalogue", f.GetName())
+			continue
+		}
+		delete(want, m.Name)
+		if got := metrics.Type(strings.ToLower(f.GetType().String())); got != m.Type {
+			t.Errorf("%s is a %s, the catalogue says %s", m.Name, got, m.Type)
+		}
+		labels := slices.Sorted(slices.Values(m.Labels))
+		for _, series := range f.GetMetric() {
+			var got []string
+			for _, l := range series.GetLabel() {
+				got = append(got, l.GetName())
+			}
+			if !slices.Equal(got, labels) {
+				t.Errorf("%s has labels %v, the catalogue says %v", m.Name, got, labels)
+			}
+			if m.Type == metrics.Histogram && series.GetHistogram().Schema == nil {
+				t.Errorf("%s has no native buckets", m.Name)
+			}
+		}
+	}
+	for name := range want {
+		t.Errorf("%s is in the catalogue and not exposed", name)
+	}
+}
+
+func TestReadmeTable(t *testing.T) {
+	const path = "../README.md"
+	between := regexp.MustCompile(`(?s)(<!-- metrics:begin -->\n)(.*)(<!-- metrics:end -->)`)
+	readme, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := between.FindSubmatchIndex(readme)
+	if m == nil {
+		t.Fatal("README.md has no lines <!-- metrics:begin --> and <!-- metrics:end -->")
+	}
+	want := metrics.Table()
+	if string(readme[m[4]:m[5]]) == want {
+		return
+	}
+	if !*update {
+		t.Fatal("README.md's metrics table is not the catalogue: go test ./metrics -run Readme -update")
+	}
+	readme = slices.Concat(readme[:m[4]], []byte(want), readme[m[5]:])
+	if err := os.WriteFile(path, readme, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func golden(t *testing.T, path, got string) {
+	t.Helper()
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (-update rewrites it)\n%s", path, firstDifference(string(want), got))
+	}
+}
+
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return fmt.Sprintf("line %d\nwant %s\ngot  %s", i+1, w[i], g[i])
+		}
+	}
+	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
+}
