@@ -1,3 +1,43 @@
 // Package timeline turns snapshots into timelines: the record of every task
 // that fails, from the onset of the failure to the task's retirement.
+//
+// It is pure: [Tracker.Track] takes a snapshot and nothing else, no clock, no
+// log, no call. The same snapshots give the same timelines.
+//
+// # Bounds
+//
+// A read shows what was true at some instant between sending the request and
+// receiving the reply. So a change between two reads happened not before the
+// earlier one was sent and not after the later one was received: those are the
+// bounds of an observed milestone. A read that failed leaves no trace but wider
+// bounds. AWS's own timestamps make both bounds equal. Estimates are reasoned
+// from settings; see onset.go.
+//
+// # Opening and closing
+//
+// A timeline opens when ECS calls a task UNHEALTHY, when a balancer calls its
+// target unhealthy (once the service's grace period for the task is over: a
+// booting task is not a failing one), or when an essential container ends by
+// itself. A task that is already being taken down for another reason does not
+// open one by failing on its way out. Where the failure was too short to be
+// seen but ECS names it as the reason for the stop, the timeline is opened in
+// retrospect, with the wide bounds that this deserves.
+//
+// It closes when the task has stopped, its rows have left their groups and its
+// replacement serves, or when the settle window after the stop is over; when
+// the task has been healthy for the recovery window; or when the evidence has
+// run out. Only closed timelines are final.
+//
+// # Pairing a failing task with its replacement
+//
+// ECS does not say which task replaces which. In one service and one deployment
+// (startedBy), failures that wait for a replacement, the one known first ahead,
+// are matched with tasks created since the failure, the one created first
+// ahead; each task replaces at most one. Tasks of another deployment are never
+// matched, so a roll-out at the same time does not confuse it; tasks started by
+// a simultaneous scale-out of the same deployment cannot be told apart. A
+// replacement that fails or leaves before it served is given up for the next
+// one, and as long as the original failure waits, it does not get a replacement
+// of its own: ECS counts tasks, and two sick tasks in one place want one new
+// one.
 package timeline

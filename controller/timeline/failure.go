@@ -1,0 +1,488 @@
+package timeline
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// failure is a timeline in the making, with what its next milestones are
+// reasoned from.
+type failure struct {
+	tl *Timeline
+	// muted: only the balancer complains, and the task is still in its grace
+	// period. Nobody hears of it until that is over.
+	muted bool
+	// announced: the timeline has been reported as opened.
+	announced  bool
+	task       *fleet.Task // last reading
+	wasHealthy bool        // the reading before the failure was HEALTHY
+	sick       fleet.Read  // the latest reading that showed the failure
+
+	// When the task was seen to have reached these steps, if it was.
+	deactivating Bounds
+	stopping     Bounds
+
+	targets []failingTarget // sorted by key
+	// blind: a group that the task may have a row in was never read.
+	blind   bool
+	serving []servingTarget // rows of the replacement
+}
+
+// failingTarget is what the balancer said of one of the task's rows.
+type failingTarget struct {
+	Target
+	state fleet.TargetState // empty when there is no row
+	read  fleet.Read
+	sick  bool // was unhealthy
+}
+
+// live reports that more may come.
+func (f *failure) live() bool { return f.tl.Closed.IsZero() }
+
+func (f *failure) set(m Milestone)   { f.tl.Milestones = set(f.tl.Milestones, m) }
+func (f *failure) drop(k Kind)       { f.tl.Milestones = drop(f.tl.Milestones, k) }
+func (f *failure) known(k Kind) bool { _, ok := f.tl.Milestone(k); return ok }
+
+// update takes in what the snapshot has on the task and on its rows.
+func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
+	was := t.prev.Task(f.tl.Task)
+	is := s.Task(f.tl.Task)
+	if is != nil && is != f.task {
+		f.readTask(t, was, is)
+		f.task = is
+	}
+	f.readTargets(t.prev, s)
+	f.summarise()
+	f.estimateOnset(t, s)
+	f.judge()
+}
+
+// readTask takes in a new reading of the task.
+func (f *failure) readTask(t *Tracker, was, is *fleet.Task) {
+	f.tl.StopCode, f.tl.StoppedReason = is.StopCode, is.StoppedReason
+	var before fleet.Read
+	if was != nil {
+		before = was.Read
+	}
+	changed := since(before, is.Read, is.Created)
+	if f.task == nil {
+		f.wasHealthy = was != nil && was.Health == fleet.Healthy
+	}
+	if is.Failing() && !is.Leaving() && !f.known(Unhealthy) {
+		if was != nil && was.Failing() { // nobody saw it turn
+			changed = since(fleet.Read{}, was.Read, is.Created)
+		}
+		f.set(Milestone{Kind: Unhealthy, Bounds: changed, Source: Observed, By: ByECS, Evidence: "healthStatus UNHEALTHY in DescribeTasks"})
+		f.muted = false
+	}
+	f.readStop(was, is, changed)
+	if is.Gone() && !f.known(Stopped) {
+		m := Milestone{Kind: Stopped, Bounds: changed, Source: Observed, By: ByECS, Evidence: "lastStatus STOPPED"}
+		if !is.StoppedAt.IsZero() {
+			m.Bounds, m.Source, m.Evidence = At(is.StoppedAt), AWS, "stoppedAt"
+		}
+		f.set(m)
+	}
+	if f.tl.Trigger == Exit && !f.known(Onset) {
+		f.set(exitOnset(was, is, t.settings.ExitLag))
+	}
+}
+
+// readStop bounds the task's way out. Whether AWS stamps stoppingAt on
+// DEACTIVATING or on STOPPING is not known, and both readings must come out
+// right: a stamp seen while DEACTIVATING was made there; one that appears
+// between a DEACTIVATING reading without it and a later step was made on
+// STOPPING; otherwise it is only the earliest that either can have been.
+func (f *failure) readStop(was, is *fleet.Task, changed Bounds) {
+	stamp := is.StoppingAt
+	reached := func(step fleet.TaskStatus) Bounds {
+		if was != nil && was.LastStatus.AtLeast(step) { // before this timeline was opened
+			return since(fleet.Read{}, was.Read, is.Created)
+		}
+		return changed
+	}
+	if is.LastStatus.AtLeast(fleet.Deactivating) && f.deactivating.NotAfter.IsZero() {
+		f.deactivating = reached(fleet.Deactivating)
+	}
+	if is.LastStatus == fleet.Deactivating && !stamp.IsZero() {
+		f.deactivating = At(stamp)
+	}
+	if !is.LastStatus.AtLeast(fleet.Stopping) || !f.stopping.NotAfter.IsZero() {
+		return
+	}
+	f.stopping = reached(fleet.Stopping)
+	m := Milestone{Kind: Stopping, Bounds: f.stopping, Source: Observed, By: ByECS, Evidence: "lastStatus " + string(is.LastStatus)}
+	switch {
+	case stamp.IsZero():
+	case was != nil && was.LastStatus == fleet.Deactivating && was.StoppingAt.IsZero():
+		m.Bounds, m.Source, m.Evidence = At(stamp), AWS, "stoppingAt"
+	default:
+		if stamp.After(m.NotBefore) && !stamp.After(m.NotAfter) {
+			m.NotBefore = stamp
+		}
+		if stopped := upTo(is.ExecutionStopped); !stopped.IsZero() && stopped.Before(m.NotAfter) && !stopped.Before(m.NotBefore) {
+			m.NotAfter = stopped
+		}
+		m.Evidence += ", stoppingAt"
+	}
+	f.set(m)
+}
+
+// readTargets takes in the rows of every group that was read again, and of
+// those in which the task was not looked for before.
+func (f *failure) readTargets(prev, s *fleet.Snapshot) {
+	f.blind = false
+	for _, key := range f.task.Targets {
+		g := s.TargetGroup(key.Group)
+		if g == nil || g.Read.Never() {
+			f.blind = true
+			continue
+		}
+		i, seen := slices.BinarySearchFunc(f.targets, key, func(t failingTarget, k fleet.TargetKey) int { return t.Key.Compare(k) })
+		if seen && f.targets[i].read == g.Read {
+			continue
+		}
+		row := f.row(s, key)
+		if !seen {
+			was := prev.TargetGroup(key.Group)
+			if row == nil && !f.hadRow(prev, was, g, key) {
+				continue
+			}
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
+			if was != nil && was != g && !was.Read.Never() {
+				f.targets[i].take(f.row(prev, key), was.Read, f.task)
+			}
+			if row == nil && f.targets[i].state == "" {
+				f.targets[i].state = fleet.TargetDraining // unseen, it has left
+			}
+		}
+		f.targets[i].take(row, g.Read, f.task)
+	}
+}
+
+// hadRow tells a row that has gone from one that never was: a task without a row
+// may not have been registered yet. Of a task that castoff first met on its way
+// out nobody knows; that it had its rows is far more likely.
+func (f *failure) hadRow(prev *fleet.Snapshot, was, is *fleet.TargetGroup, key fleet.TargetKey) bool {
+	if !f.task.Leaving() || was == is {
+		return false
+	}
+	return prev.Task(f.tl.Task) == nil || was == nil || was.Read.Never() || f.row(prev, key) != nil
+}
+
+// row is the task's row in a group, nil when it has none: an address that was
+// given to another task is not this one's any more.
+func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey) *fleet.Target {
+	row := s.Target(key)
+	if row == nil || row.Unused() {
+		return nil
+	}
+	if owner := s.Owner(key); owner != nil && owner.ARN != f.tl.Task {
+		return nil
+	}
+	return row
+}
+
+// take compares a row's new reading with the one before.
+func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Task) {
+	changed := since(ft.read, read, task.Created)
+	ft.read = read
+	observe := func(k Kind, evidence string) {
+		if _, ok := find(ft.Milestones, k); !ok {
+			ft.Milestones = set(ft.Milestones, Milestone{Kind: k, Bounds: changed, Source: Observed, By: ByELB, Evidence: evidence})
+		}
+	}
+	if _, gone := find(ft.Milestones, Detached); gone && task.Leaving() {
+		return // whatever has the address now, it is not this task
+	}
+	reincarnated := row != nil && ft.state == fleet.TargetDraining && !row.Draining() && task.Leaving()
+	switch {
+	case row == nil && ft.state == "":
+		return // not registered yet
+	case row == nil || reincarnated:
+		observe(Detach, "the row is gone")
+		observe(Detached, "the row is gone")
+		ft.state = ""
+		return
+	case row.Draining():
+		observe(Detach, "target state draining")
+	default:
+		// Registered again: what took it out did not last.
+		if !task.Leaving() {
+			ft.Milestones = drop(drop(ft.Milestones, Detach), Detached)
+		}
+		if row.Unhealthy() {
+			ft.sick = true
+			observe(LBUnhealthy, "target state "+string(row.State))
+		}
+	}
+	ft.state = row.State
+}
+
+// summarise derives the timeline's own milestones from those of its rows.
+func (f *failure) summarise() {
+	f.tl.Targets = f.tl.Targets[:0]
+	var lb Bounds
+	var out, gone []Bounds
+	for i := range f.targets {
+		ft := &f.targets[i]
+		for j := range ft.Milestones {
+			f.attribute(&ft.Milestones[j])
+		}
+		if m, ok := find(ft.Milestones, LBUnhealthy); ok {
+			lb = earlier(lb, m.Bounds)
+		}
+		if m, ok := find(ft.Milestones, Detach); ok {
+			out = append(out, m.Bounds)
+		}
+		if m, ok := find(ft.Milestones, Detached); ok {
+			gone = append(gone, m.Bounds)
+		}
+		f.tl.Targets = append(f.tl.Targets, ft.Target)
+	}
+	if !lb.NotAfter.IsZero() {
+		f.set(Milestone{Kind: LBUnhealthy, Bounds: lb, Source: Observed, By: ByELB, Evidence: "target state unhealthy"})
+	}
+	f.summariseDetach(Detach, out)
+	f.summariseDetach(Detached, gone)
+}
+
+// summariseDetach says when the last of the rows got there, once all have.
+func (f *failure) summariseDetach(k Kind, all []Bounds) {
+	if len(all) < len(f.targets) || len(all) == 0 {
+		f.drop(k)
+		if k == Detach && len(f.targets) == 0 && f.blind && !f.deactivating.NotAfter.IsZero() {
+			f.set(Milestone{Kind: Detach, Bounds: f.deactivating, Source: Observed, By: ByECS,
+				Evidence: "lastStatus DEACTIVATING; the target groups could not be read"})
+		}
+		return
+	}
+	last := all[0]
+	for _, b := range all[1:] {
+		if b.NotBefore.After(last.NotBefore) {
+			last.NotBefore = b.NotBefore
+		}
+		if b.NotAfter.After(last.NotAfter) {
+			last.NotAfter = b.NotAfter
+		}
+	}
+	m := Milestone{Kind: k, Bounds: last, Source: Observed, By: ByELB, Evidence: "the row is gone"}
+	if k == Detach {
+		m.Evidence = "target state draining, or gone"
+		f.attribute(&m)
+	}
+	f.set(m)
+}
+
+// attribute says who began a deregistration, and tightens its bounds by that:
+// ECS does it in DEACTIVATING and not before, so a row that began to leave
+// while its task was still up was taken out by somebody else.
+func (f *failure) attribute(m *Milestone) {
+	if m.Kind != Detach {
+		return
+	}
+	up := f.deactivating.NotAfter.IsZero()
+	switch {
+	case !up && f.deactivating.NotBefore.After(m.NotAfter),
+		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
+		m.By = ByOther
+	case up:
+		m.By = ByECS
+	default:
+		m.By = ByECS
+		if f.deactivating.NotBefore.After(m.NotBefore) {
+			m.NotBefore = f.deactivating.NotBefore
+		}
+	}
+}
+
+// estimateOnset reasons back from the milestone that made the failure known.
+func (f *failure) estimateOnset(t *Tracker, s *fleet.Snapshot) {
+	if f.known(Onset) {
+		return
+	}
+	switch f.tl.Trigger {
+	case ContainerCheck:
+		unhealthy, ok := f.tl.Milestone(Unhealthy)
+		if !ok {
+			return
+		}
+		m, by, ok := containerOnset(f.task, s.Definitions[f.tl.Definition], unhealthy.Bounds, f.wasHealthy, t.settings.ReportLag)
+		if !ok {
+			return
+		}
+		f.tl.Container, f.tl.Check = by.Name, by.Check
+		f.set(m)
+	case TargetCheck:
+		lb, ok := f.tl.Milestone(LBUnhealthy)
+		if !ok {
+			return
+		}
+		var g *fleet.TargetGroup
+		wasHealthy := false
+		for _, key := range f.task.Targets {
+			if row := s.Target(key); row != nil && row.Unhealthy() {
+				g = s.TargetGroup(key.Group)
+				before := t.prev.Target(key)
+				wasHealthy = before != nil && before.Healthy()
+				break
+			}
+		}
+		f.set(targetOnset(f.task, g, lb.Bounds, wasHealthy, t.settings.ReportLag))
+	}
+}
+
+// judge decides whether the task is sick or well by the latest reading of each
+// thing that can tell, and bounds its recovery: after the last reading that
+// showed one of them sick, and before all of them had been read well.
+func (f *failure) judge() {
+	if f.task.Leaving() {
+		return
+	}
+	sick, served := f.task.Failing(), false
+	sickAt, wellAt := fleet.Read{}, f.task.Read
+	if sick {
+		sickAt = f.task.Read
+	}
+	if f.byTarget() {
+		wellAt = fleet.Read{}
+	}
+	for i := range f.targets {
+		ft := &f.targets[i]
+		switch ft.state {
+		case fleet.TargetUnhealthy, fleet.TargetUnhealthyDraining:
+			sick = true
+			sickAt = later(sickAt, ft.read)
+		case fleet.TargetHealthy:
+			served = true
+		}
+		if ft.sick {
+			wellAt = later(wellAt, ft.read)
+		}
+	}
+	if sick {
+		if f.known(Recovery) {
+			f.drop(Recovery)
+			f.tl.Flaps++
+		}
+		f.sick = later(f.sick, sickAt)
+		return
+	}
+	well := f.task.Healthy()
+	if f.byTarget() {
+		well = served
+	}
+	if !well || f.known(Recovery) {
+		return
+	}
+	f.set(Milestone{Kind: Recovery, Bounds: since(f.sick, wellAt, f.task.Created), Source: Observed, By: ByApp,
+		Evidence: "no check fails any more"})
+}
+
+// byTarget reports that only the balancer has complained: then it is the
+// balancer who says when the task is well, for a task without a check of its own
+// is never HEALTHY.
+func (f *failure) byTarget() bool { return f.tl.Trigger == TargetCheck && !f.known(Unhealthy) }
+
+func later(a, b fleet.Read) fleet.Read {
+	if b.Sent.After(a.Sent) {
+		return b
+	}
+	return a
+}
+
+// conclude gives the timeline its outcome when it has one, closes it when no
+// more is to come, and reports what became public in this snapshot.
+func (f *failure) conclude(t *Tracker, s *fleet.Snapshot, changes *Changes) {
+	if !f.live() {
+		return
+	}
+	if f.muted {
+		if f.unmute(s); f.muted {
+			return
+		}
+	}
+	if !f.announced {
+		f.announced = true
+		f.tl.Opened = s.At
+		changes.Opened = append(changes.Opened, f.tl.Clone())
+	}
+	if f.tl.Outcome == "" {
+		f.tl.Outcome = f.outcome(t, s)
+	}
+	switch f.tl.Outcome {
+	case "":
+		return
+	case Retired, Superseded:
+		if !f.settled(t, s) {
+			return
+		}
+	}
+	f.tl.Closed = s.At
+	changes.Closed = append(changes.Closed, f.tl.Clone())
+}
+
+// unmute makes a failing boot a failure once its grace is over or ECS has
+// stopped it for that, and lets go of one that passed.
+func (f *failure) unmute(s *fleet.Snapshot) {
+	_, failed := cause(f.task)
+	switch {
+	case f.task.Leaving() && failed:
+		f.muted = false
+	case s.Task(f.tl.Task) == nil || f.task.Leaving() || f.known(Recovery):
+		f.tl.Closed = s.At
+	case !inGrace(s, f.task):
+		f.muted = false
+	}
+}
+
+func (f *failure) outcome(t *Tracker, s *fleet.Snapshot) Outcome {
+	if stopped := f.known(Stopped); stopped {
+		if _, ok := cause(f.task); ok {
+			return Retired
+		}
+		return Superseded
+	}
+	if s.Task(f.tl.Task) == nil || f.task.Read.Age(s.At) > t.settings.LostAfter {
+		return Lost
+	}
+	if m, ok := f.tl.Milestone(Recovery); ok && !f.task.Leaving() && f.wellUntil().Sub(m.NotAfter) >= t.settings.RecoveryWindow {
+		return Recovered
+	}
+	return ""
+}
+
+// wellUntil is the latest instant for which there is evidence of health. The
+// clock going on is none.
+func (f *failure) wellUntil() time.Time {
+	until := f.task.Read.Sent
+	if f.byTarget() {
+		for i := range f.targets {
+			if f.targets[i].read.Sent.Before(until) {
+				until = f.targets[i].read.Sent
+			}
+		}
+	}
+	return until
+}
+
+// settled reports that a stopped task's timeline has nothing left to wait for.
+func (f *failure) settled(t *Tracker, s *fleet.Snapshot) bool {
+	stopped, _ := f.tl.Milestone(Stopped)
+	if s.At.Sub(stopped.NotAfter) >= t.settings.SettleWindow {
+		return true
+	}
+	if len(f.targets) > 0 && !f.known(Detached) {
+		return false
+	}
+	svc := s.Service(f.tl.Service)
+	if f.tl.Outcome != Retired || svc == nil || !svc.Active() {
+		return true // nobody means to replace it
+	}
+	if len(svc.LoadBalancers) > 0 {
+		return f.known(ReplacementServing)
+	}
+	return f.known(ReplacementRunning)
+}

@@ -1,0 +1,143 @@
+package timeline
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// A check that passes, one that is hung, or one that is refused at once: each
+// takes between nothing and its timeout. Checks follow one another by an
+// interval from the end of one to the start of the next. So if the last of
+// `failures` consecutive failures ended at u, the first of them ended at the
+// latest (failures − 1) × interval before u, and the last success began at the
+// earliest failures × (interval + timeout) + timeout before u. The app stopped
+// answering in between.
+type checkRun struct {
+	failures          int
+	interval, timeout time.Duration
+}
+
+// onset reasons back from the instant at which a check's verdict could be read.
+// The verdict took up to lag to get there.
+func (c checkRun) onset(verdict Bounds, lag time.Duration) Bounds {
+	n := time.Duration(max(1, c.failures))
+	b := Bounds{NotAfter: verdict.NotAfter.Add(-(n - 1) * c.interval)}
+	if !verdict.Open() {
+		b.NotBefore = verdict.NotBefore.Add(-n*(c.interval+c.timeout) - c.timeout - lag)
+	}
+	return b
+}
+
+func (c checkRun) String() string {
+	return fmt.Sprintf("%d × (%s + %s)", c.failures, c.interval, c.timeout)
+}
+
+// containerOnset estimates when the app stopped answering from the checks of
+// the containers that ECS calls UNHEALTHY, and names the one that decided. With
+// several, it cannot be told which was first: the bounds hold for each.
+// wasHealthy says that the task had passed its check before; a task that never
+// did may have failed since it was created.
+func containerOnset(task *fleet.Task, def *fleet.TaskDefinition, unhealthy Bounds, wasHealthy bool, lag time.Duration) (m Milestone, by fleet.ContainerDefinition, ok bool) {
+	if def == nil {
+		return Milestone{}, fleet.ContainerDefinition{}, false
+	}
+	for i := range def.Containers {
+		c := &def.Containers[i]
+		if c.Check == nil || !suspect(task, c) {
+			continue
+		}
+		run := checkRun{failures: c.Check.Retries, interval: c.Check.Interval, timeout: c.Check.Timeout}
+		b := run.onset(unhealthy, lag)
+		if !ok {
+			m = Milestone{Kind: Onset, Bounds: b, Source: Estimated, By: ByApp, Evidence: c.Name + "'s health check: " + run.String()}
+			by, ok = *c, true
+			continue
+		}
+		if b.NotBefore.Before(m.NotBefore) {
+			m.NotBefore = b.NotBefore
+		}
+		if b.NotAfter.After(m.NotAfter) {
+			m.NotAfter = b.NotAfter
+		}
+		m.Evidence += ", or " + c.Name + "'s: " + run.String()
+	}
+	if ok {
+		m.Bounds = afterCreation(m.Bounds, task, wasHealthy)
+	}
+	return m, by, ok
+}
+
+// suspect tells whether the container may be the one that made the task
+// UNHEALTHY. Where ECS does not show one any more (a failure seen only in
+// retrospect), every essential one may be.
+func suspect(task *fleet.Task, c *fleet.ContainerDefinition) bool {
+	any := false
+	for _, tc := range task.Containers {
+		if tc.Health != fleet.Unhealthy {
+			continue
+		}
+		if tc.Name == c.Name {
+			return true
+		}
+		any = true
+	}
+	return !any && c.Essential
+}
+
+// targetOnset estimates when the app stopped answering from the group's check.
+// NLB runs more checks than configured and notices some failures by itself, so
+// the verdict may have come at once: there is no better upper bound than it.
+func targetOnset(task *fleet.Task, g *fleet.TargetGroup, verdict Bounds, wasHealthy bool, lag time.Duration) Milestone {
+	m := Milestone{Kind: Onset, Bounds: verdict, Source: Estimated, By: ByApp}
+	if g != nil && g.Check.Interval > 0 {
+		run := checkRun{failures: g.Check.UnhealthyThreshold, interval: g.Check.Interval, timeout: g.Check.Timeout}
+		m.NotBefore = run.onset(verdict, lag).NotBefore
+		m.Evidence = g.Name + "'s check: " + run.String()
+	} else {
+		m.NotBefore = time.Time{}
+		m.Evidence = "the target group's check is not known"
+	}
+	m.Bounds = afterCreation(m.Bounds, task, wasHealthy)
+	return m
+}
+
+// afterCreation is the lower bound that always holds: no task fails before it
+// is created.
+func afterCreation(b Bounds, task *fleet.Task, wasHealthy bool) Bounds {
+	if task.Created.IsZero() || task.Created.After(b.NotAfter) {
+		return b
+	}
+	if !wasHealthy || b.NotBefore.Before(task.Created) {
+		b.NotBefore = task.Created
+	}
+	return b
+}
+
+// exitOnset bounds the end of an essential container: after the last read that
+// showed the task up, less what the news may have needed, and before the first
+// sign of its stop.
+func exitOnset(was, is *fleet.Task, lag time.Duration) Milestone {
+	var before fleet.Read
+	if was != nil {
+		before = was.Read
+	}
+	before.Sent = before.Sent.Add(-lag)
+	b := since(before, is.Read, is.Created)
+	for _, at := range []time.Time{upTo(is.ExecutionStopped), is.StoppingAt, is.StoppedAt} {
+		if !at.IsZero() && at.Before(b.NotAfter) && !at.Before(b.NotBefore) {
+			b.NotAfter = at
+		}
+	}
+	return Milestone{Kind: Onset, Bounds: b, Source: Observed, By: ByApp, Evidence: "an essential container ended by itself"}
+}
+
+// upTo is the latest instant that an AWS timestamp may stand for:
+// executionStoppedAt is often cut to whole seconds.
+func upTo(t time.Time) time.Time {
+	if !t.IsZero() && t.Nanosecond() == 0 {
+		return t.Add(time.Second)
+	}
+	return t
+}

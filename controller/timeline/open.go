@@ -1,0 +1,113 @@
+package timeline
+
+import (
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Prefixes of stoppedReason, by which a stop is told from another: which
+// stopCode goes with which reason is not known.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
+const (
+	reasonContainerCheck = "Task failed container health checks"
+	reasonTargetCheck    = "Task failed ELB health checks"
+	reasonExit           = "Essential container in task exited"
+)
+
+// Stop codes that name a failure by themselves.
+const (
+	codeExit        = "EssentialContainerExited"
+	codeFailedStart = "TaskFailedToStart"
+)
+
+// cause tells which failure, if any, ECS names as the reason for a stop.
+func cause(task *fleet.Task) (Trigger, bool) {
+	switch {
+	case strings.HasPrefix(task.StoppedReason, reasonContainerCheck):
+		return ContainerCheck, true
+	case strings.HasPrefix(task.StoppedReason, reasonTargetCheck):
+		return TargetCheck, true
+	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart:
+		return Exit, true
+	default:
+		return "", false
+	}
+}
+
+// failing makes a failure of a task's new reading if it shows one.
+func (t *Tracker) failing(s *fleet.Snapshot, was, is *fleet.Task) *failure {
+	if !is.Leaving() {
+		return newFailure(s, is, ContainerCheck) // it is Failing
+	}
+	if was == nil && is.Gone() && is.StoppedAt.Before(t.began) {
+		return nil // history from before castoff watched
+	}
+	trigger, ok := cause(is)
+	if !ok {
+		return nil
+	}
+	f := newFailure(s, is, trigger)
+	switch trigger {
+	case ContainerCheck:
+		f.set(Milestone{Kind: Unhealthy, Bounds: t.unseen(was, is), Source: Observed, By: ByECS,
+			Evidence: "not seen; ECS gave it as the reason for the stop"})
+	case TargetCheck:
+		f.set(Milestone{Kind: LBUnhealthy, Bounds: t.unseen(was, is), Source: Observed, By: ByELB,
+			Evidence: "not seen; ECS gave it as the reason for the stop"})
+	}
+	return f
+}
+
+// unseen bounds a failure that fell between two reads. ECS takes a while from
+// a failure to a stop, so the failure may have come and gone before the earlier
+// read, but hardly longer before it than the window in which it would have
+// counted as recovered.
+func (t *Tracker) unseen(was, is *fleet.Task) Bounds {
+	from := is.Created
+	if was != nil {
+		if seen := was.Read.Sent.Add(-t.settings.RecoveryWindow); seen.After(from) {
+			from = seen
+		}
+	}
+	to := is.Read.Received
+	if !is.StoppingAt.IsZero() && is.StoppingAt.Before(to) {
+		to = is.StoppingAt
+	}
+	return ordered(from, to)
+}
+
+func newFailure(s *fleet.Snapshot, task *fleet.Task, trigger Trigger) *failure {
+	return &failure{tl: &Timeline{
+		ID:         ID(task.ARN.ID() + "-" + s.At.UTC().Format("20060102T150405Z")),
+		Task:       task.ARN,
+		Service:    task.Service,
+		Definition: task.Definition,
+		StartedBy:  task.StartedBy,
+		Zone:       task.Zone,
+		Trigger:    trigger,
+		Opened:     s.At,
+	}}
+}
+
+// ordered makes bounds of two instants. They can only be in the wrong order
+// when a clock was set back between two reads; the truth is then between them
+// as far as anybody knows.
+func ordered(a, b time.Time) Bounds {
+	if b.Before(a) {
+		a, b = b, a
+	}
+	return Bounds{NotBefore: a, NotAfter: b}
+}
+
+// since bounds a change that a new read shows and the one before did not. With
+// no read before it, the task's creation is the only bound.
+func since(was fleet.Read, is fleet.Read, created time.Time) Bounds {
+	from := created
+	if !was.Never() && was.Sent.After(created) {
+		from = was.Sent
+	}
+	return ordered(from, is.Received)
+}

@@ -1,0 +1,162 @@
+package timeline
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// servingTarget is a healthy row of a replacement.
+type servingTarget struct {
+	key   fleet.TargetKey
+	since Bounds
+}
+
+// pair matches failures with the tasks that replace theirs; the package comment
+// says how.
+func (t *Tracker) pair(s *fleet.Snapshot) {
+	var waiting []*failure
+	for _, f := range t.failures {
+		if f.live() && !f.muted {
+			f.followReplacement(t, s)
+			if f.tl.Replacement == "" && f.tl.Outcome != Superseded {
+				waiting = append(waiting, f)
+			}
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	slices.SortStableFunc(waiting, func(a, b *failure) int {
+		ka, _ := a.tl.Known()
+		kb, _ := b.tl.Known()
+		return cmp.Or(ka.NotAfter.Compare(kb.NotAfter), cmp.Compare(a.tl.Task, b.tl.Task))
+	})
+	free := t.candidates(s, waiting)
+	for _, f := range waiting {
+		known, ok := f.tl.Known()
+		if !ok {
+			continue
+		}
+		// When nobody watched as the task failed, its bounds go back to its own
+		// creation, and every younger task would do.
+		from := known.NotAfter.Add(-t.settings.SettleWindow)
+		if known.NotBefore.After(from) {
+			from = known.NotBefore
+		}
+		i := slices.IndexFunc(free, func(c *fleet.Task) bool {
+			return c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(from)
+		})
+		if i < 0 {
+			continue
+		}
+		f.tl.Replacement = free[i].ARN
+		free = slices.Delete(free, i, i+1)
+		f.followReplacement(t, s)
+	}
+}
+
+// candidates are the tasks that may replace one of the waiting failures', the
+// one created first ahead.
+func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Task {
+	services := make(map[fleet.ServiceID]bool, 1)
+	for _, f := range waiting {
+		services[f.tl.Service] = true
+	}
+	taken := make(map[fleet.TaskARN]bool)
+	for _, f := range t.failures {
+		if f.tl.Replacement != "" {
+			taken[f.tl.Replacement] = true
+		}
+	}
+	var free []*fleet.Task
+	for _, task := range s.Tasks {
+		if services[task.Service] && !taken[task.ARN] && !task.Created.IsZero() && !t.spent(task) {
+			free = append(free, task)
+		}
+	}
+	slices.SortStableFunc(free, func(a, b *fleet.Task) int { return a.Created.Compare(b.Created) })
+	return free
+}
+
+// spent reports that the task is no use as a replacement: it fails or leaves.
+func (t *Tracker) spent(task *fleet.Task) bool {
+	return task.Leaving() || t.openFailure(task.ARN)
+}
+
+func (t *Tracker) openFailure(arn fleet.TaskARN) bool {
+	f := t.failure(arn)
+	return f != nil && f.live() && !f.muted
+}
+
+// followReplacement takes in what the snapshot has on the replacement, and
+// gives it up if it will not serve.
+func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot) {
+	if f.tl.Replacement == "" || f.known(ReplacementServing) {
+		return
+	}
+	r := s.Task(f.tl.Replacement)
+	if r == nil || t.spent(r) {
+		if r == nil || t.failure(r.ARN) != nil {
+			f.tl.ReplacementsFailed++
+		}
+		f.tl.Replacement = ""
+		f.serving = nil
+		f.drop(ReplacementCreated)
+		f.drop(ReplacementRunning)
+		return
+	}
+	f.set(Milestone{Kind: ReplacementCreated, Bounds: At(r.Created), Source: AWS, By: ByECS, Evidence: "createdAt of " + r.ARN.ID()})
+	if !r.Started.IsZero() {
+		f.set(Milestone{Kind: ReplacementRunning, Bounds: At(r.Started), Source: AWS, By: ByECS, Evidence: "startedAt of " + r.ARN.ID()})
+	}
+	f.followServing(t.prev, s, r)
+}
+
+// followServing waits until every row of the replacement is healthy, and at
+// least as many as the failing task had.
+func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
+	rows := 0
+	var healthy []servingTarget
+	for _, key := range r.Targets {
+		row := s.Target(key)
+		if row == nil || row.Unused() || s.Owner(key) != r {
+			continue
+		}
+		rows++
+		if !row.Healthy() {
+			continue
+		}
+		if i := slices.IndexFunc(f.serving, func(t servingTarget) bool { return t.key == key }); i >= 0 {
+			healthy = append(healthy, f.serving[i])
+			continue
+		}
+		var before fleet.Read
+		// A row that was healthy before this task was known as the replacement
+		// became so at some time since the task was created.
+		read := s.TargetGroup(key.Group).Read
+		if g := prev.TargetGroup(key.Group); g != nil {
+			if was := prev.Target(key); was == nil || !was.Healthy() {
+				before = g.Read
+			} else {
+				read = g.Read
+			}
+		}
+		healthy = append(healthy, servingTarget{key: key, since: since(before, read, r.Created)})
+	}
+	f.serving = healthy
+	if len(healthy) == 0 || len(healthy) < max(rows, len(f.targets)) {
+		return
+	}
+	var last Bounds
+	for _, h := range healthy {
+		if h.since.NotBefore.After(last.NotBefore) {
+			last.NotBefore = h.since.NotBefore
+		}
+		if h.since.NotAfter.After(last.NotAfter) {
+			last.NotAfter = h.since.NotAfter
+		}
+	}
+	f.set(Milestone{Kind: ReplacementServing, Bounds: last, Source: Observed, By: ByELB, Evidence: "target state healthy, of " + r.ARN.ID()})
+}

@@ -1,0 +1,189 @@
+package timeline
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Settings are the windows of the tracker.
+type Settings struct {
+	// RecoveryWindow is how long a task must be well again to have recovered.
+	// ECS may still stop it: it does not call off a replacement once that is
+	// healthy, minutes after the task turned UNHEALTHY.
+	RecoveryWindow time.Duration
+	// SettleWindow is how long after the task's stop the timeline waits for the
+	// replacement to serve and for the rows to leave their groups.
+	SettleWindow time.Duration
+	// LostAfter is how long a timeline goes on without any new reading of its
+	// task. ECS keeps describing a stopped task for an hour at least.
+	LostAfter time.Duration
+	// ReportLag is the longest that a health change is taken to need from the
+	// container or the balancer to the API. It only widens the estimate of the
+	// onset. The EC2 agent reports every 20 s (amazon-ecs-agent,
+	// DefaultContainerMetricsPublishInterval); Fargate's lag is not published.
+	ReportLag time.Duration
+	// ExitLag is the same for the end of a container, which the agent reports at
+	// once; how long that takes is not published.
+	ExitLag time.Duration
+}
+
+// DefaultSettings are the settings for real time.
+func DefaultSettings() Settings {
+	return Settings{
+		RecoveryWindow: 3 * time.Minute,
+		SettleWindow:   10 * time.Minute,
+		LostAfter:      time.Hour,
+		ReportLag:      20 * time.Second,
+		ExitLag:        5 * time.Second,
+	}
+}
+
+// Changes are what one snapshot changed. The timelines in it are copies.
+type Changes struct {
+	Opened   []*Timeline
+	Closed   []*Timeline
+	Exposure []Exposed
+}
+
+// Tracker follows failing tasks from snapshot to snapshot. It is not safe for
+// concurrent use.
+type Tracker struct {
+	settings Settings
+	began    time.Time // of the first snapshot: what ended before is not ours
+	prev     *fleet.Snapshot
+	failures []*failure // sorted by task; finished ones stay while their task is in sight
+	exposed  []exposure // sorted by key
+}
+
+// NewTracker makes a tracker that has seen nothing yet.
+func NewTracker(s Settings) *Tracker {
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{})}
+}
+
+// Track takes the next snapshot into account. Snapshots come in the order in
+// which they were taken.
+func (t *Tracker) Track(s *fleet.Snapshot) Changes {
+	if t.began.IsZero() {
+		t.began = s.At
+	}
+	t.openFromTasks(s)
+	t.openFromTargets(s)
+	for _, f := range t.failures {
+		if f.live() {
+			f.update(t, s)
+		}
+	}
+	t.pair(s)
+	var changes Changes
+	for _, f := range t.failures {
+		f.conclude(t, s, &changes)
+	}
+	t.forget(s)
+	changes.Exposure = t.expose(s)
+	t.prev = s
+	return changes
+}
+
+// Open are copies of the timelines that are not closed, sorted by task.
+func (t *Tracker) Open() []*Timeline {
+	var open []*Timeline
+	for _, f := range t.failures {
+		if f.live() && !f.muted {
+			open = append(open, f.tl.Clone())
+		}
+	}
+	return open
+}
+
+// Hot are the services whose tasks and targets are to be read at the hot
+// interval, sorted: those in which something fails or a timeline is open.
+func (t *Tracker) Hot() []fleet.ServiceID {
+	var hot []fleet.ServiceID
+	for _, f := range t.failures {
+		if f.live() {
+			hot = append(hot, f.tl.Service)
+		}
+	}
+	slices.SortFunc(hot, fleet.ServiceID.Compare)
+	return slices.Compact(hot)
+}
+
+// openFromTasks looks at every task that was read again since the last
+// snapshot. Both lists are sorted, so that one walk finds each task's earlier
+// reading without a map of everything.
+func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
+	before := t.prev.Tasks
+	for _, is := range s.Tasks {
+		for len(before) > 0 && before[0].ARN < is.ARN {
+			before = before[1:]
+		}
+		var was *fleet.Task
+		if len(before) > 0 && before[0].ARN == is.ARN {
+			was = before[0]
+		}
+		if was == is || !is.Failing() && !is.Leaving() {
+			continue
+		}
+		if f := t.failure(is.ARN); f != nil {
+			continue
+		}
+		if f := t.failing(s, was, is); f != nil {
+			t.add(f)
+		}
+	}
+}
+
+// openFromTargets looks at every unhealthy row of a group that was read again.
+func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
+	for _, g := range s.TargetGroups {
+		for i := range g.Targets {
+			if !g.Targets[i].Unhealthy() {
+				continue
+			}
+			task := s.Owner(g.Targets[i].Key)
+			if task == nil || task.Leaving() || t.failure(task.ARN) != nil {
+				continue
+			}
+			f := newFailure(s, task, TargetCheck)
+			// A booting task's failing check is not yet a failure to ECS, nor to us.
+			f.muted = inGrace(s, task)
+			t.add(f)
+		}
+	}
+}
+
+func inGrace(s *fleet.Snapshot, task *fleet.Task) bool {
+	svc := s.Service(task.Service)
+	if svc == nil || svc.Grace <= 0 {
+		return false
+	}
+	return task.Started.IsZero() || s.At.Before(task.Started.Add(svc.Grace))
+}
+
+func (t *Tracker) find(arn fleet.TaskARN) (int, bool) {
+	return slices.BinarySearchFunc(t.failures, arn, func(f *failure, arn fleet.TaskARN) int { return cmp.Compare(f.tl.Task, arn) })
+}
+
+func (t *Tracker) failure(arn fleet.TaskARN) *failure {
+	if i, ok := t.find(arn); ok {
+		return t.failures[i]
+	}
+	return nil
+}
+
+func (t *Tracker) add(f *failure) {
+	i, _ := t.find(f.tl.Task)
+	t.failures = slices.Insert(t.failures, i, f)
+}
+
+// forget drops what needs no memory: at once where the task may yet fail again,
+// or where nobody heard of it; a stopped task's when it is out of sight, since
+// until then it looks like a failing one.
+func (t *Tracker) forget(s *fleet.Snapshot) {
+	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
+		return !f.live() && (f.muted || !f.task.Gone() || s.Task(f.tl.Task) == nil)
+	})
+}

@@ -1,0 +1,214 @@
+package timeline
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// world is the slow, obvious oracle: every task is a list of instants, and what
+// AWS would say at any instant follows from them. It knows nothing of reads.
+type world struct {
+	service *fleet.Service
+	def     *fleet.TaskDefinition
+	groups  []*fleet.TargetGroup
+	tasks   []*life
+	// stampOnDeactivating is where ECS stamps stoppingAt, which nobody knows.
+	stampOnDeactivating bool
+}
+
+// life is the truth about one task; a zero instant never comes.
+type life struct {
+	id                       string
+	startedBy                string
+	addr                     string
+	created, started         time.Time
+	onset                    time.Time
+	unhealthy, recovered     time.Time
+	registered, serving      time.Time
+	lbUnhealthy, lbRecovered time.Time
+	deactivating             time.Time
+	draining, gone           time.Time // of its row
+	stopping, stopped        time.Time
+	stopCode, reason         string
+	replacement              *life // the truth about who took its place
+}
+
+var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+func sec(s float64) time.Time { return epoch.Add(time.Duration(s * float64(time.Second))) }
+
+// came reports that an instant has come by now.
+func came(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }
+
+func newWorld(groups int) *world {
+	w := &world{
+		service: &fleet.Service{
+			ID: fleet.ServiceID{Cluster: "prod", Name: "web"}, Cluster: "arn:aws:ecs:eu-central-1:123456789012:cluster/prod",
+			Status: "ACTIVE", Desired: 2, Scheduling: fleet.Replica, Controller: fleet.ControllerECS,
+		},
+		def: &fleet.TaskDefinition{ARN: "arn:aws:ecs:eu-central-1:123456789012:task-definition/web:1", Containers: []fleet.ContainerDefinition{
+			{Name: "nginx", Essential: true, Check: &fleet.HealthCheck{Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 2, StartPeriod: 10 * time.Second}},
+			{Name: "app", Essential: true},
+		}},
+	}
+	for i := range groups {
+		arn := fleet.TargetGroupARN(fmt.Sprintf("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web-%d/0123456789abcdef", i))
+		w.groups = append(w.groups, &fleet.TargetGroup{ARN: arn, Name: arn.Name(), Protocol: "TCP", TargetType: fleet.TargetTypeIP,
+			Check: fleet.TargetCheck{Protocol: "TCP", Interval: 10 * time.Second, Timeout: 5 * time.Second, UnhealthyThreshold: 2, HealthyThreshold: 3}})
+		w.service.LoadBalancers = append(w.service.LoadBalancers, fleet.LoadBalancer{Group: arn, Container: "nginx", Port: 10080})
+	}
+	return w
+}
+
+func (w *world) add(l *life) *life {
+	if l.startedBy == "" {
+		l.startedBy = "ecs-svc/1"
+	}
+	if l.addr == "" {
+		l.addr = fmt.Sprintf("10.0.0.%d", len(w.tasks)+10)
+	}
+	w.tasks = append(w.tasks, l)
+	return l
+}
+
+func (l *life) arn() fleet.TaskARN {
+	return fleet.TaskARN("arn:aws:ecs:eu-central-1:123456789012:task/prod/" + l.id)
+}
+
+// task is what DescribeTasks says at the instant now; nil before it is created.
+func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
+	if !came(l.created, now) {
+		return nil
+	}
+	t := &fleet.Task{
+		ARN: l.arn(), Cluster: w.service.Cluster, Service: w.service.ID, Definition: w.def.ARN, StartedBy: l.startedBy,
+		LaunchType: fleet.Fargate, Zone: "eu-central-1a", Created: l.created, Read: read,
+		LastStatus: fleet.Pending, DesiredStatus: fleet.Running, Health: fleet.Unknown, Connectivity: fleet.Connected,
+	}
+	for _, g := range w.groups {
+		t.Targets = append(t.Targets, fleet.NewTargetKey(g.ARN, l.addr, 10080))
+	}
+	if came(l.started, now) {
+		t.LastStatus, t.Started, t.Health = fleet.Running, l.started, fleet.Healthy
+	}
+	if came(l.unhealthy, now) && !came(l.recovered, now) {
+		t.Health = fleet.Unhealthy
+	}
+	if came(l.deactivating, now) {
+		t.LastStatus, t.DesiredStatus, t.StopCode, t.StoppedReason = fleet.Deactivating, fleet.Stopped, l.stopCode, l.reason
+		if w.stampOnDeactivating {
+			t.StoppingAt = l.deactivating
+		}
+	}
+	if came(l.stopping, now) {
+		t.LastStatus, t.DesiredStatus, t.StopCode, t.StoppedReason = fleet.Stopping, fleet.Stopped, l.stopCode, l.reason
+		if t.StoppingAt.IsZero() {
+			t.StoppingAt = l.stopping
+		}
+	}
+	if came(l.stopped, now) {
+		t.LastStatus, t.StoppedAt = fleet.Stopped, l.stopped
+	}
+	t.Containers = []fleet.Container{{Name: "nginx", Health: t.Health}, {Name: "app", Health: fleet.Unknown}}
+	return t
+}
+
+// group is what DescribeTargetHealth says at the instant now.
+func (w *world) group(g *fleet.TargetGroup, now time.Time, read fleet.Read) *fleet.TargetGroup {
+	is := *g
+	is.Read = read
+	is.Targets = nil
+	for _, l := range w.tasks {
+		if !came(l.registered, now) || came(l.gone, now) {
+			continue
+		}
+		row := fleet.Target{Key: fleet.NewTargetKey(g.ARN, l.addr, 10080), State: fleet.TargetInitial}
+		if came(l.serving, now) {
+			row.State = fleet.TargetHealthy
+		}
+		if came(l.lbUnhealthy, now) && !came(l.lbRecovered, now) {
+			row.State = fleet.TargetUnhealthy
+		}
+		if came(l.draining, now) {
+			row.State = fleet.TargetDraining
+		}
+		is.Targets = append(is.Targets, row)
+	}
+	return &is
+}
+
+// camera takes snapshots of a world, each part at its own instant.
+type camera struct {
+	w    *world
+	last *fleet.Snapshot
+	// within is how long before and after the instant of a read its request was
+	// sent and its reply received; nil: at that instant.
+	within func() (time.Duration, time.Duration)
+	// skip says that a part is not read this time.
+	skip func(ref string) bool
+	// hide says that a task is out of sight for good.
+	hide func(*life) bool
+}
+
+func (c *camera) read(now time.Time) fleet.Read {
+	if c.within == nil {
+		return fleet.Read{Sent: now, Received: now}
+	}
+	before, after := c.within()
+	return fleet.Read{Sent: now.Add(-before), Received: now.Add(after)}
+}
+
+func (c *camera) shoot(now time.Time) *fleet.Snapshot {
+	s := fleet.Snapshot{
+		At: now, Services: []*fleet.Service{c.w.service},
+		Definitions: map[fleet.TaskDefinitionARN]*fleet.TaskDefinition{c.w.def.ARN: c.w.def},
+	}
+	note := func(r fleet.Read) {
+		if r.Received.After(s.At) {
+			s.At = r.Received
+		}
+	}
+	for _, l := range c.w.tasks {
+		if c.hide != nil && c.hide(l) {
+			continue
+		}
+		var was *fleet.Task
+		if c.last != nil {
+			was = c.last.Task(l.arn())
+		}
+		if was != nil && (was.Gone() || c.skip != nil && c.skip(l.id)) {
+			s.Tasks = append(s.Tasks, was)
+			continue
+		}
+		if t := c.w.task(l, now, c.read(now)); t != nil {
+			s.Tasks = append(s.Tasks, t)
+			note(t.Read)
+		}
+	}
+	for _, g := range c.w.groups {
+		if c.skip != nil && c.skip(g.Name) {
+			if c.last != nil {
+				s.TargetGroups = append(s.TargetGroups, c.last.TargetGroup(g.ARN))
+			} else {
+				s.TargetGroups = append(s.TargetGroups, g) // known, never read
+			}
+			continue
+		}
+		is := c.w.group(g, now, c.read(now))
+		s.TargetGroups = append(s.TargetGroups, is)
+		note(is.Read)
+	}
+	c.last = fleet.NewSnapshot(s)
+	return c.last
+}
+
+// film tracks a world from one instant to another, every so often, and returns
+// the closed timelines and the tracker.
+func (c *camera) film(t *Tracker, from, to time.Time, every time.Duration) (closed []*Timeline) {
+	for now := from; !now.After(to); now = now.Add(every) {
+		closed = append(closed, t.Track(c.shoot(now)).Closed...)
+	}
+	return closed
+}
