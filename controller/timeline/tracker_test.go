@@ -1,0 +1,574 @@
+package timeline
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// settled is a task that has long served when a test begins.
+func settled(id string) *life {
+	return &life{id: id, created: sec(0), started: sec(20), registered: sec(20), serving: sec(100)}
+}
+
+// hung is a settled task that hangs at 600 s and is retired the usual way.
+func hung(id string) *life {
+	l := settled(id)
+	l.onset, l.unhealthy = sec(590), sec(603)
+	l.deactivating, l.draining = sec(680), sec(681)
+	l.gone, l.stopping, l.stopped = sec(980), sec(983), sec(1015)
+	l.stopCode, l.reason = "ServiceSchedulerInitiated", "Task failed container health checks"
+	return l
+}
+
+// fresh is a task created at one instant, serving 60 s later.
+func fresh(id string, at float64) *life {
+	return &life{id: id, created: sec(at), started: sec(at + 15), registered: sec(at + 15), serving: sec(at + 60)}
+}
+
+func only(t *testing.T, closed []*Timeline) *Timeline {
+	t.Helper()
+	if len(closed) != 1 {
+		for _, tl := range closed {
+			t.Log(describe(tl))
+		}
+		t.Fatalf("%d timelines closed, want 1", len(closed))
+	}
+	return closed[0]
+}
+
+func bounds(t *testing.T, tl *Timeline, k Kind) Milestone {
+	t.Helper()
+	m, ok := tl.Milestone(k)
+	if !ok {
+		t.Fatalf("no %s in %s", k, describe(tl))
+	}
+	return m
+}
+
+func absent(t *testing.T, tl *Timeline, kinds ...Kind) {
+	t.Helper()
+	for _, k := range kinds {
+		if _, ok := tl.Milestone(k); ok {
+			t.Errorf("%s in %s", k, describe(tl))
+		}
+	}
+}
+
+const poll = 5 * time.Second
+
+func TestFourSteps(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.replacement = w.add(fresh("b", 623))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+	want := map[Kind][2]float64{
+		// the check: 2 × (5 + 3) + 3 before, and 20 s of reporting lag; 5 after
+		Onset:              {600 - 19 - 20, 600},
+		Unhealthy:          {600, 605},
+		ReplacementCreated: {623, 623},
+		ReplacementRunning: {638, 638},
+		ReplacementServing: {680, 685},
+		Detach:             {680, 685},
+		Detached:           {975, 980},
+		Stopping:           {983, 983},
+		Stopped:            {1015, 1015},
+	}
+	for k, b := range want {
+		m := bounds(t, tl, k)
+		if !m.NotBefore.Equal(sec(b[0])) || !m.NotAfter.Equal(sec(b[1])) {
+			t.Errorf("%s is %s … %s, want %s … %s", k, m.NotBefore, m.NotAfter, sec(b[0]), sec(b[1]))
+		}
+	}
+	if len(tl.Milestones) != len(want) || tl.Trigger != ContainerCheck || tl.Outcome != Retired || tl.Replacement != "arn:aws:ecs:eu-central-1:123456789012:task/prod/b" {
+		t.Error(describe(tl))
+	}
+	if tl.Container != "nginx" || tl.Check == nil || tl.Check.Retries != 2 {
+		t.Errorf("decided by %s %v", tl.Container, tl.Check)
+	}
+	phases := map[PhaseName][2]float64{
+		Detection: {0, 44}, Reaction: {75, 85}, Drain: {290, 300}, Exposure: {75, 85}, Replacement: {75, 85}, Retirement: {410, 415},
+	}
+	for _, p := range tl.Phases() {
+		want := phases[p.Name]
+		if p.Shortest.Seconds() != want[0] || p.Longest.Seconds() != want[1] {
+			t.Errorf("%s took %s to %s, want %v", p.Name, p.Shortest, p.Longest, want)
+		}
+		delete(phases, p.Name)
+	}
+	if len(phases) > 0 {
+		t.Errorf("no phase %v", phases)
+	}
+}
+
+// The stamp's meaning is open: whichever it is, stopping must hold the truth.
+func TestStoppingStamp(t *testing.T) {
+	for _, onDeactivating := range []bool{false, true} {
+		w := newWorld(1)
+		w.stampOnDeactivating = onDeactivating
+		l := w.add(hung("a"))
+		w.add(fresh("b", 623))
+		tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+		if m := bounds(t, tl, Stopping); !m.Contains(l.stopping) || m.Exact() == onDeactivating {
+			t.Errorf("stamped on DEACTIVATING %v: %s", onDeactivating, describe(tl))
+		}
+		if m := bounds(t, tl, Detach); !m.Contains(l.draining) {
+			t.Errorf("stamped on DEACTIVATING %v: %s", onDeactivating, describe(tl))
+		}
+	}
+}
+
+func TestOutcomes(t *testing.T) {
+	tests := []struct {
+		name    string
+		change  func(*life)
+		outcome Outcome
+		trigger Trigger
+	}{
+		{"failed check", func(*life) {}, Retired, ContainerCheck},
+		{"ELB check", func(l *life) {
+			l.unhealthy, l.lbUnhealthy = time.Time{}, sec(604)
+			l.reason = "Task failed ELB health checks in (target-group arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/web-0/0123456789abcdef)"
+		}, Retired, TargetCheck},
+		{"exit", func(l *life) {
+			l.unhealthy, l.deactivating = time.Time{}, time.Time{}
+			l.stopping, l.stopped, l.draining, l.gone = sec(601), sec(603), sec(602), sec(902)
+			l.onset, l.stopCode, l.reason = sec(600), "EssentialContainerExited", "Essential container in task exited"
+		}, Retired, Exit},
+		{"sick, then exit", func(l *life) { l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited" }, Retired, ContainerCheck},
+		{"deployment", func(l *life) { l.reason = "Scaling activity initiated by (deployment ecs-svc/2)" }, Superseded, ContainerCheck},
+		{"person", func(l *life) { l.stopCode, l.reason = "UserInitiated", "Task stopped by user" }, Superseded, ContainerCheck},
+		{"host", func(l *life) { l.reason = "Host EC2 (instance i-0123456789abcdef0) terminated." }, Superseded, ContainerCheck},
+		{"no reason", func(l *life) { l.stopCode, l.reason = "", "" }, Superseded, ContainerCheck},
+		{"well again", func(l *life) {
+			*l = *settled("a")
+			l.onset, l.unhealthy, l.recovered = sec(590), sec(603), sec(640)
+		}, Recovered, ContainerCheck},
+		{"target well again", func(l *life) {
+			*l = *settled("a")
+			l.onset, l.lbUnhealthy, l.lbRecovered = sec(590), sec(603), sec(640)
+		}, Recovered, TargetCheck},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			tt.change(l)
+			w.add(fresh("b", 623))
+			tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1700), poll))
+			if tl.Outcome != tt.outcome || tl.Trigger != tt.trigger {
+				t.Errorf("%s, %s; want %s, %s\n%s", tl.Outcome, tl.Trigger, tt.outcome, tt.trigger, describe(tl))
+			}
+		})
+	}
+}
+
+// Tasks leave for many reasons that are no failure.
+func TestNoTimeline(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*world, *life)
+	}{
+		{"scale-in", func(_ *world, l *life) {
+			l.unhealthy, l.reason = time.Time{}, "Scaling activity initiated by (deployment ecs-svc/1)"
+		}},
+		{"spot", func(_ *world, l *life) {
+			l.unhealthy, l.stopCode, l.reason = time.Time{}, "SpotInterruption", "Your Spot Task was interrupted."
+		}},
+		{"check fails on the way out", func(_ *world, l *life) {
+			l.unhealthy, l.reason = sec(984), "Scaling activity initiated by (deployment ecs-svc/1)"
+		}},
+		{"target check fails on the way out", func(_ *world, l *life) {
+			l.unhealthy, l.reason = time.Time{}, "Scaling activity initiated by (deployment ecs-svc/1)"
+			l.lbUnhealthy, l.draining, l.gone = sec(981), time.Time{}, time.Time{}
+		}},
+		{"booting target in its grace period", func(w *world, l *life) {
+			w.service.Grace = 120 * time.Second
+			*l = life{id: "a", created: sec(550), started: sec(570), registered: sec(570), lbUnhealthy: sec(590), lbRecovered: sec(660), serving: sec(570)}
+		}},
+		{"unhealthy for ever unknown", func(_ *world, l *life) { *l = life{id: "a", created: sec(0)} }},
+		{"stopped before castoff came", func(_ *world, l *life) {
+			l.unhealthy, l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(300), sec(310), sec(310), sec(320), sec(320), sec(340)
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			tt.change(w, l)
+			tracker := NewTracker(DefaultSettings())
+			for _, tl := range append((&camera{w: w}).film(tracker, sec(500), sec(1700), poll), tracker.Open()...) {
+				t.Error(describe(tl))
+			}
+		})
+	}
+}
+
+func TestGraceEndsUnhealthy(t *testing.T) {
+	w := newWorld(1)
+	w.service.Grace = 60 * time.Second
+	l := w.add(&life{id: "a", created: sec(550), started: sec(570), registered: sec(570), lbUnhealthy: sec(598), onset: sec(570)})
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(629), poll)
+	if open := tracker.Open(); len(open) != 0 {
+		t.Fatalf("open within the grace period: %s", describe(open[0]))
+	}
+	c.film(tracker, sec(630), sec(640), poll)
+	open := only(t, tracker.Open())
+	if m := bounds(t, open, LBUnhealthy); !m.Contains(l.lbUnhealthy) || m.Width() > poll {
+		t.Error("the end of the grace period moved the milestone:", describe(open))
+	}
+}
+
+func TestFlapping(t *testing.T) {
+	w := newWorld(1)
+	l := settled("a")
+	l.onset, l.unhealthy, l.recovered = sec(590), sec(603), sec(640)
+	w.add(l)
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(700), poll)
+	l.unhealthy, l.recovered = sec(703), sec(760)
+	closed := c.film(tracker, sec(705), sec(935), poll)
+	if len(closed) != 0 {
+		t.Fatal("closed before the recovery window was over:", describe(closed[0]))
+	}
+	tl := only(t, c.film(tracker, sec(940), sec(1000), poll))
+	if m := bounds(t, tl, Unhealthy); !m.Contains(sec(603)) {
+		t.Error("unhealthy is the first time:", describe(tl))
+	}
+	if m := bounds(t, tl, Recovery); !m.Contains(sec(760)) || tl.Flaps != 1 || tl.Outcome != Recovered {
+		t.Error("recovery is the last time:", describe(tl))
+	}
+}
+
+// A failure that fell between two reads, and of which only the stop tells.
+func TestSeenOnlyInRetrospect(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w, skip: func(string) bool { return false }}
+	closed := c.film(tracker, sec(500), sec(600), poll)
+	closed = append(closed, c.film(tracker, sec(1020), sec(1100), poll)...)
+	tl := only(t, closed)
+	for k, at := range w.truth(l) {
+		if m, ok := tl.Milestone(k); ok && !m.Contains(at) {
+			t.Errorf("%s was at %s: %s", k, at, describe(tl))
+		}
+	}
+	if m := bounds(t, tl, Unhealthy); m.NotAfter.After(l.stopping) || tl.Outcome != Retired {
+		t.Error(describe(tl))
+	}
+}
+
+// castoff starts in the middle of an incident.
+func TestFirstSight(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(settled("old")) // no replacement, although younger tasks than "a" would do
+	w.tasks[1].created = sec(5)
+	l.replacement = w.add(fresh("b", 623))
+	for _, start := range []time.Time{sec(610), sec(650), sec(700), sec(990)} {
+		tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), start, sec(1400), poll))
+		if m := bounds(t, tl, Unhealthy); !m.NotBefore.Equal(l.created) || !m.Contains(l.unhealthy) {
+			t.Errorf("start at %s: %s", start, describe(tl))
+		}
+		for k, at := range w.truth(l) {
+			if m, ok := tl.Milestone(k); ok && !m.Contains(at) {
+				t.Errorf("start at %s: %s was at %s: %s", start, k, at, describe(tl))
+			}
+		}
+	}
+}
+
+func TestLost(t *testing.T) {
+	w := newWorld(1)
+	l := hung("a")
+	l.deactivating, l.draining, l.gone, l.stopping, l.stopped = time.Time{}, time.Time{}, time.Time{}, time.Time{}, time.Time{}
+	w.add(l)
+
+	t.Run("vanished", func(t *testing.T) {
+		tracker := NewTracker(DefaultSettings())
+		c := &camera{w: w}
+		c.film(tracker, sec(500), sec(700), poll)
+		c.hide = func(*life) bool { return true }
+		if tl := only(t, c.film(tracker, sec(705), sec(720), poll)); tl.Outcome != Lost {
+			t.Error(describe(tl))
+		}
+	})
+	t.Run("unreadable for an hour", func(t *testing.T) {
+		tracker := NewTracker(DefaultSettings())
+		c := &camera{w: w}
+		c.film(tracker, sec(500), sec(700), poll)
+		c.skip = func(ref string) bool { return ref == "a" }
+		if early := c.film(tracker, sec(705), sec(700+3595), poll); len(early) > 0 {
+			t.Fatal(describe(early[0]))
+		}
+		if tl := only(t, c.film(tracker, sec(700+3600), sec(700+3610), poll)); tl.Outcome != Lost {
+			t.Error(describe(tl))
+		}
+		// Readable again, and still sick: a new timeline that does not claim to know since when.
+		c.skip = nil
+		c.film(tracker, sec(4400), sec(4410), poll)
+		tl := only(t, tracker.Open())
+		if m := bounds(t, tl, Unhealthy); !m.Contains(l.unhealthy) {
+			t.Error(describe(tl))
+		}
+	})
+}
+
+// An outage of AWS makes bounds wider, not wrong, and ends nothing.
+func TestOutage(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.replacement = w.add(fresh("b", 623))
+	outage := false
+	c := &camera{w: w, skip: func(string) bool { return outage }}
+	tracker := NewTracker(DefaultSettings())
+	closed := c.film(tracker, sec(500), sec(600), poll)
+	outage = true
+	closed = append(closed, c.film(tracker, sec(605), sec(700), poll)...)
+	outage = false
+	closed = append(closed, c.film(tracker, sec(705), sec(1200), poll)...)
+	tl := only(t, closed)
+	for k, at := range w.truth(l) {
+		if m, ok := tl.Milestone(k); ok && !m.Contains(at) {
+			t.Errorf("%s was at %s: %s", k, at, describe(tl))
+		}
+	}
+	if m := bounds(t, tl, Unhealthy); m.Width() < 100*time.Second {
+		t.Error("bounds narrower than the outage:", describe(tl))
+	}
+}
+
+func TestGroupNeverReadable(t *testing.T) {
+	w := newWorld(2)
+	l := w.add(hung("a"))
+	l.replacement = w.add(fresh("b", 623))
+	c := &camera{w: w, skip: func(ref string) bool { return ref == "web-0" || ref == "web-1" }}
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1700), poll))
+	if m := bounds(t, tl, Detach); !m.Contains(l.deactivating) || m.By != ByECS {
+		t.Error(describe(tl))
+	}
+	absent(t, tl, Detached, ReplacementServing, LBUnhealthy)
+
+	// One readable group is better than none.
+	c = &camera{w: w, skip: func(ref string) bool { return ref == "web-1" }}
+	tl = only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1700), poll))
+	if m := bounds(t, tl, Detach); !m.Contains(l.draining) || len(tl.Targets) != 1 {
+		t.Error(describe(tl))
+	}
+}
+
+func TestNoBalancer(t *testing.T) {
+	w := newWorld(0)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+	absent(t, tl, Detach, Detached, ReplacementServing, LBUnhealthy)
+	bounds(t, tl, ReplacementRunning)
+	if tl.Outcome != Retired {
+		t.Error(describe(tl))
+	}
+}
+
+// Somebody else takes the target out, and ECS registers it again.
+func TestDetachedByOther(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(fresh("b", 623))
+	deactivating := l.deactivating
+	l.deactivating, l.draining, l.gone = time.Time{}, sec(620), time.Time{}
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(640), poll)
+	tl := only(t, tracker.Open())
+	if m := bounds(t, tl, Detach); m.By != ByOther || !m.Contains(sec(620)) {
+		t.Error(describe(tl))
+	}
+	l.draining = time.Time{} // registered again
+	c.film(tracker, sec(645), sec(660), poll)
+	absent(t, only(t, tracker.Open()), Detach)
+	l.deactivating, l.draining, l.gone = deactivating, sec(681), sec(980)
+	tl = only(t, c.film(tracker, sec(665), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) {
+		t.Error(describe(tl))
+	}
+}
+
+// The address goes to another task while the timeline is still open.
+func TestAddressReuse(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.gone = sec(984)
+	r := w.add(fresh("b", 985))
+	r.addr = l.addr
+	l.replacement = r
+	c := &camera{w: w}
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+	if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+		t.Error(describe(tl))
+	}
+	if m := bounds(t, tl, ReplacementServing); !m.Contains(r.serving) {
+		t.Error(describe(tl))
+	}
+}
+
+func TestPairing(t *testing.T) {
+	tests := []struct {
+		name  string
+		build func(*world) map[string]string // failing task → replacement
+	}{
+		{"several at once, each one task", func(w *world) map[string]string {
+			for i, id := range []string{"a", "b", "c"} {
+				l := hung(id)
+				l.unhealthy = sec(603 + 10*float64(i))
+				w.add(l)
+				w.add(fresh(id+"2", 633+float64(i)))
+			}
+			return map[string]string{"a": "a2", "b": "b2", "c": "c2"}
+		}},
+		{"a deployment at the same time", func(w *world) map[string]string {
+			w.add(hung("a"))
+			roll := fresh("new", 610)
+			roll.startedBy = "ecs-svc/2"
+			w.add(roll)
+			w.add(fresh("a2", 623))
+			return map[string]string{"a": "a2"}
+		}},
+		{"only a deployment", func(w *world) map[string]string {
+			w.add(hung("a"))
+			roll := fresh("new", 610)
+			roll.startedBy = "ecs-svc/2"
+			w.add(roll)
+			return map[string]string{"a": ""}
+		}},
+		{"the replacement fails too", func(w *world) map[string]string {
+			w.add(hung("a"))
+			bad := fresh("a2", 623)
+			bad.serving, bad.onset, bad.unhealthy = time.Time{}, sec(638), sec(660)
+			bad.deactivating, bad.draining, bad.gone, bad.stopping, bad.stopped = sec(670), sec(670), sec(675), sec(675), sec(680)
+			bad.reason = "Task failed container health checks"
+			w.add(bad)
+			w.add(fresh("a3", 690))
+			return map[string]string{"a": "a3", "a2": ""}
+		}},
+		{"stop first", func(w *world) map[string]string {
+			l := hung("a")
+			l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(610), sec(610), sec(640), sec(640), sec(660)
+			w.add(l)
+			w.add(fresh("a2", 670))
+			return map[string]string{"a": "a2"}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			want := tt.build(w)
+			closed := (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(2400), poll)
+			for _, tl := range closed {
+				id, ok := want[tl.Task.ID()]
+				got := ""
+				if tl.Replacement != "" {
+					got = tl.Replacement.ID()
+				}
+				if !ok || got != id {
+					t.Errorf("replaced by %q, want %q: %s", got, id, describe(tl))
+				}
+				delete(want, tl.Task.ID())
+			}
+			if len(want) > 0 {
+				t.Errorf("no timelines of %v", want)
+			}
+		})
+	}
+}
+
+func TestFailsWhileStarting(t *testing.T) {
+	w := newWorld(1)
+	w.add(settled("ok"))
+	w.add(&life{id: "a", created: sec(600), stopping: sec(612), stopped: sec(615), onset: sec(611), stopCode: "TaskFailedToStart", reason: "CannotPullContainerError: pull image manifest has been retried 5 time(s)"})
+	w.add(fresh("b", 640))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1400), poll))
+	if m := bounds(t, tl, Onset); tl.Trigger != Exit || tl.Outcome != Retired || !m.Contains(sec(611)) {
+		t.Error(describe(tl))
+	}
+	absent(t, tl, Detach, Detached, LBUnhealthy)
+}
+
+// A clock set back between two reads gives bounds in the right order.
+func TestClockStep(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	step := time.Duration(0)
+	c := &camera{w: w, within: func() (time.Duration, time.Duration) { return step, -step }}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(600), poll)
+	step = 30 * time.Second // from here on the clock is 30 s behind
+	c.film(tracker, sec(605), sec(640), poll)
+	for _, m := range only(t, tracker.Open()).Milestones {
+		if m.NotAfter.Before(m.NotBefore) {
+			t.Errorf("%s: not before %s, not after %s", m.Kind, m.NotBefore, m.NotAfter)
+		}
+	}
+}
+
+func TestHot(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(600), poll)
+	if hot := tracker.Hot(); len(hot) != 0 {
+		t.Error("hot before anything fails:", hot)
+	}
+	c.film(tracker, sec(605), sec(800), poll)
+	if hot := tracker.Hot(); !slices.Equal(hot, []fleet.ServiceID{{Cluster: "prod", Name: "web"}}) {
+		t.Error("hot while a timeline is open:", hot)
+	}
+	c.film(tracker, sec(805), sec(1200), poll)
+	if hot := tracker.Hot(); len(hot) != 0 {
+		t.Error("hot after it is closed:", hot)
+	}
+}
+
+func TestExposureSum(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	var sum time.Duration
+	for now := sec(500); now.Before(sec(1200)); now = now.Add(poll) {
+		for _, e := range tracker.Track(c.shoot(now)).Exposure {
+			if e.Service != w.service.ID || e.Group != w.groups[0].ARN {
+				t.Errorf("exposure of %v in %s", e.Service, e.Group)
+			}
+			sum += e.Duration
+		}
+	}
+	// UNHEALTHY at 603, draining at 681.
+	if d := sum - 78*time.Second; d.Abs() > poll {
+		t.Errorf("exposed for %s, want 78s ± %s", sum, poll)
+	}
+}
+
+// What Track handed out is the caller's: later snapshots do not change it.
+func TestCopies(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(605), poll)
+	open := only(t, tracker.Open())
+	before := describe(open)
+	c.film(tracker, sec(610), sec(1000), poll)
+	if after := describe(open); after != before {
+		t.Errorf("changed from %s to %s", before, after)
+	}
+}
