@@ -1,0 +1,212 @@
+package config
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+)
+
+// Config is everything that an operator may set.
+type Config struct {
+	// Region is the AWS region. Empty: the AWS SDK's own chain decides, and
+	// after it the metadata of the ECS task that castoff runs in.
+	Region string `yaml:"region"`
+	// Clusters are the ECS clusters to watch, by name or ARN. Empty: every
+	// cluster of the region.
+	Clusters  []string  `yaml:"clusters"`
+	AWS       AWS       `yaml:"aws"`
+	Polling   Polling   `yaml:"polling"`
+	Timelines Timelines `yaml:"timelines"`
+	Web       Web       `yaml:"web"`
+	Log       Log       `yaml:"log"`
+}
+
+// AWS is how castoff calls AWS.
+type AWS struct {
+	AssumeRole AssumeRole `yaml:"assume_role"`
+	Budgets    Budgets    `yaml:"budgets"`
+}
+
+// AssumeRole is the role to call AWS as. With an empty ARN castoff uses the
+// credentials that the SDK finds as they are.
+//
+// Source: https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+type AssumeRole struct {
+	ARN         string `yaml:"arn"`
+	ExternalID  Secret `yaml:"external_id"`
+	SessionName string `yaml:"session_name"` // default castoff
+}
+
+// Budgets are the calls per second that castoff allows itself from each of
+// AWS's token buckets. Everybody in the account draws on the same buckets: the
+// defaults are a quarter of the published sustained rates.
+//
+// Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
+// and https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/throttling.html
+type Budgets struct {
+	ClusterResourceRead float64 `yaml:"cluster_resource_read"` // ListTasks, DescribeTasks, DescribeContainerInstances; default 5 of AWS's 20
+	ServiceRead         float64 `yaml:"service_read"`          // ListServices, DescribeServices; default 5 of 20
+	TaskDefinitionRead  float64 `yaml:"task_definition_read"`  // DescribeTaskDefinition; default 5 of 20
+	ClusterRead         float64 `yaml:"cluster_read"`          // ListClusters, DescribeClusters; default 5 of 20
+	ELBRead             float64 `yaml:"elb_read"`              // every Describe* of ELBv2; default 2.5 of 10
+}
+
+// Polling is how often what is read. The budgets come first: a fleet too large
+// for them is read less often.
+type Polling struct {
+	Interval          time.Duration `yaml:"interval"`           // every task; default 5s
+	HotInterval       time.Duration `yaml:"hot_interval"`       // tasks and target groups of a service with a failing task; default 2s
+	CalmInterval      time.Duration `yaml:"calm_interval"`      // target groups where nothing fails; default 30s
+	DiscoveryInterval time.Duration `yaml:"discovery_interval"` // looking for tasks not known yet; default 15s
+	InventoryInterval time.Duration `yaml:"inventory_interval"` // clusters, services, target groups; default 60s
+	Deadline          time.Duration `yaml:"deadline"`           // of one pass; default 15s
+}
+
+// Timelines is when timelines close, and how many closed ones are kept.
+type Timelines struct {
+	RecoveryWindow time.Duration `yaml:"recovery_window"` // healthy for so long is recovered; default 3m
+	SettleWindow   time.Duration `yaml:"settle_window"`   // after the task stopped, for its replacement to serve and its rows to go; default 10m
+	LostAfter      time.Duration `yaml:"lost_after"`      // without evidence; default 1h
+	Keep           Keep          `yaml:"keep"`
+}
+
+// Keep limits the closed timelines that are kept: whichever limit is met first
+// drops the oldest.
+type Keep struct {
+	Count int           `yaml:"count"` // default 10000
+	Age   time.Duration `yaml:"age"`   // since the timeline closed; default 168h
+}
+
+// Web is where castoff is seen.
+type Web struct {
+	Listen string `yaml:"listen"` // host:port; default :9468, which is every address
+	// ConfigFile is a web configuration of the Prometheus exporter-toolkit: TLS
+	// and basic authentication. Empty: neither. A relative path starts from the
+	// directory in which castoff runs.
+	ConfigFile string `yaml:"config_file"`
+}
+
+// Log is how castoff logs.
+type Log struct {
+	Level  Level  `yaml:"level"`  // default info
+	Format Format `yaml:"format"` // default json
+}
+
+// Level is the least level that is logged.
+type Level string
+
+// The levels.
+const (
+	Debug Level = "debug"
+	Info  Level = "info"
+	Warn  Level = "warn"
+	Error Level = "error"
+)
+
+// Slog is the level in log/slog's terms.
+func (l Level) Slog() slog.Level {
+	switch l {
+	case Debug:
+		return slog.LevelDebug
+	case Warn:
+		return slog.LevelWarn
+	case Error:
+		return slog.LevelError
+	default:
+		return slog.LevelInfo
+	}
+}
+
+// Format is how a log line is written.
+type Format string
+
+// The formats.
+const (
+	JSON Format = "json"
+	Text Format = "text"
+)
+
+// Secret is a value that is never printed: however it is formatted or
+// marshalled, it comes out redacted.
+type Secret string
+
+const redacted = "<redacted>"
+
+// Reveal is the secret itself.
+func (s Secret) Reveal() string { return string(s) }
+
+// String is empty when there is no secret.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return redacted
+}
+
+// GoString keeps %#v from printing the secret.
+func (s Secret) GoString() string { return strconv.Quote(s.String()) }
+
+// MarshalText keeps encoders from writing the secret.
+func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// Default is what castoff does when nobody configures it.
+func Default() Config {
+	return Config{
+		AWS: AWS{
+			AssumeRole: AssumeRole{SessionName: "castoff"},
+			Budgets: Budgets{
+				ClusterResourceRead: 5,
+				ServiceRead:         5,
+				TaskDefinitionRead:  5,
+				ClusterRead:         5,
+				ELBRead:             2.5,
+			},
+		},
+		Polling: Polling{
+			Interval:          5 * time.Second,
+			HotInterval:       2 * time.Second,
+			CalmInterval:      30 * time.Second,
+			DiscoveryInterval: 15 * time.Second,
+			InventoryInterval: time.Minute,
+			Deadline:          15 * time.Second,
+		},
+		Timelines: Timelines{
+			RecoveryWindow: 3 * time.Minute,
+			SettleWindow:   10 * time.Minute,
+			LostAfter:      time.Hour,
+			Keep:           Keep{Count: 10_000, Age: 168 * time.Hour},
+		},
+		Web: Web{Listen: ":9468"},
+		Log: Log{Level: Info, Format: JSON},
+	}
+}
+
+// String is the whole configuration as YAML that Parse reads, secrets redacted.
+func (c Config) String() string {
+	text, err := yaml.MarshalWithOptions(c,
+		yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(brief(d)), nil }),
+		// The encoder's own quoting loses white space.
+		yaml.CustomMarshaler(func(s string) ([]byte, error) { return json.Marshal(s) }),
+	)
+	if err != nil {
+		return fmt.Sprintf("# the configuration cannot be shown: %v\n", err)
+	}
+	return string(text)
+}
+
+// brief writes a duration as people do: 5m, not 5m0s.
+func brief(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}

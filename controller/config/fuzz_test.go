@@ -1,0 +1,77 @@
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/goccy/go-yaml/ast"
+)
+
+func mustDocument(t *testing.T, data []byte) ast.Node {
+	t.Helper()
+	root, problem := document(data)
+	if problem != nil {
+		t.Fatal(problem)
+	}
+	return root
+}
+
+// SAFETY: whatever the file is, Parse answers with a Config that holds every
+// rule or with a report of single printable lines that lie within the file.
+func FuzzParse(f *testing.F) {
+	files, err := filepath.Glob("testdata/rules/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, name := range append(files, "castoff.example.yaml", "testdata/everything-wrong.yaml") {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	for _, s := range []string{
+		"a: &a [*a]", "&a a: *a", "? {a: 1}\n: b", "!!binary a: b", "- - - -", "[[[[", "{{{{", "*", "&", "!", "|", "%", "\x00", "clusters: [~, [], {}, 1]",
+		"polling: {interval}", "polling: {interval: 0x10, deadline: 1e400}", "timelines: {keep: {count: 99999999999999999999}}", "polling: &a {<<: *a}",
+	} {
+		f.Add([]byte(s))
+	}
+	names := ruleNames()
+	f.Fuzz(func(t *testing.T, data []byte) {
+		// The parser takes time that grows with the square of some inputs.
+		if len(data) > 4<<10 {
+			t.Skip()
+		}
+		c, err := Parse("f", data)
+		if err == nil {
+			if err := c.Validate(); err != nil {
+				t.Fatalf("Parse let through: %v", err)
+			}
+			if _, err := Parse("f", []byte(c.String())); err != nil && c.AWS.AssumeRole.ExternalID == "" {
+				t.Fatalf("String does not parse: %v", err)
+			}
+			return
+		}
+		var bad *ValidationError
+		if !errors.As(err, &bad) || len(bad.Problems) == 0 {
+			t.Fatalf("an error that reports nothing: %v", err)
+		}
+		lines := 1 + strings.Count(string(data), "\n") + strings.Count(string(data), "\r")
+		for _, p := range bad.Problems {
+			if !slices.Contains(names, p.Rule) {
+				t.Errorf("%s breaks a rule that is not listed: %s", p, p.Rule)
+			}
+			if p.Line < 0 || p.Line > lines {
+				t.Errorf("%s is on line %d of %d", p, p.Line, lines)
+			}
+			if strings.ContainsFunc(p.String(), func(c rune) bool { return !unicode.IsPrint(c) }) {
+				t.Errorf("not a printable line: %q", p)
+			}
+		}
+	})
+}
