@@ -1,0 +1,186 @@
+package status
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// timelinePage is one timeline in words ready to be shown.
+type timelinePage struct {
+	Version string
+	Now     stamp
+	Title   string
+	JSON    string // its address in the API
+	State   banner
+	Table   milestoneTable
+	Phases  []phaseRow
+	Targets []targetTable
+	Facts   []fact
+}
+
+type milestoneRow struct {
+	Kind   timeline.Kind
+	Words  string
+	At     stamp
+	Since  string // the base milestone, with a sign
+	Bounds string
+	Range  string // both bounds in full
+	Source timeline.Source
+	By     timeline.Actor
+	// Evidence is one line on what the bounds rest on.
+	Evidence string
+}
+
+type phaseRow struct {
+	Name              timeline.PhaseName
+	Words             string
+	Length            string
+	Shortest, Longest string
+}
+
+// milestoneTable is milestones with what their times are counted from.
+type milestoneTable struct {
+	Base string
+	Rows []milestoneRow
+}
+
+type targetTable struct {
+	Group, Address string
+	Table          milestoneTable
+}
+
+type fact struct {
+	Name, Value string
+}
+
+func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage {
+	p := &timelinePage{
+		Version: v.Version, Now: stampOf(now, now),
+		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)),
+		State: timelineBanner(t, v, now), Facts: facts(t, now),
+	}
+	base, zero := baseOf(t)
+	p.Table = milestoneTable{string(base), milestoneRows(t.Milestones, zero, now)}
+	for _, ph := range t.Phases() {
+		p.Phases = append(p.Phases, phaseRow{
+			Name: ph.Name, Words: phaseWords(ph.Name), Length: length(ph),
+			Shortest: span(ph.Shortest), Longest: span(ph.Longest),
+		})
+	}
+	for _, target := range t.Targets {
+		p.Targets = append(p.Targets, targetTable{
+			Group: target.Key.Group.Name(), Address: target.Key.Address(),
+			Table: milestoneTable{string(base), milestoneRows(target.Milestones, zero, now)},
+		})
+	}
+	return p
+}
+
+// baseOf is what times are counted from: onset where it is bounded, else when
+// the failure was known.
+func baseOf(t *timeline.Timeline) (timeline.Kind, time.Time) {
+	if m, ok := t.Milestone(timeline.Onset); ok && !m.Open() {
+		return timeline.Onset, middle(m.Bounds)
+	}
+	if m, ok := t.Known(); ok {
+		return m.Kind, middle(m.Bounds)
+	}
+	return "opened", t.Opened
+}
+
+func timelineBanner(t *timeline.Timeline, v *View, now time.Time) banner {
+	if !t.IsOpen() {
+		text := "Closed: " + outcomeWords(t.Outcome)
+		if p, ok := phase(t, timeline.Exposure); ok {
+			text += " It was exposed for " + length(p) + "."
+		}
+		return banner{"calm", text}
+	}
+	age := wholeAgo(knownAt(t), now)
+	if v.Snapshot != nil {
+		for _, task := range exposedTasks(v.Snapshot) {
+			if task == t.Task {
+				return banner{"exposed", "Failing for " + age + " and exposed: the balancer still sends it traffic."}
+			}
+		}
+	}
+	return banner{"failing", "Failing for " + age + "; not exposed."}
+}
+
+func outcomeWords(o timeline.Outcome) string {
+	switch o {
+	case timeline.Retired:
+		return "retired, stopped for this failure."
+	case timeline.Recovered:
+		return "recovered, healthy again."
+	case timeline.Superseded:
+		return "superseded, stopped for another reason."
+	case timeline.Lost:
+		return "lost, the evidence ran out."
+	default:
+		return string(o) + "."
+	}
+}
+
+func milestoneRows(ms []timeline.Milestone, zero, now time.Time) []milestoneRow {
+	rows := make([]milestoneRow, len(ms))
+	for i, m := range ms {
+		at := middle(m.Bounds)
+		rows[i] = milestoneRow{
+			Kind: m.Kind, Words: milestoneWords(m.Kind), At: stampOf(at, now),
+			Since: signed(at.Sub(zero)), Bounds: plusMinus(m.Bounds),
+			Range:  stampOf(m.NotBefore, now).ISO + " to " + stampOf(m.NotAfter, now).ISO,
+			Source: m.Source, By: m.By, Evidence: m.Evidence,
+		}
+		if m.Open() {
+			rows[i].Range = "not after " + stampOf(m.NotAfter, now).ISO
+		}
+	}
+	return rows
+}
+
+func signed(d time.Duration) string {
+	if d < 0 {
+		return span(d)
+	}
+	return "+" + span(d)
+}
+
+func facts(t *timeline.Timeline, now time.Time) []fact {
+	all := []fact{
+		{"Task", string(t.Task)},
+		{"Service", t.Service.String()},
+		{"Task definition", t.Definition.FamilyRevision()},
+		{"Started by", t.StartedBy},
+		{"Zone", t.Zone},
+		{"Shown by", triggerWords(t.Trigger)},
+		{"Check that decided", checkWords(t.Container, t.Check)},
+		{"Replacement", string(t.Replacement)},
+		{"Replacements failed", some(t.ReplacementsFailed)},
+		{"Flaps", some(t.Flaps)},
+		{"Stop code", t.StopCode},
+		{"AWS's stopped reason", t.StoppedReason},
+		{"Opened", stampOf(t.Opened, now).Text + " UTC"},
+		{"Timeline", string(t.ID)},
+	}
+	if !t.IsOpen() {
+		all = append(all, fact{"Closed", stampOf(t.Closed, now).Text + " UTC"})
+	}
+	known := all[:0]
+	for _, f := range all {
+		if f.Value != "" {
+			known = append(known, f)
+		}
+	}
+	return known
+}
+
+// some is empty for 0, which is no fact worth a line.
+func some(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return count(n, "time", "times")
+}

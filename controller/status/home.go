@@ -1,0 +1,298 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// How many rows of each kind the page shows; the API has all.
+const (
+	openRows    = 200
+	closedRows  = 50
+	serviceRows = 200
+	gapRows     = 50
+)
+
+// homePage is what castoff sees now, in words ready to be shown.
+type homePage struct {
+	Version string
+	Now     stamp
+	Started stamp
+	Banner  banner
+	// Pass and Data are one line each: the last pass, and how old what is
+	// shown is. Data is empty before the first pass.
+	Pass, Data string
+
+	Open         []openRow
+	Closed       []closedRow
+	Services     []serviceRow
+	Gaps         []gapRow
+	OpenCount    int
+	ClosedCount  int
+	ServiceCount int
+	GapCount     int
+}
+
+// More is how many open timelines are not shown, and so on.
+func (p *homePage) MoreOpen() int     { return p.OpenCount - len(p.Open) }
+func (p *homePage) MoreClosed() int   { return p.ClosedCount - len(p.Closed) }
+func (p *homePage) MoreServices() int { return p.ServiceCount - len(p.Services) }
+func (p *homePage) MoreGaps() int     { return p.GapCount - len(p.Gaps) }
+
+// banner is the page in one line: Level is calm, failing, exposed or blind.
+type banner struct {
+	Level string
+	Text  string
+}
+
+type timelineRow struct {
+	Link    string
+	Task    string
+	Service string
+	Trigger string
+	Since   stamp
+}
+
+type openRow struct {
+	timelineRow
+	For     string
+	Exposed string // yes, or since when it no longer is
+	Hot     bool   // exposed now
+	Last    string // the last milestone and its age
+}
+
+type closedRow struct {
+	timelineRow
+	Outcome                         timeline.Outcome
+	Detection, Exposure, Retirement string
+}
+
+type serviceRow struct {
+	Name    string
+	Tasks   string
+	Wanted  string
+	Groups  []groupRow
+	Exposed int
+	Failing bool
+	Open    int
+	Age     string
+}
+
+type groupRow struct {
+	Name    string
+	Targets string
+	Age     string
+}
+
+type gapRow struct {
+	Kind   fleet.GapKind
+	Ref    string
+	Class  fleet.Class
+	Detail string
+	For    string
+}
+
+func newHomePage(v *View, now time.Time) *homePage {
+	p := &homePage{
+		Version: v.Version, Now: stampOf(now, now), Started: stampOf(v.Started, now),
+		Banner: newBanner(v, now), Pass: passWords(v.Pass, now),
+		OpenCount: len(v.Open), ClosedCount: len(v.Closed), GapCount: len(v.gaps()),
+	}
+	exposed := make(map[fleet.TaskARN]bool)
+	if s := v.Snapshot; s != nil {
+		p.ServiceCount = len(s.Services)
+		p.Services = newServiceRows(s.Tally(), v.openByService(), now)
+		p.Data = fmt.Sprintf("Every task was read within the last %s.", wholeAgo(s.Oldest(), now))
+		for _, task := range exposedTasks(s) {
+			exposed[task] = true
+		}
+	}
+	open := slices.Clone(v.Open)
+	slices.SortFunc(open, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
+	for _, t := range open[:min(len(open), openRows)] {
+		p.Open = append(p.Open, newOpenRow(t, exposed[t.Task], now))
+	}
+	for _, t := range v.Closed[:min(len(v.Closed), closedRows)] {
+		p.Closed = append(p.Closed, newClosedRow(t, now))
+	}
+	gaps := v.gaps()
+	for _, g := range gaps[:min(len(gaps), gapRows)] {
+		p.Gaps = append(p.Gaps, gapRow{Kind: g.Kind, Ref: g.Ref, Class: g.Class, Detail: g.Detail, For: wholeAgo(g.Since, now)})
+	}
+	return p
+}
+
+func passWords(p Pass, now time.Time) string {
+	if p.At.IsZero() {
+		return "No pass has ended yet."
+	}
+	return fmt.Sprintf("Pass %d ended %s ago, took %s: %s.", p.Number, wholeAgo(p.At, now), span(p.Duration), p.Result)
+}
+
+// newBanner puts first what costs most: traffic sent to dead tasks, then not
+// knowing, then failing without harm.
+func newBanner(v *View, now time.Time) banner {
+	if v.Snapshot == nil {
+		return banner{"blind", "Blind: no pass has ended yet. There is nothing to show."}
+	}
+	var sentences []string
+	level := "calm"
+	if tasks := exposedTasks(v.Snapshot); len(tasks) > 0 {
+		level = "exposed"
+		sentences = append(sentences, fmt.Sprintf("%s exposed%s: still sent traffic although ECS calls the task unhealthy.",
+			count(len(tasks), "target", "targets"), exposedSince(tasks, v.Open, now)))
+	}
+	ready, why := v.ready(now)
+	switch n := len(v.gaps()); {
+	case !ready:
+		level = worse(level, "blind")
+		sentences = append(sentences, "Blind: "+why+". What is below may be old.")
+	case n > 0:
+		level = worse(level, "blind")
+		sentences = append(sentences, "Partly blind: "+count(n, "thing", "things")+" could not be read.")
+	}
+	if level == "exposed" {
+		return banner{level, strings.Join(sentences, " ")}
+	}
+	if n := len(v.Open); n > 0 {
+		level = worse(level, "failing")
+		sentences = append(sentences, fmt.Sprintf("%s failing; no target is exposed.", count(n, "task is", "tasks are")))
+	} else if level == "calm" {
+		sentences = append(sentences, fmt.Sprintf("Calm: no task is failing in %s.", count(len(v.Snapshot.Services), "service", "services")))
+	}
+	return banner{level, strings.Join(sentences, " ")}
+}
+
+// worse is the level that matters more.
+func worse(a, b string) string {
+	levels := []string{"calm", "failing", "blind", "exposed"}
+	return levels[max(slices.Index(levels, a), slices.Index(levels, b))]
+}
+
+// exposedSince is when the first of the tasks was known to be unhealthy.
+func exposedSince(tasks []fleet.TaskARN, open []*timeline.Timeline, now time.Time) string {
+	var since time.Time
+	for _, t := range open {
+		m, ok := t.Milestone(timeline.Unhealthy)
+		if !ok || !slices.Contains(tasks, t.Task) {
+			continue
+		}
+		if start := middle(m.Bounds); since.IsZero() || start.Before(since) {
+			since = start
+		}
+	}
+	if since.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" since %s UTC (%s)", stampOf(since, now).Text, wholeAgo(since, now))
+}
+
+func newTimelineRow(t *timeline.Timeline, now time.Time) timelineRow {
+	return timelineRow{
+		Link: "/timelines/" + url.PathEscape(string(t.ID)), Task: t.Task.ID(), Service: t.Service.String(),
+		Trigger: triggerWords(t.Trigger), Since: stampOf(knownAt(t), now),
+	}
+}
+
+// knownAt is when the failure was known, as near as one instant can say.
+func knownAt(t *timeline.Timeline) time.Time {
+	if m, ok := t.Known(); ok {
+		return middle(m.Bounds)
+	}
+	return t.Opened
+}
+
+func newOpenRow(t *timeline.Timeline, exposed bool, now time.Time) openRow {
+	row := openRow{timelineRow: newTimelineRow(t, now), For: wholeAgo(knownAt(t), now), Exposed: "no", Hot: exposed}
+	if exposed {
+		row.Exposed = "yes"
+	} else if p, ok := phase(t, timeline.Exposure); ok {
+		row.Exposed = "no, was for " + length(p)
+	}
+	var last timeline.Milestone
+	for _, m := range t.Milestones {
+		if m.NotAfter.After(last.NotAfter) {
+			last = m
+		}
+	}
+	if last.Kind != "" {
+		row.Last = fmt.Sprintf("%s, %s ago", milestoneWords(last.Kind), wholeAgo(middle(last.Bounds), now))
+	}
+	return row
+}
+
+func newClosedRow(t *timeline.Timeline, now time.Time) closedRow {
+	row := closedRow{timelineRow: newTimelineRow(t, now), Outcome: t.Outcome}
+	for _, part := range []struct {
+		name timeline.PhaseName
+		to   *string
+	}{
+		{timeline.Detection, &row.Detection}, {timeline.Exposure, &row.Exposure}, {timeline.Retirement, &row.Retirement},
+	} {
+		*part.to = "–"
+		if p, ok := phase(t, part.name); ok {
+			*part.to = length(p)
+		}
+	}
+	return row
+}
+
+func phase(t *timeline.Timeline, name timeline.PhaseName) (timeline.Phase, bool) {
+	for _, p := range t.Phases() {
+		if p.Name == name {
+			return p, true
+		}
+	}
+	return timeline.Phase{}, false
+}
+
+// newServiceRows puts services in trouble first: there may be more than the
+// page shows.
+func newServiceRows(tallies []fleet.Tally, open map[fleet.ServiceID]int, now time.Time) []serviceRow {
+	trouble := func(t *fleet.Tally) int {
+		return -(t.Exposed()*1_000_000 + (open[t.Service.ID]+t.Unhealthy)*1_000)
+	}
+	slices.SortStableFunc(tallies, func(a, b fleet.Tally) int { return cmp.Compare(trouble(&a), trouble(&b)) })
+	rows := make([]serviceRow, 0, min(len(tallies), serviceRows))
+	for _, t := range tallies[:min(len(tallies), serviceRows)] {
+		row := serviceRow{
+			Name: t.Service.ID.String(), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
+			Tasks: "never read", Age: "–",
+			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[t.Service.ID],
+		}
+		if t.Seen {
+			row.Tasks = tallied(tallyPart{t.Healthy, "healthy"}, tallyPart{t.Unhealthy, "unhealthy"}, tallyPart{t.Unknown, "unknown"})
+		}
+		if !t.Read.Never() {
+			row.Age = wholeAgo(t.Read.Sent, now)
+		}
+		for _, g := range t.Groups {
+			row.Groups = append(row.Groups, newGroupRow(g, now))
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func newGroupRow(g fleet.GroupTally, now time.Time) groupRow {
+	row := groupRow{Name: g.Group.Name(), Targets: "never read", Age: "–"}
+	if g.Read.Never() {
+		return row
+	}
+	var parts []tallyPart
+	for _, state := range []fleet.TargetState{
+		fleet.TargetHealthy, fleet.TargetUnhealthy, fleet.TargetUnhealthyDraining, fleet.TargetDraining,
+		fleet.TargetInitial, fleet.TargetUnavailable, fleet.TargetUnused, fleet.TargetOther,
+	} {
+		parts = append(parts, tallyPart{g.States[state], string(state)})
+	}
+	row.Targets, row.Age = tallied(parts...), wholeAgo(g.Read.Sent, now)
+	return row
+}

@@ -1,0 +1,58 @@
+package status
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"net/http"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+//go:embed page
+var pageFiles embed.FS
+
+var pages = template.Must(template.ParseFS(pageFiles, "page/*.html"))
+
+func (s *server) home(w http.ResponseWriter, r *http.Request) {
+	render(w, r, http.StatusOK, "home", newHomePage(s.view(), time.Now()))
+}
+
+func (s *server) timeline(w http.ResponseWriter, r *http.Request) {
+	v := s.view()
+	t := v.find(timeline.ID(r.PathValue("id")))
+	if t == nil {
+		refuse(w, r, http.StatusNotFound, "not_found", noSuchTimeline(r.PathValue("id")))
+		return
+	}
+	render(w, r, http.StatusOK, "timeline", newTimelinePage(t, v, time.Now()))
+}
+
+func (s *server) asset(name, contentType string) http.HandlerFunc {
+	body, err := pageFiles.ReadFile(name)
+	if err != nil {
+		panic(err) // embedded: a bug of ours, seen by every test
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		// Long enough to spare a request a page, short enough that nobody sees
+		// an old look after an upgrade for long.
+		w.Header().Set("Cache-Control", "max-age=300")
+		write(w, r, http.StatusOK, contentType, body)
+	}
+}
+
+// problemPage says what went wrong with a request.
+type problemPage struct {
+	Title   string
+	Message string
+}
+
+func render(w http.ResponseWriter, r *http.Request, code int, name string, page any) {
+	var body bytes.Buffer
+	if err := pages.ExecuteTemplate(&body, name, page); err != nil {
+		panic(fmt.Errorf("render the %s page: %w", name, err)) // a bug of ours, as in writeJSON
+	}
+	write(w, r, code, "text/html; charset=utf-8", body.Bytes())
+}

@@ -1,0 +1,201 @@
+package status
+
+import (
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// How many timelines a page of the API holds.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+// filters are the names that /api/v1/timelines knows.
+var filters = []string{"cluster", "service", "trigger", "outcome", "state", "since", "until", "limit", "cursor"}
+
+// query selects timelines. Zero values select everything.
+type query struct {
+	cluster, service string
+	trigger          timeline.Trigger
+	outcome          timeline.Outcome
+	state            string // open or closed
+	since, until     time.Time
+	limit            int
+	after            position
+}
+
+// position is a timeline's place in the one order that all pages follow:
+// newest first by when it was opened. A timeline never changes its place, so
+// a cursor stays where it was while new ones arrive and open ones close.
+type position struct {
+	opened time.Time
+	id     timeline.ID
+}
+
+func positionOf(t *timeline.Timeline) position { return position{opened: t.Opened, id: t.ID} }
+
+// compare is negative when p comes first.
+func (p position) compare(o position) int {
+	if c := o.opened.Compare(p.opened); c != 0 {
+		return c
+	}
+	return strings.Compare(string(o.id), string(p.id))
+}
+
+// cursor is opaque to clients: its form may change.
+func (p position) cursor() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.opened.UnixNano(), 10) + "|" + string(p.id)))
+}
+
+func parseCursor(s string) (position, error) {
+	raw, err := base64.RawURLEncoding.DecodeString(s)
+	nanos, id, found := strings.Cut(string(raw), "|")
+	n, err2 := strconv.ParseInt(nanos, 10, 64)
+	if err != nil || err2 != nil || !found || id == "" {
+		return position{}, fmt.Errorf("cursor: not one that castoff gave (take next_cursor as it is)")
+	}
+	return position{opened: time.Unix(0, n), id: timeline.ID(id)}, nil
+}
+
+// parseQuery reads a query string. Its errors name what is allowed; an empty
+// value selects everything.
+func parseQuery(raw string) (query, error) {
+	values, err := parseValues(raw, filters)
+	if err != nil {
+		return query{}, err
+	}
+	q := query{cluster: values["cluster"], service: values["service"], limit: defaultLimit}
+	if q.trigger, err = oneOf("trigger", values["trigger"], timeline.Triggers); err != nil {
+		return query{}, err
+	}
+	if q.outcome, err = oneOf("outcome", values["outcome"], timeline.Outcomes); err != nil {
+		return query{}, err
+	}
+	if q.state, err = oneOf("state", values["state"], []string{"open", "closed"}); err != nil {
+		return query{}, err
+	}
+	if q.since, err = parseTime("since", values["since"]); err != nil {
+		return query{}, err
+	}
+	if q.until, err = parseTime("until", values["until"]); err != nil {
+		return query{}, err
+	}
+	if s := values["limit"]; s != "" {
+		if q.limit, err = strconv.Atoi(s); err != nil || q.limit < 1 || q.limit > maxLimit {
+			return query{}, fmt.Errorf("limit: must be 1..%d (got %q)", maxLimit, clip(s))
+		}
+	}
+	if s := values["cursor"]; s != "" {
+		if q.after, err = parseCursor(s); err != nil {
+			return query{}, err
+		}
+	}
+	return q, nil
+}
+
+// parseValues reads a query string that may have each of the allowed names
+// once.
+func parseValues(raw string, allowed []string) (map[string]string, error) {
+	parsed, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, fmt.Errorf("query string: %s", clip(err.Error()))
+	}
+	values := make(map[string]string, len(parsed))
+	for _, name := range slices.Sorted(maps.Keys(parsed)) {
+		switch {
+		case len(allowed) == 0:
+			return nil, fmt.Errorf("unknown parameter %q: none is known here", clip(name))
+		case !slices.Contains(allowed, name):
+			return nil, fmt.Errorf("unknown parameter %q: known are %s", clip(name), strings.Join(allowed, ", "))
+		case len(parsed[name]) > 1:
+			return nil, fmt.Errorf("%s: given %d times, only one is allowed", name, len(parsed[name]))
+		}
+		values[name] = parsed[name][0]
+	}
+	return values, nil
+}
+
+func oneOf[T ~string](name, value string, allowed []T) (T, error) {
+	if value == "" || slices.Contains(allowed, T(value)) {
+		return T(value), nil
+	}
+	words := make([]string, len(allowed))
+	for i, a := range allowed {
+		words[i] = string(a)
+	}
+	return "", fmt.Errorf("%s: must be one of %s (got %q)", name, strings.Join(words, ", "), clip(value))
+}
+
+func parseTime(name, value string) (time.Time, error) {
+	if value == "" {
+		return time.Time{}, nil
+	}
+	t, err := time.Parse(time.RFC3339, value)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%s: must be an RFC 3339 time such as 2026-03-01T12:00:00Z (got %q)", name, clip(value))
+	}
+	return t, nil
+}
+
+// matches reports whether the query selects t, cursor aside. Since and until
+// are about when it was opened; since is included, until is not.
+func (q *query) matches(t *timeline.Timeline) bool {
+	switch {
+	case q.cluster != "" && t.Service.Cluster != q.cluster,
+		q.service != "" && t.Service.Name != q.service,
+		q.trigger != "" && t.Trigger != q.trigger,
+		q.outcome != "" && t.Outcome != q.outcome,
+		q.state != "" && t.IsOpen() != (q.state == "open"),
+		!q.since.IsZero() && t.Opened.Before(q.since),
+		!q.until.IsZero() && !t.Opened.Before(q.until):
+		return false
+	}
+	return true
+}
+
+// page selects one page of a View's timelines; next is empty on the last one.
+func (q *query) page(v *View) (ts []*timeline.Timeline, next string) {
+	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
+		for _, t := range list {
+			if q.matches(t) && (q.after.id == "" || q.after.compare(positionOf(t)) < 0) {
+				ts = append(ts, t)
+			}
+		}
+	}
+	slices.SortFunc(ts, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
+	if len(ts) > q.limit {
+		ts = ts[:q.limit]
+		next = positionOf(ts[q.limit-1]).cursor()
+	}
+	return ts, next
+}
+
+// find is a View's timeline of that id; nil when it has none.
+func (v *View) find(id timeline.ID) *timeline.Timeline {
+	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
+		for _, t := range list {
+			if t.ID == id {
+				return t
+			}
+		}
+	}
+	return nil
+}
+
+// clip bounds what an error repeats of its input, at a rune's end.
+func clip(s string) string {
+	const most = 64
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}

@@ -1,0 +1,132 @@
+// Package status serves what people and machines read of castoff: pages, JSON,
+// metrics and health. It never changes anything: every method but GET and HEAD
+// is refused.
+//
+// Everything shown comes from one [View], made by the controller after each
+// pass; a request reads it once, so that no answer mixes two passes.
+package status
+
+import (
+	"bytes"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// View is what castoff knows after a pass. It is immutable: the controller
+// makes a new one after each pass.
+type View struct {
+	Version string
+	Started time.Time // of the daemon
+	// Snapshot is nil before the first pass has ended.
+	Snapshot *fleet.Snapshot
+	Open     []*timeline.Timeline
+	Closed   []*timeline.Timeline // newest first
+	Pass     Pass
+	// LastFull is when a full pass last succeeded; zero when none has.
+	LastFull time.Time
+	// ReadyWithin is how old LastFull may be for castoff to call itself ready.
+	ReadyWithin time.Duration
+}
+
+// Pass is the last turn of the loop.
+type Pass struct {
+	Number   int
+	At       time.Time // its end
+	Duration time.Duration
+	Result   string // ok, partial, failed or panic; empty before the first
+}
+
+// Options are what the handler needs; both are required.
+type Options struct {
+	// View answers the latest View. It is called once a request, concurrently,
+	// and never answers nil.
+	View func() *View
+	// Metrics serves /metrics.
+	Metrics http.Handler
+}
+
+type server struct {
+	view func() *View
+}
+
+// New makes the handler of everything that castoff serves.
+func New(o Options) http.Handler {
+	s := &server{view: o.View}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", o.Metrics)
+	mux.HandleFunc("/healthz", s.healthz)
+	mux.HandleFunc("/readyz", s.readyz)
+	mux.HandleFunc("/api/v1/timelines", s.apiTimelines)
+	mux.HandleFunc("/api/v1/timelines/{id}", s.apiTimeline)
+	mux.HandleFunc("/api/v1/services", s.apiServices)
+	mux.HandleFunc("/api/v1/status", s.apiStatus)
+	mux.HandleFunc("/{$}", s.home)
+	mux.HandleFunc("/timelines/{id}", s.timeline)
+	mux.HandleFunc("/style.css", s.asset("page/style.css", "text/css; charset=utf-8"))
+	mux.HandleFunc("/icon.svg", s.asset("page/icon.svg", "image/svg+xml"))
+	mux.HandleFunc("/", s.notFound)
+	return secure(readOnly(mux))
+}
+
+// readOnly refuses every method that could mean a change.
+func readOnly(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
+			refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed",
+				"castoff's pages and API are read-only: GET and HEAD are allowed")
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// secure lets a browser load castoff's own stylesheet and icon and nothing
+// else, wherever a hostile name may end up.
+func secure(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; "+
+			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse answers an error in the form that the path's readers expect.
+func refuse(w http.ResponseWriter, r *http.Request, code int, word, message string) {
+	switch {
+	case strings.HasPrefix(r.URL.Path, "/api/"):
+		writeJSON(w, r, code, wireError{Error: wireProblem{Code: word, Message: message}})
+	case code == http.StatusMethodNotAllowed:
+		write(w, r, code, "text/plain; charset=utf-8", []byte(message+"\n"))
+	default:
+		render(w, r, code, "problem", problemPage{Title: http.StatusText(code), Message: message})
+	}
+}
+
+func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
+	refuse(w, r, http.StatusNotFound, "not_found", "there is nothing at this address")
+}
+
+// write sends a whole body, so that a failure while making it never leaves
+// half a page, and HEAD knows its length.
+func write(w http.ResponseWriter, r *http.Request, code int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(code)
+	if r.Method == http.MethodHead {
+		return
+	}
+	_, _ = bytes.NewReader(body).WriteTo(w) // a reader that went away is no news
+}
