@@ -2,6 +2,7 @@ package controller_test
 
 import (
 	"fmt"
+	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -112,6 +113,9 @@ func (i imported) breaks() string {
 	}
 	for _, b := range bans {
 		if within(i.path, b.path) && !slices.Contains(b.allowed, i.pkg) && !(i.test && b.inTests) {
+			if len(b.allowed) == 0 {
+				return fmt.Sprintf("nothing may import %s: %s", b.path, b.why)
+			}
 			return fmt.Sprintf("only %s may import %s: %s", oneOf(b.allowed), b.path, b.why)
 		}
 	}
@@ -234,6 +238,30 @@ func TestFoldersSayWhatIsInThem(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A test that sleeps in real time is slow on a good day and fails on a bad one.
+// That the sleep is in a bubble is more than a look at one file can tell; that
+// the file knows of bubbles is not.
+func TestSleepsAreInBubbles(t *testing.T) {
+	walk(t, "..", func(file string, d fs.DirEntry) {
+		if d.IsDir() || !strings.HasSuffix(file, "_test.go") {
+			return
+		}
+		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bubbles := slices.ContainsFunc(syntax.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"testing/synctest"` })
+		ast.Inspect(syntax, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && !bubbles && s.Sel.Name == "Sleep" {
+				if of, ok := s.X.(*ast.Ident); ok && of.Name == "time" {
+					t.Errorf("%s sleeps outside of a testing/synctest bubble", file)
+				}
+			}
+			return true
+		})
+	})
 }
 
 // importsBelow are the imports of every Go file below dir, whatever its build

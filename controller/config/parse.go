@@ -46,8 +46,7 @@ func Parse(name string, data []byte) (Config, error) {
 	c := Default()
 	r := newReader()
 	r.read(root, &c)
-	problems := append(r.problems, broken(&c, r)...)
-	if err := asError(name, problems); err != nil {
+	if err := asError(name, append(r.problems, broken(&c, r)...)); err != nil {
 		return Config{}, err
 	}
 	return c, nil

@@ -33,7 +33,7 @@ var (
 	clusterARN  = regexp.MustCompile(`^arn:aws(-[a-z]+)*:ecs:([a-z0-9-]+):[0-9]{12}:cluster/[a-zA-Z0-9_-]{1,255}$`)
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-	roleARN     = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([!-~]{1,510}/)?[a-zA-Z0-9_+=,.@-]{1,64}$`)
+	roleARN     = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\x21-\x7e]{1,510}/)?[a-zA-Z0-9_+=,.@-]{1,64}$`)
 	sessionName = regexp.MustCompile(`^[a-zA-Z0-9_+=,.@-]{2,64}$`)
 	externalID  = regexp.MustCompile(`^[a-zA-Z0-9_+=,.@:/-]{2,}$`)
 )
