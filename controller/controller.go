@@ -1,0 +1,236 @@
+// Package controller is castoff's loop and its life: observe, track, record,
+// and serve what was seen.
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/exporter-toolkit/web"
+
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// Observer reads the fleet.
+type Observer interface {
+	// Observe reads what is due, with hot services ahead, and never fails: what
+	// could not be read is a Gap. It is not called concurrently.
+	Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot
+}
+
+// Options are what a Controller is made of. All are required but Listen and
+// WebConfigFile.
+type Options struct {
+	Observer Observer
+	Metrics  *metrics.Metrics
+	// Exposition serves /metrics.
+	Exposition http.Handler
+	Logger     *slog.Logger
+	Version    string
+
+	Polling config.Polling
+	Tracker timeline.Settings
+	Keep    config.Keep // of closed timelines
+
+	// Listen is host:port; empty serves nothing, and :0 any free port.
+	Listen string
+	// WebConfigFile is exporter-toolkit's, for TLS and basic authentication.
+	WebConfigFile string
+}
+
+func (o Options) validate() error {
+	var errs []error
+	for name, missing := range map[string]bool{
+		"observer": o.Observer == nil, "metrics": o.Metrics == nil, "exposition": o.Exposition == nil, "logger": o.Logger == nil,
+		"polling interval": o.Polling.Interval <= 0, "hot interval": o.Polling.HotInterval <= 0, "deadline": o.Polling.Deadline <= 0,
+	} {
+		if missing {
+			errs = append(errs, fmt.Errorf("controller: no %s", name))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Controller is the daemon without its command line.
+type Controller struct {
+	options Options
+	log     *slog.Logger
+	tracker *timeline.Tracker
+	history history
+	view    atomic.Pointer[status.View]
+	gaps    gapLog
+
+	listener net.Listener
+	server   *http.Server
+	cleanups cleanups
+	cancel   context.CancelFunc // of the loop
+	passes   sync.WaitGroup
+	failed   chan error
+	stopOnce sync.Once
+	stopErr  error
+}
+
+// readyPasses is how many intervals may go by without a full pass before
+// castoff no longer calls itself ready.
+const readyPasses = 3
+
+// New binds the listener, so that a port in use is known before anything runs.
+// A Controller that was made must be stopped, started or not.
+func New(o Options) (*Controller, error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	c := &Controller{
+		options: o, log: o.Logger, tracker: timeline.NewTracker(o.Tracker), history: history{keep: o.Keep},
+		gaps: gapLog{log: o.Logger}, failed: make(chan error, 1),
+	}
+	c.view.Store(&status.View{
+		Version: o.Version, Started: time.Now(),
+		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
+	})
+	if err := c.bind(); err != nil {
+		return nil, errors.Join(err, c.cleanups.run(context.Background()))
+	}
+	return c, nil
+}
+
+// bind listens and makes the server, if one is wanted.
+func (c *Controller) bind() error {
+	o := c.options
+	if o.Listen == "" {
+		return nil
+	}
+	if err := web.Validate(o.WebConfigFile); err != nil {
+		return fmt.Errorf("web configuration %s: %w", o.WebConfigFile, err)
+	}
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return &ListenError{Address: o.Listen, Err: err}
+	}
+	c.listener = listener
+	c.cleanups.add("listener", func(context.Context) error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	c.server = &http.Server{
+		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+	}
+	c.cleanups.add("HTTP server", func(ctx context.Context) error {
+		if err := c.server.Shutdown(ctx); err != nil {
+			return errors.Join(err, c.server.Close())
+		}
+		return nil
+	})
+	return nil
+}
+
+// ListenError is an address that cannot be listened on.
+type ListenError struct {
+	Address string
+	Err     error
+}
+
+func (e *ListenError) Error() string { return fmt.Sprintf("cannot listen on %s: %v", e.Address, e.Err) }
+
+func (e *ListenError) Unwrap() error { return e.Err }
+
+// Address is where the controller listens; empty when it does not.
+func (c *Controller) Address() string {
+	if c.listener == nil {
+		return ""
+	}
+	return c.listener.Addr().String()
+}
+
+// View is what is known after the latest pass.
+func (c *Controller) View() *status.View { return c.view.Load() }
+
+// Start begins to serve and to pass; the first pass begins at once. It is
+// called once.
+func (c *Controller) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.cancel = cancel
+	c.cleanups.add("passes", func(ctx context.Context) error {
+		cancel()
+		return waitFor(ctx, &c.passes)
+	})
+	c.passes.Go(func() { c.loop(ctx) })
+	if c.server == nil {
+		return
+	}
+	go func() {
+		file := c.options.WebConfigFile
+		flags := &web.FlagConfig{WebListenAddresses: &[]string{c.Address()}, WebSystemdSocket: new(bool), WebConfigFile: &file}
+		if err := web.Serve(c.listener, c.server, flags, c.log); !errors.Is(err, http.ErrServerClosed) {
+			c.failed <- fmt.Errorf("serving on %s: %w", c.Address(), err)
+		}
+	}()
+}
+
+// Failed yields the error that makes going on pointless, if there ever is one.
+func (c *Controller) Failed() <-chan error { return c.failed }
+
+// Stop ends the running pass and the server, in the reverse order of their
+// start, and returns when they have ended or ctx is done. It may be called
+// again, and then answers the same.
+func (c *Controller) Stop(ctx context.Context) error {
+	c.stopOnce.Do(func() { c.stopErr = c.cleanups.run(ctx) })
+	return c.stopErr
+}
+
+// cleanups are what there is to undo, named for their errors.
+type cleanups []cleanup
+
+type cleanup struct {
+	name string
+	undo func(context.Context) error
+}
+
+func (cs *cleanups) add(name string, undo func(context.Context) error) {
+	*cs = append(*cs, cleanup{name: name, undo: undo})
+}
+
+// run undoes the last first, all of them whatever fails.
+func (cs *cleanups) run(ctx context.Context) error {
+	var errs []error
+	for i := len(*cs) - 1; i >= 0; i-- {
+		if err := (*cs)[i].undo(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("stopping the %s: %w", (*cs)[i].name, err))
+		}
+	}
+	*cs = nil
+	return errors.Join(errs...)
+}
+
+func waitFor(ctx context.Context, wg *sync.WaitGroup) error {
+	done := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

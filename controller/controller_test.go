@@ -1,0 +1,444 @@
+package controller
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// observerFunc is a fleet made up on the spot.
+type observerFunc func(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot
+
+func (f observerFunc) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot {
+	return f(ctx, hot)
+}
+
+var shop = fleet.ServiceID{Cluster: "prod", Name: "shop"}
+
+// calm is a fleet of one task, read now.
+func calm(health fleet.HealthStatus) *fleet.Snapshot {
+	now := time.Now().Round(0)
+	read := fleet.Read{Sent: now, Received: now}
+	return fleet.NewSnapshot(fleet.Snapshot{
+		At:       now,
+		Clusters: []*fleet.Cluster{{ARN: "arn:aws:ecs:eu-central-1:123456789012:cluster/prod", Name: "prod", Read: read}},
+		Services: []*fleet.Service{{ID: shop, Status: "ACTIVE", Desired: 1, Read: read}},
+		Tasks: []*fleet.Task{{
+			ARN: "arn:aws:ecs:eu-central-1:123456789012:task/prod/a", Service: shop, LastStatus: fleet.Running,
+			Health: health, Created: now.Add(-time.Hour), Read: read,
+		}},
+	})
+}
+
+func options(o Observer, log io.Writer) (Options, *prometheus.Registry) {
+	reg := prometheus.NewRegistry()
+	d := config.Default()
+	return Options{
+		Observer: o, Metrics: metrics.New(reg, metrics.Options{}), Exposition: http.NotFoundHandler(),
+		Logger: slog.New(slog.NewTextHandler(log, nil)), Polling: d.Polling, Tracker: timeline.DefaultSettings(), Keep: d.Timelines.Keep,
+	}, reg
+}
+
+func start(t *testing.T, o Options) *Controller {
+	t.Helper()
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Start()
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	return c
+}
+
+func stop(t *testing.T, c *Controller) {
+	t.Helper()
+	if err := c.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestPassesKeepTheirPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var noted []time.Time
+		passes := func() []time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			return slices.Clone(noted)
+		}
+		var sick atomic.Bool
+		began := time.Now()
+		o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			mu.Lock()
+			noted = append(noted, time.Now())
+			mu.Unlock()
+			if sick.Load() {
+				return calm(fleet.Unhealthy)
+			}
+			return calm(fleet.Healthy)
+		}), io.Discard)
+		c := start(t, o)
+		synctest.Wait()
+		if at := passes(); len(at) != 1 || !at[0].Equal(began) {
+			t.Errorf("first pass at %v, want at once", at)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		sick.Store(true)
+		turn := len(passes())
+		time.Sleep(time.Minute)
+		stop(t, c)
+		at := passes()
+		for i := 1; i < len(at); i++ {
+			limit := o.Polling.Interval
+			if i > turn {
+				limit = o.Polling.HotInterval
+			}
+			if gap := at[i].Sub(at[i-1]); gap > limit || gap < limit-limit/10 {
+				t.Errorf("pass %d came %s after the one before, want %s less a tenth at most", i, gap, limit)
+			}
+		}
+	})
+}
+
+func TestPassesDoNotOverlapAndHaveADeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		running, passes := 0, 0
+		o, _ := options(observerFunc(func(ctx context.Context, _ []fleet.ServiceID) *fleet.Snapshot {
+			running++
+			passes++
+			if running > 1 {
+				t.Error("two passes at once")
+			}
+			began := time.Now()
+			<-ctx.Done() // AWS hangs
+			if d := time.Since(began); d > 15*time.Second {
+				t.Errorf("the pass went on for %s", d)
+			}
+			running--
+			return calm(fleet.Healthy)
+		}), io.Discard)
+		c := start(t, o)
+		time.Sleep(time.Minute)
+		stop(t, c)
+		if passes < 4 {
+			t.Errorf("%d passes in a minute", passes)
+		}
+	})
+}
+
+func TestStopEndsARunningPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := options(observerFunc(func(ctx context.Context, _ []fleet.ServiceID) *fleet.Snapshot {
+			<-ctx.Done()
+			return fleet.NewSnapshot(fleet.Snapshot{At: time.Now(), Gaps: []fleet.Gap{{Kind: fleet.GapTasks, Ref: "x", Class: fleet.Transient}}})
+		}), io.Discard)
+		var log bytes.Buffer
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		c := start(t, o)
+		synctest.Wait()
+		began := time.Now()
+		stop(t, c)
+		stop(t, c) // again
+		if d := time.Since(began); d > 0 {
+			t.Errorf("stopping took %s", d)
+		}
+		if strings.Contains(log.String(), "cannot see") {
+			t.Errorf("blames AWS for the stop: %s", log.String())
+		}
+	})
+}
+
+func TestStopIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			<-release // deaf
+			return calm(fleet.Healthy)
+		}), io.Discard)
+		c := start(t, o)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		err := c.Stop(ctx)
+		if d := time.Since(began); !errors.Is(err, context.DeadlineExceeded) || d != 3*time.Second {
+			t.Errorf("stopped after %s with %v", d, err)
+		}
+		close(release)
+	})
+}
+
+func TestPanicIsCountedAndSurvived(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		passes := 0
+		o, reg := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			if passes++; passes == 2 {
+				panic("a nil where none should be")
+			}
+			return calm(fleet.Healthy)
+		}), &log)
+		c := start(t, o)
+		time.Sleep(6 * time.Second)
+		synctest.Wait()
+		if v := c.View(); v.Pass.Result != "panic" || v.Snapshot == nil {
+			t.Errorf("after the panic: %+v", v.Pass)
+		}
+		time.Sleep(5 * time.Second)
+		stop(t, c)
+		if v := c.View(); v.Pass.Result != "ok" || v.Pass.Number != 3 {
+			t.Errorf("after the pass that followed: %+v", v.Pass)
+		}
+		const want = "# HELP castoff_passes_total"
+		if n, err := testutil.GatherAndCount(reg, "castoff_passes_total"); err != nil || n == 0 {
+			t.Errorf("%s: %d %v", want, n, err)
+		}
+		if !strings.Contains(log.String(), "a nil where none should be") {
+			t.Error("not logged")
+		}
+	})
+}
+
+func TestTimelineFromOpenToClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var sick atomic.Bool
+		var asked [][]fleet.ServiceID
+		o, reg := options(observerFunc(func(_ context.Context, hot []fleet.ServiceID) *fleet.Snapshot {
+			asked = append(asked, hot)
+			if sick.Load() {
+				return calm(fleet.Unhealthy)
+			}
+			return calm(fleet.Healthy)
+		}), &log)
+		c := start(t, o)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		sick.Store(true)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if v := c.View(); len(v.Open) != 1 || v.Open[0].Trigger != timeline.ContainerCheck {
+			t.Fatalf("open: %v", v.Open)
+		}
+		sick.Store(false)
+		time.Sleep(4 * time.Minute)
+		stop(t, c)
+		if !slices.ContainsFunc(asked, func(hot []fleet.ServiceID) bool { return slices.Equal(hot, []fleet.ServiceID{shop}) }) {
+			t.Errorf("hot: %v", asked)
+		}
+		if v := c.View(); len(v.Open) != 0 || len(v.Closed) != 1 || v.Closed[0].Outcome != timeline.Recovered {
+			t.Fatalf("open %v, closed %v", v.Open, v.Closed)
+		}
+		expected := `
+			# HELP castoff_timelines_open Timelines of tasks that fail now.
+			# TYPE castoff_timelines_open gauge
+			castoff_timelines_open{cluster="prod",service="shop"} 0
+		`
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(expected), "castoff_timelines_open"); err != nil {
+			t.Error(err)
+		}
+		if n := strings.Count(log.String(), "timeline opened"); n != 1 {
+			t.Errorf("opened %d times in the log", n)
+		}
+		if !strings.Contains(log.String(), "outcome=recovered") {
+			t.Error(log.String())
+		}
+	})
+}
+
+func TestOutageTurnsReadinessRedAndBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var outage atomic.Bool
+		o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			s := calm(fleet.Healthy)
+			if outage.Load() {
+				old := *s
+				old.Tasks, old.Services, old.Clusters = nil, nil, nil
+				old.Gaps = []fleet.Gap{{Kind: fleet.GapClusters, Ref: "eu-central-1", Class: fleet.Transient, Since: s.At}}
+				s = fleet.NewSnapshot(old)
+			}
+			return s
+		}), &log)
+		c := start(t, o)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		ready := func() bool {
+			v := c.View()
+			return !v.LastFull.IsZero() && time.Since(v.LastFull) <= v.ReadyWithin
+		}
+		if !ready() {
+			t.Error("not ready when all is well")
+		}
+		outage.Store(true)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if ready() || c.View().Pass.Result != "failed" {
+			t.Errorf("ready a minute into an outage; pass %s", c.View().Pass.Result)
+		}
+		outage.Store(false)
+		time.Sleep(6 * time.Second)
+		stop(t, c)
+		if !ready() {
+			t.Error("not ready after the outage")
+		}
+		if n := strings.Count(log.String(), "cannot see"); n != 1 {
+			t.Errorf("the gap is logged %d times", n)
+		}
+		if n := strings.Count(log.String(), "can see again"); n != 1 {
+			t.Errorf("its end is logged %d times", n)
+		}
+	})
+}
+
+func TestFull(t *testing.T) {
+	clusters := []*fleet.Cluster{{ARN: "arn:1/a", Name: "a"}, {ARN: "arn:1/b", Name: "b"}}
+	gap := func(kind fleet.GapKind, class fleet.Class, ref string) fleet.Gap {
+		return fleet.Gap{Kind: kind, Class: class, Ref: ref}
+	}
+	tests := []struct {
+		name     string
+		clusters []*fleet.Cluster
+		gaps     []fleet.Gap
+		want     bool
+	}{
+		{"no gap", clusters, nil, true},
+		{"nothing there", nil, nil, true},
+		{"one group denied", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Denied, "arn:g")}, true},
+		{"one group throttled", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Throttled, "arn:g")}, false},
+		{"one cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a")}, true},
+		{"every cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a"), gap(fleet.GapTasks, fleet.Denied, "b")}, false},
+		{"the list of clusters denied", nil, []fleet.Gap{gap(fleet.GapClusters, fleet.Denied, "")}, false},
+		{"the only cluster not there", nil, []fleet.Gap{gap(fleet.GapCluster, fleet.NotFound, "a")}, false},
+		{"services not read yet", clusters, []fleet.Gap{gap(fleet.GapService, fleet.Paced, "a/x")}, false},
+		{"attributes not read yet", clusters, []fleet.Gap{gap(fleet.GapAttributes, fleet.Paced, "arn:g")}, true},
+		{"garbage", clusters, []fleet.Gap{gap(fleet.GapTasks, fleet.Invalid, "arn:1/a")}, false},
+	}
+	for _, tt := range tests {
+		if got := full(&fleet.Snapshot{Clusters: tt.clusters, Gaps: tt.gaps}); got != tt.want {
+			t.Errorf("%s: full %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestServes(t *testing.T) {
+	o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot { return calm(fleet.Healthy) }), io.Discard)
+	o.Listen = "127.0.0.1:0"
+	c := start(t, o)
+	resp, err := http.Get("http://" + c.Address() + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz answers %s", resp.Status)
+	}
+	second := o
+	second.Listen = c.Address()
+	_, err = New(second)
+	var busy *ListenError
+	if !errors.As(err, &busy) || busy.Address != c.Address() {
+		t.Errorf("a port in use: %v", err)
+	}
+	stop(t, c)
+	if conn, err := net.Dial("tcp", c.Address()); err == nil {
+		_ = conn.Close()
+		t.Error("still listening after Stop")
+	}
+}
+
+func TestStopBeforeStart(t *testing.T) {
+	o, _ := options(observerFunc(nil), io.Discard)
+	o.Listen = "127.0.0.1:0"
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, c)
+	if conn, err := net.Dial("tcp", c.Address()); err == nil {
+		_ = conn.Close()
+		t.Error("still listening after Stop")
+	}
+}
+
+func TestWebConfigFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "web.yml")
+	if err := os.WriteFile(file, []byte("basic_auth_users: {sre: '$2y$10$XXXXnotabcrypthash'}\nbogus: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	o, _ := options(observerFunc(nil), io.Discard)
+	o.Listen, o.WebConfigFile = "127.0.0.1:0", file
+	if _, err := New(o); err == nil || !strings.Contains(err.Error(), file) {
+		t.Errorf("a wrong web configuration: %v", err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	if _, err := New(Options{}); err == nil {
+		t.Error("no options are no error")
+	}
+}
+
+func TestHistory(t *testing.T) {
+	now := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
+	h := history{keep: config.Keep{Count: 3, Age: time.Hour}}
+	ids := func(tls []*timeline.Timeline) string {
+		var b strings.Builder
+		for _, tl := range tls {
+			b.WriteString(string(tl.ID))
+		}
+		return b.String()
+	}
+	add := func(at time.Time, names ...string) []*timeline.Timeline {
+		var tls []*timeline.Timeline
+		for _, n := range names {
+			tls = append(tls, &timeline.Timeline{ID: timeline.ID(n), Closed: at})
+		}
+		return h.add(tls, at)
+	}
+	first := add(now, "a", "b")
+	second := add(now.Add(time.Minute), "c", "d")
+	if got := ids(first) + " " + ids(second); got != "ba dcb" {
+		t.Errorf("got %s", got)
+	}
+	if got := ids(add(now.Add(61 * time.Minute))); got != "dc" {
+		t.Errorf("after an hour: %s", got)
+	}
+	if got := ids(add(now.Add(62*time.Minute), "e", "f", "g", "h")); got != "hgf" {
+		t.Errorf("more than may be kept: %s", got)
+	}
+	if got := ids(first) + " " + ids(second); got != "ba dcb" {
+		t.Errorf("what was handed out has changed: %s", got)
+	}
+	var many []string
+	for i := range 5 {
+		many = append(many, fmt.Sprint(i))
+	}
+	h.keep.Count = 0
+	if got := ids(add(now.Add(63*time.Minute), many...)); got != "" {
+		t.Errorf("kept %s of none", got)
+	}
+}

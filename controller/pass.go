@@ -1,0 +1,202 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// loop passes until ctx is done. Passes never overlap: one that takes longer
+// than the interval delays the next.
+func (c *Controller) loop(ctx context.Context) {
+	for ctx.Err() == nil {
+		began := time.Now()
+		c.pass(ctx)
+		timer := time.NewTimer(time.Until(began.Add(c.interval())))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// interval is the time from the start of one pass to that of the next. It is
+// cut short by up to a tenth at random, so that daemons started together do not
+// stay in step, and never lengthened, so that the interval is a promise.
+func (c *Controller) interval() time.Duration {
+	d := c.options.Polling.Interval
+	if len(c.tracker.Hot()) > 0 {
+		d = min(d, c.options.Polling.HotInterval)
+	}
+	return d - rand.N(d/10+1) //nolint:gosec // jitter needs no secrecy
+}
+
+// pass is one turn: observe, track, record. Whatever happens in it, the daemon
+// goes on.
+func (c *Controller) pass(ctx context.Context) {
+	began := time.Now()
+	result := metrics.PassPanic
+	next := *c.view.Load()
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+		now := time.Now()
+		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
+		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
+		c.view.Store(&next)
+	}()
+
+	limited, cancel := context.WithTimeout(ctx, c.options.Polling.Deadline)
+	defer cancel()
+	snapshot := c.options.Observer.Observe(limited, c.tracker.Hot())
+	if ctx.Err() != nil {
+		// Cut short by Stop: what could not be read is our doing, not AWS's.
+		result = metrics.PassFailed
+		return
+	}
+	changes := c.tracker.Track(snapshot)
+	c.record(snapshot, changes)
+
+	next.Snapshot = snapshot
+	next.Open = c.tracker.Open()
+	next.Closed = c.history.add(changes.Closed, snapshot.At)
+	c.options.Metrics.Publish(snapshot, next.Open)
+	c.gaps.report(snapshot.Gaps)
+	result = outcome(snapshot, began)
+	if full(snapshot) {
+		next.LastFull = snapshot.At
+	}
+	c.log.Debug("pass done", "result", result, "duration", time.Since(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
+}
+
+// record tells metrics and log what changed.
+func (c *Controller) record(s *fleet.Snapshot, changes timeline.Changes) {
+	m := c.options.Metrics.Timelines
+	for _, e := range changes.Exposure {
+		m.Exposed(e.Service, e.Group, e.Duration)
+	}
+	for _, tl := range changes.Opened {
+		attrs := describe(tl)
+		if known, ok := tl.Known(); ok {
+			attrs = append(attrs, slog.Time("known_not_before", known.NotBefore), slog.Time("known_not_after", known.NotAfter))
+		}
+		c.log.LogAttrs(context.Background(), slog.LevelInfo, "timeline opened", attrs...)
+	}
+	for _, tl := range changes.Closed {
+		m.Closed(tl)
+		attrs := append(describe(tl), slog.String("outcome", string(tl.Outcome)))
+		for _, p := range tl.Phases() {
+			attrs = append(attrs, slog.Group(string(p.Name), "shortest", p.Shortest, "longest", p.Longest))
+		}
+		if tl.Replacement != "" {
+			attrs = append(attrs, slog.String("replacement", tl.Replacement.ID()))
+		}
+		c.log.LogAttrs(context.Background(), slog.LevelInfo, "timeline closed", attrs...)
+	}
+}
+
+func describe(tl *timeline.Timeline) []slog.Attr {
+	return []slog.Attr{
+		slog.String("timeline", string(tl.ID)), slog.String("cluster", tl.Service.Cluster), slog.String("service", tl.Service.Name),
+		slog.String("task", tl.Task.ID()), slog.String("trigger", string(tl.Trigger)),
+	}
+}
+
+// outcome is how a pass that began at began ended.
+func outcome(s *fleet.Snapshot, began time.Time) metrics.PassResult {
+	switch {
+	case len(s.Gaps) == 0:
+		return metrics.PassOK
+	case fresh(s, began):
+		return metrics.PassPartial
+	default:
+		return metrics.PassFailed
+	}
+}
+
+// fresh reports that anything at all was read since began.
+func fresh(s *fleet.Snapshot, began time.Time) bool {
+	read := func(r fleet.Read) bool { return !r.Received.Before(began.Round(0)) }
+	return slices.ContainsFunc(s.Tasks, func(t *fleet.Task) bool { return read(t.Read) }) ||
+		slices.ContainsFunc(s.TargetGroups, func(g *fleet.TargetGroup) bool { return read(g.Read) || read(g.Inventory) }) ||
+		slices.ContainsFunc(s.Services, func(svc *fleet.Service) bool { return read(svc.Read) }) ||
+		slices.ContainsFunc(s.Clusters, func(cl *fleet.Cluster) bool { return read(cl.Read) })
+}
+
+// full reports that castoff sees what it is allowed to see. A part that is
+// denied or not there is a matter of configuration, shown as a gap but no reason
+// to call castoff not ready, as long as it is not blind to every cluster; nor
+// are settings and tags that its budget has not come to yet.
+func full(s *fleet.Snapshot) bool {
+	blind := make(map[string]bool)
+	for _, g := range s.Gaps {
+		switch g.Class {
+		case fleet.Denied, fleet.NotFound:
+			switch g.Kind {
+			case fleet.GapClusters, fleet.GapTargetGroups:
+				return false
+			case fleet.GapCluster, fleet.GapServices, fleet.GapTaskList, fleet.GapTasks:
+				blind[g.Ref] = true
+			}
+		case fleet.Paced:
+			if g.Kind != fleet.GapAttributes && g.Kind != fleet.GapTags {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return len(s.Clusters) == 0 && len(blind) == 0 || slices.ContainsFunc(s.Clusters, func(cl *fleet.Cluster) bool {
+		return !blind[string(cl.ARN)] && !blind[cl.Name]
+	})
+}
+
+// gapLog writes a line when a gap opens, changes its class or closes, and none
+// while it lasts.
+type gapLog struct {
+	log  *slog.Logger
+	open map[gapKey]fleet.Gap
+}
+
+type gapKey struct {
+	kind fleet.GapKind
+	ref  string
+}
+
+func (l *gapLog) report(gaps []fleet.Gap) {
+	now := make(map[gapKey]fleet.Gap, len(gaps))
+	for _, g := range gaps {
+		key := gapKey{kind: g.Kind, ref: g.Ref}
+		now[key] = g
+		if was, ok := l.open[key]; ok && was.Class == g.Class {
+			continue
+		}
+		level := slog.LevelWarn
+		if g.Class == fleet.Paced {
+			level = slog.LevelDebug // castoff's own doing, and over soon
+		}
+		l.log.Log(context.Background(), level, "cannot see", "kind", g.Kind, "ref", g.Ref, "class", g.Class, "detail", g.Detail)
+	}
+	var over []fleet.Gap
+	for key, g := range l.open {
+		if _, ok := now[key]; !ok && g.Class != fleet.Paced {
+			over = append(over, g)
+		}
+	}
+	slices.SortFunc(over, func(a, b fleet.Gap) int { return a.Since.Compare(b.Since) })
+	for _, g := range over {
+		l.log.Info("can see again", "kind", g.Kind, "ref", g.Ref, "class", g.Class, "since", g.Since)
+	}
+	l.open = now
+}
