@@ -1,0 +1,109 @@
+# make check is what CI runs. Needs Go, a C compiler (for the race detector), git
+# and bash; the linter comes by itself.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+LINT_VERSION := 2.15.0
+LINT := .cache/bin/golangci-lint-$(LINT_VERSION)
+
+PACKAGES ?= ./...
+FUZZTIME ?= 15s
+ARGS ?=
+
+announce = @printf '\n== %s\n' '$(1)'
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | while IFS= read -r line; do
+	  printf '  %-8s %s\n' "$${line%%:*}" "$${line#*## }"
+	done
+
+.PHONY: check
+check: tools fmt vet lint test tidy verify ## all that must hold before a commit lands
+	@printf '\n== every check passed\n'
+
+.PHONY: tools
+tools: ## say which tools are missing
+	$(call announce,tools)
+	@missing=()
+	for tool in go gofmt git; do
+	  command -v "$$tool" >/dev/null || missing+=("$$tool")
+	done
+	if command -v go >/dev/null; then
+	  cc=$$(go env CC)
+	  command -v "$${cc%% *}" >/dev/null || missing+=("$$cc (a C compiler: go test -race needs it)")
+	fi
+	if (($${#missing[@]})); then
+	  printf 'missing: %s\n' "$${missing[@]}" >&2
+	  exit 1
+	fi
+	go version
+
+.PHONY: fmt
+fmt: ## gofmt would change nothing
+	$(call announce,gofmt)
+	@bad=$$(find . -name '*.go' -not -path './.*/*' -exec gofmt -s -l {} +)
+	if [[ -n $$bad ]]; then
+	  printf 'gofmt -s -w would change:\n%s\n' "$$bad" >&2
+	  exit 1
+	fi
+
+.PHONY: vet
+vet: ## go vet
+	$(call announce,go vet)
+	@go vet $(PACKAGES)
+
+.PHONY: lint
+lint: $(LINT) ## golangci-lint, with .golangci.yml
+	$(call announce,golangci-lint $(LINT_VERSION))
+	@$(LINT) run $(PACKAGES)
+
+# One of the right version that is already there is used; else it is built, which
+# takes some minutes once.
+$(LINT):
+	$(call announce,get golangci-lint $(LINT_VERSION))
+	@mkdir -p $(@D)
+	if found=$$(command -v golangci-lint) && [[ $$("$$found" version --short) == $(LINT_VERSION) ]]; then
+	  ln -sf "$$found" $@
+	else
+	  GOBIN=$(CURDIR)/$(@D) GOFLAGS= go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(LINT_VERSION)
+	  mv $(@D)/golangci-lint $@
+	fi
+
+.PHONY: test
+test: ## every test, with the race detector
+	$(call announce,go test -race)
+	@go test -race $(PACKAGES)
+
+.PHONY: tidy
+tidy: ## go mod tidy would change nothing
+	$(call announce,go mod tidy -diff)
+	@go mod tidy -diff
+
+.PHONY: verify
+verify: ## the modules are those that go.sum knows
+	$(call announce,go mod verify)
+	@go mod verify
+
+.PHONY: bench
+bench: ## every benchmark, once
+	$(call announce,go test -bench)
+	@go test -run '^$$' -bench . -benchmem $(PACKAGES)
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME (15s)
+	$(call announce,go test -fuzz for $(FUZZTIME) each)
+	@for package in $$(go list $(PACKAGES)); do
+	  for target in $$(go test -list '^Fuzz' "$$package" | grep '^Fuzz' || true); do
+	    printf '%s %s\n' "$$package" "$$target"
+	    go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x "$$package"
+	  done
+	done
+
+.PHONY: demo
+demo: ## time one failure in a simulated region; ARGS are passed on
+	@go run ./cmd/castoff demo $(ARGS)
