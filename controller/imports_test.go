@@ -264,6 +264,23 @@ func TestSleepsAreInBubbles(t *testing.T) {
 	})
 }
 
+// A map that lacks a room is worse than none.
+func TestContributingHasTheMap(t *testing.T) {
+	text, err := os.ReadFile("../CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := map[string]bool{}
+	for _, i := range importsBelow(t, "..") {
+		there[i.pkg] = true
+	}
+	for _, pkg := range slices.Sorted(maps.Keys(there)) {
+		if !strings.Contains(string(text), "\n| `"+pkg+"` |") {
+			t.Errorf("the map in CONTRIBUTING.md has no line for %s", pkg)
+		}
+	}
+}
+
 // importsBelow are the imports of every Go file below dir, whatever its build
 // constraints.
 func importsBelow(t *testing.T, dir string) []imported {
