@@ -1,0 +1,184 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// TaskInfo is a task as the region knows it.
+type TaskInfo struct {
+	ARN        fleet.TaskARN
+	Status     fleet.TaskStatus
+	Desired    fleet.TaskStatus
+	Health     fleet.HealthStatus
+	Created    time.Time
+	Zone       string
+	Deployment string
+	Targets    []fleet.TargetKey // its rows, where it has any
+	Answering  bool
+	Serving    bool // healthy as the scheduler sees it
+}
+
+// Tasks lists a service's tasks in the order of their creation, those included
+// that have stopped and can still be described.
+func (r *Region) Tasks(id fleet.ServiceID) []TaskInfo {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.advance()
+	c := r.clusterNames[id.Cluster]
+	if c == nil {
+		return nil
+	}
+	var infos []TaskInfo
+	for _, t := range c.tasks {
+		if t.service == nil || t.service.spec.Name != id.Name {
+			continue
+		}
+		info := TaskInfo{
+			ARN: t.arn, Status: t.status, Desired: t.desired, Health: t.health, Created: t.created, Zone: t.zone,
+			Deployment: t.deployment.id, Answering: t.alive && t.front && t.app == answering,
+			Serving: t.desired == fleet.Running && t.service.healthy(t),
+		}
+		for _, target := range t.targets {
+			info.Targets = append(info.Targets, target.key)
+		}
+		infos = append(infos, info)
+	}
+	return infos
+}
+
+// Hang has the task's app take requests and answer none. Its front goes on
+// accepting connections, so a TCP check sees nothing.
+func (r *Region) Hang(arn fleet.TaskARN) error {
+	return r.onRunning("hang", arn, func(t *task) {
+		t.fail(Hang)
+		t.turnApp(hung, t.front)
+	})
+}
+
+// Crash has the task's app refuse every request at once. Its front goes on
+// accepting connections.
+func (r *Region) Crash(arn fleet.TaskARN) error {
+	return r.onRunning("crash", arn, func(t *task) {
+		t.fail(Crash)
+		t.turnApp(refusing, t.front)
+	})
+}
+
+// KillFront has the task refuse connections, although its app is well.
+func (r *Region) KillFront(arn fleet.TaskARN) error {
+	return r.onRunning("kill front of", arn, func(t *task) {
+		t.fail(FrontDead)
+		t.turnApp(t.app, false)
+	})
+}
+
+// Exit ends the last essential container of the task by itself.
+func (r *Region) Exit(arn fleet.TaskARN) error {
+	return r.onRunning("exit", arn, func(t *task) { t.exit() })
+}
+
+// Recover has the task's app and front answer again.
+func (r *Region) Recover(arn fleet.TaskARN) error {
+	return r.onRunning("recover", arn, func(t *task) { t.answer() })
+}
+
+// StopTask stops a task as a person would; an empty reason gives AWS's own.
+func (r *Region) StopTask(arn fleet.TaskARN, reason string) error {
+	return r.onTask("stop", arn, func(t *task) error {
+		t.stop(codeUser, userReason(reason))
+		return nil
+	})
+}
+
+func userReason(reason string) string {
+	if reason == "" {
+		return "Task stopped by user"
+	}
+	return reason
+}
+
+// SpotInterrupt takes a Fargate Spot task's capacity away.
+func (r *Region) SpotInterrupt(arn fleet.TaskARN) error {
+	return r.onTask("interrupt", arn, func(t *task) error {
+		t.stop(codeSpot, "Your Spot Task was interrupted.")
+		return nil
+	})
+}
+
+// Scale sets a service's desired count.
+func (r *Region) Scale(id fleet.ServiceID, desired int) error {
+	return r.onService("scale", id, func(s *service) error {
+		if desired < 0 {
+			return fmt.Errorf("scale %s: desired count %d is negative", id, desired)
+		}
+		s.desired = desired
+		s.attend()
+		return nil
+	})
+}
+
+// Deploy starts a rolling deployment of a new revision.
+func (r *Region) Deploy(id fleet.ServiceID) error {
+	return r.onService("deploy", id, func(s *service) error {
+		s.deploy()
+		s.attend()
+		return nil
+	})
+}
+
+// NextTasks says how the next tasks that the service starts will turn out, one
+// fate each; the ones after those answer.
+func (r *Region) NextTasks(id fleet.ServiceID, fates ...Fate) error {
+	return r.onService("set the fate of the next tasks of", id, func(s *service) error {
+		s.fates = append(s.fates, fates...)
+		return nil
+	})
+}
+
+// RemoveService makes a service vanish; its tasks are stopped.
+func (r *Region) RemoveService(id fleet.ServiceID) error {
+	return r.onService("remove", id, func(s *service) error {
+		s.desired = 0
+		for _, t := range slices.Clone(s.live) {
+			s.scaleIn(t, s.deployments[0])
+		}
+		delete(s.cluster.serviceNames, id.Name)
+		s.cluster.services = slices.DeleteFunc(s.cluster.services, func(o *service) bool { return o == s })
+		return nil
+	})
+}
+
+func (r *Region) onService(what string, id fleet.ServiceID, do func(*service) error) error {
+	return r.change(func() error {
+		c := r.clusterNames[id.Cluster]
+		if c == nil || c.serviceNames[id.Name] == nil {
+			return fmt.Errorf("%s %s: no such service", what, id)
+		}
+		return do(c.serviceNames[id.Name])
+	})
+}
+
+func (r *Region) onTask(what string, arn fleet.TaskARN, do func(*task) error) error {
+	return r.change(func() error {
+		for _, c := range r.clusters {
+			if t := c.taskIDs[arn.ID()]; t != nil && t.arn == arn {
+				return do(t)
+			}
+		}
+		return fmt.Errorf("%s %s: no such task", what, arn)
+	})
+}
+
+func (r *Region) onRunning(what string, arn fleet.TaskARN, do func(*task)) error {
+	return r.onTask(what, arn, func(t *task) error {
+		if !t.alive {
+			return fmt.Errorf("%s %s: its containers do not run", what, arn)
+		}
+		do(t)
+		return nil
+	})
+}

@@ -1,0 +1,64 @@
+// Package sim is a simulated AWS region: ECS and Network Load Balancers as one
+// seeded discrete-event model, driven by the same wire protocols that AWS
+// speaks, so that an unmodified AWS SDK cannot tell. It serves `castoff demo`
+// over loopback, and tests and benchmarks in process through [Doer].
+//
+// Time is package time's. Nothing runs between calls: each call first carries
+// the region forward to the present, event by event. So a region that was built
+// inside a testing/synctest bubble lives in the bubble's time, and a day passes
+// as fast as its events can be computed.
+//
+// The region keeps the truth ([Region.Truth]), so that what a daemon says can
+// be compared with what happened.
+//
+// # What is modelled, and how sure we are
+//
+// doc: AWS documentation. user: measured or reported by users. open: nobody has
+// shown it. The field of [Params] or of the specs that moves each is in the last
+// column.
+//
+//	behaviour                                          sure   moved by
+//	container check: interval, timeout, retries,
+//	  startPeriod                                      doc    ContainerSpec.Check
+//	a hung app costs a check its whole timeout         doc
+//	EC2 agent reports health on a ticker, 20 s         doc    HealthReportEC2
+//	Fargate reports health after 0–1 s                 open   HealthReportFargate
+//	task health over essential containers              doc
+//	  …unchecked ones do not make a task UNKNOWN       user   UncheckedUnknown
+//	lifecycle, its timestamps, version                 doc
+//	  how long each step of a start takes              user   Provisioning … Boot
+//	scheduler looks every 10 s                         user   Tick
+//	unhealthy → replacement starts, 6–44 s             user   React
+//	a task that ended is replaced after 10–30 s        user   ReactEnded
+//	replacement first within maximumPercent, else
+//	  one sick task stopped first, at random           doc    ServiceSpec
+//	no replacement in the grace period                 doc    ServiceSpec.Grace
+//	healthy: check and targets; neither: 40 s          doc    SteadyWithoutChecks
+//	restart throttle for tasks that never ran          doc    RestartBackoff
+//	replacement healthy → sick task told to stop       user   StopDelay
+//	no way back once the replacement is healthy        user
+//	a task that recovers before stays, the surplus
+//	  is stopped: what is starting, else any           open
+//	DEACTIVATING deregisters at once                   open   DeregisterDelay
+//	DEACTIVATING lasts until the rows are gone         doc
+//	  …also when somebody deregistered them earlier    open   FullDrainWait
+//	stoppingAt is stamped on STOPPING                  open   StampOnDeactivating
+//	a hung app sits out its stopTimeout                doc    ContainerSpec.StopTimeout
+//	an exit skips DEACTIVATING                         open   ExitDeactivates
+//	Spot: deregistered, SIGTERM after 2 min at most    doc    SpotNotice
+//	DEPROVISIONING takes 15–25 s                       user   Deprovisioning
+//	stopped tasks are describable for 1 h              doc    KeepStopped
+//	ECS registers a target again that another took out user   Reregister, NeverReregister
+//	  …and forgets that its checks failed              open   DetachCures
+//	registration → first check 60–120 s                user   RegistrationLag
+//	initial until the healthy threshold is passed      open   InitialPasses
+//	TCP check sees the front only, HTTP the app        doc    GroupSpec.Check
+//	draining lasts the deregistration delay            doc    GroupSpec.DeregistrationDelay
+//	new flows after deregistration 100–140 s, after
+//	  unhealthy 30–40 s (truth only)                   user   PropagationDeregister, PropagationUnhealthy
+//	host network mode has no networkBindings           open   HostBindings
+//	request limits                                     doc    Options.Throttle
+//
+// Not modelled: flows one by one, zonal shift, fail-open, ALB, deployment circuit
+// breaker, zone rebalancing, eventual consistency of replies.
+package sim

@@ -1,0 +1,117 @@
+package sim
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func (r *Region) describeTaskDefinition(q *ecsRequest) (any, *apiError) {
+	ref := lastSegment(q.TaskDefinition)
+	if !strings.Contains(ref, ":") {
+		ref += ":" + strconv.Itoa(r.revisions[ref]) // the family's newest
+	}
+	d := r.definitions[ref]
+	if d == nil {
+		return nil, invalid("ClientException", "Unable to describe task definition.")
+	}
+	return struct {
+		Definition definitionJSON `json:"taskDefinition"`
+		Tags       []tagJSON      `json:"tags"`
+	}{d.json(), []tagJSON{}}, nil
+}
+
+type instanceJSON struct {
+	ARN        string     `json:"containerInstanceArn"`
+	EC2        string     `json:"ec2InstanceId"`
+	Version    int        `json:"version"`
+	Status     string     `json:"status"`
+	Connected  bool       `json:"agentConnected"`
+	Running    int        `json:"runningTasksCount"`
+	Pending    int        `json:"pendingTasksCount"`
+	Attributes []pairJSON `json:"attributes"`
+	Registered epoch      `json:"registeredAt"`
+}
+
+func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
+	c, err := r.clusterNamed(q.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if err := batch("Container instances", q.ContainerInstances, 100); err != nil {
+		return nil, err
+	}
+	out := struct {
+		Instances []instanceJSON `json:"containerInstances"`
+		Failures  []failureJSON  `json:"failures"`
+	}{[]instanceJSON{}, []failureJSON{}}
+	for _, ref := range q.ContainerInstances {
+		i := slices.IndexFunc(c.instances, func(h *instance) bool {
+			return string(h.arn) == ref || lastSegment(string(h.arn)) == ref
+		})
+		if i < 0 {
+			out.Failures = append(out.Failures, missing(ref))
+			continue
+		}
+		h := c.instances[i]
+		j := instanceJSON{
+			ARN: string(h.arn), EC2: h.id, Version: 1, Status: "ACTIVE", Connected: true, Registered: epoch(h.since),
+			Attributes: []pairJSON{{"ecs.availability-zone", h.zone}},
+		}
+		j.Running, j.Pending = count(c.tasks, func(t *task) bool { return t.instance == h })
+		out.Instances = append(out.Instances, j)
+	}
+	return out, nil
+}
+
+func (r *Region) describeTaskSets(q *ecsRequest) (any, *apiError) {
+	c, err := r.clusterNamed(q.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	s := c.serviceNamed(q.Service)
+	if s == nil {
+		return nil, invalid("ServiceNotFoundException", "Service not found.")
+	}
+	if s.spec.Controller == fleet.ControllerECS {
+		return nil, invalid("InvalidParameterException", "Amazon ECS only supports task sets on services with deployment controller type EXTERNAL or CODE_DEPLOY.")
+	}
+	out := struct {
+		TaskSets []taskSetJSON `json:"taskSets"`
+		Failures []failureJSON `json:"failures"`
+	}{s.taskSetsJSON(), []failureJSON{}}
+	if len(q.TaskSets) == 0 {
+		return out, nil
+	}
+	known := out.TaskSets
+	out.TaskSets = []taskSetJSON{}
+	for _, ref := range q.TaskSets {
+		i := slices.IndexFunc(known, func(t taskSetJSON) bool { return t.ID == ref || t.ARN == ref })
+		if i < 0 {
+			out.Failures = append(out.Failures, missing(ref))
+			continue
+		}
+		out.TaskSets = append(out.TaskSets, known[i])
+	}
+	return out, nil
+}
+
+func (r *Region) listTagsForResource(q *ecsRequest) (any, *apiError) {
+	type tags struct {
+		Tags []tagJSON `json:"tags"`
+	}
+	for _, c := range r.clusters {
+		if q.ResourceARN == string(c.arn) {
+			return tags{tagsJSON(c.tags)}, nil
+		}
+		if s := c.serviceNamed(q.ResourceARN); s != nil && q.ResourceARN == string(s.arn) {
+			return tags{tagsJSON(s.spec.Tags)}, nil
+		}
+		if t := c.taskNamed(q.ResourceARN); t != nil && q.ResourceARN == string(t.arn) {
+			return tags{[]tagJSON{}}, nil
+		}
+	}
+	return nil, invalid("InvalidParameterException", "The specified resource could not be found.")
+}

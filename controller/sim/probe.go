@@ -1,0 +1,123 @@
+package sim
+
+import "time"
+
+// verdict is what a health check concludes.
+type verdict int
+
+const (
+	undecided verdict = iota
+	passing
+	failing
+)
+
+// probe is one health check: an agent's on a container, or the balancer's on a
+// target. While everything passes it costs nothing: no event is scheduled, and
+// the instant of the next check is reckoned from an earlier one only when the
+// app's state changes.
+type probe struct {
+	region   *Region
+	interval time.Duration // all durations are the model's
+	timeout  time.Duration // what a check takes that gets no answer
+	took     time.Duration // what any other check takes
+	fromEnd  bool          // the interval runs from the end of a check, not its start
+	passes   int           // consecutive ones that make it passing
+	fails    int           // consecutive ones that make it failing
+	// leniency is until when failures do not count, unless a check has passed
+	// before: a container's startPeriod.
+	leniency time.Time
+
+	try   func() (ok, answered bool) // what a check begun now finds
+	turns func(verdict)
+
+	state   verdict
+	passed  int
+	failed  int
+	ever    bool      // a check has passed
+	next    time.Time // start of the next check, or while idle of any one
+	idle    bool
+	stopped bool
+}
+
+// start begins checking at an instant.
+func (p *probe) start(first time.Time) {
+	p.next = first
+	p.region.at(first, p.check)
+}
+
+// settle begins as if checks had long been passing; one of them starts, or
+// started, at an instant.
+func (p *probe) settle(phase time.Time) {
+	p.state, p.ever, p.idle, p.next = passing, true, true, phase
+}
+
+// poke tells the probe that what it checks has changed.
+func (p *probe) poke() {
+	if !p.idle || p.stopped {
+		return
+	}
+	p.idle = false
+	period := p.interval
+	if p.fromEnd {
+		period += p.took
+	}
+	if late := p.region.now.Sub(p.next); late > 0 {
+		p.next = p.next.Add((late + period - 1) / period * period)
+	}
+	p.region.at(p.next, p.check)
+}
+
+// stop ends checking for good.
+func (p *probe) stop() { p.stopped = true }
+
+// check begins a check. What it finds is settled by the state of the app at its
+// start: a request that a hung app has taken stays unanswered.
+func (p *probe) check() {
+	if p.stopped {
+		return
+	}
+	ok, answered := p.try()
+	took := p.took
+	if !answered {
+		took = p.timeout
+	}
+	started := p.region.now
+	p.region.at(started.Add(took), func() { p.finish(ok, started) })
+}
+
+func (p *probe) finish(ok bool, started time.Time) {
+	if p.stopped {
+		return
+	}
+	now := p.region.now
+	if p.fromEnd {
+		p.next = now.Add(p.interval)
+	} else if p.next = started.Add(p.interval); p.next.Before(now) {
+		p.next = now
+	}
+	if ok {
+		p.ever = true
+		p.passed, p.failed = p.passed+1, 0
+	} else if p.ever || now.After(p.leniency) {
+		p.passed, p.failed = 0, p.failed+1
+	}
+	switch {
+	case p.state != passing && p.passed >= p.passes:
+		p.turn(passing)
+	case p.state != failing && p.failed >= p.fails:
+		p.turn(failing)
+	}
+	if p.stopped {
+		return
+	}
+	if passesNow, _ := p.try(); passesNow && ok && p.state == passing {
+		p.idle = true
+		return
+	}
+	p.region.at(p.next, p.check)
+}
+
+func (p *probe) turn(v verdict) {
+	p.state = v
+	p.turns(v)
+}

@@ -1,0 +1,285 @@
+package sim
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Rollout states of a deployment.
+const (
+	rolloutInProgress = "IN_PROGRESS"
+	rolloutCompleted  = "COMPLETED"
+)
+
+// service is one ECS service and its scheduler.
+type service struct {
+	region  *Region
+	cluster *cluster
+	arn     fleet.ServiceARN
+	spec    ServiceSpec
+	desired int
+	created time.Time
+	groups  []serviceGroup
+
+	deployments []*deployment // the newest, which is PRIMARY, first
+	live        []*task       // those that are wanted RUNNING, in the order of creation
+	openings    []*opening    // in the order of their failures
+	fates       []Fate        // of the next tasks to be started
+
+	phase        time.Time // one of the scheduler's ticks
+	ticking      bool
+	failedStarts int
+	startAfter   time.Time // the restart throttle
+}
+
+// deployment is a revision of the service being run: with CODE_DEPLOY and
+// EXTERNAL it is shown as a task set.
+type deployment struct {
+	id        string // ecs-svc/NNN, what its tasks carry in startedBy
+	def       *definition
+	rollout   string
+	alternate bool // its tasks go into the alternate groups
+	failed    int
+	created   time.Time
+	updated   time.Time
+}
+
+// scheduling is what the scheduler keeps for a task.
+type scheduling struct {
+	sick      bool
+	mindAt    time.Time // when the scheduler begins to act on the sickness
+	reason    string    // of the stop, while sick
+	committed bool      // will be stopped, whatever happens
+	served    bool      // it has been healthy
+	opening   *opening  // left by this task
+	fills     *opening  // that this task was started for
+}
+
+// opening is a slot whose task is failing or has ended. One task at a time is
+// started to fill it, until one has been healthy.
+type opening struct {
+	of    *task
+	since time.Time // order in which replacements are handed out
+	ready time.Time
+	by    *task // nil: none yet, or it died before it was healthy
+}
+
+// groupsOf are the groups that tasks of a deployment go into.
+func (s *service) groupsOf(d *deployment) []serviceGroup {
+	groups := slices.Clone(s.groups)
+	for i, g := range groups {
+		if d.alternate && g.alternate != nil {
+			groups[i].group, groups[i].alternate = g.alternate, g.group
+		}
+	}
+	return groups
+}
+
+// deploy makes a new revision the service's PRIMARY.
+func (s *service) deploy() {
+	r := s.region
+	d := &deployment{
+		id: "ecs-svc/" + r.digits(19), def: r.register(s.spec.Name, s.spec),
+		rollout: rolloutInProgress, created: r.now, updated: r.now,
+	}
+	if len(s.deployments) > 0 {
+		d.alternate = !s.deployments[0].alternate
+	}
+	s.deployments = slices.Insert(s.deployments, 0, d)
+}
+
+func (s *service) ceiling() int { return s.desired * s.spec.MaximumPercent / 100 }
+
+// attend has the scheduler look at the service at its next tick. A service
+// where all is well is not looked at: nothing would come of it.
+func (s *service) attend() {
+	if s.ticking {
+		return
+	}
+	s.ticking = true
+	s.region.at(s.region.nextOf(s.phase, s.region.params.Tick), func() {
+		s.ticking = false
+		s.tick()
+	})
+}
+
+// weigh takes in a change of a task's health or of its targets.
+func (s *service) weigh(t *task) {
+	r := s.region
+	if t.desired == fleet.Stopped {
+		return
+	}
+	if !t.served && s.healthy(t) {
+		t.served = true
+		if o := t.fills; o != nil && o.by == t {
+			s.close(o)
+		}
+		s.commit()
+		s.attend()
+	}
+	reason := s.sickness(t)
+	switch {
+	case reason != "" && !t.sick:
+		t.sick, t.reason = true, reason
+		t.mindAt = r.now.Add(r.scale(r.draw(r.params.React)))
+		s.open(t, t.mindAt)
+		s.attend()
+	case reason == "" && t.sick && !t.committed:
+		t.sick = false
+		s.recovered(t)
+		s.attend()
+	}
+}
+
+// sickness is why the scheduler holds a task to be failing; empty when it does
+// not.
+func (s *service) sickness(t *task) string {
+	if t.status != fleet.Running || !s.region.since(t.started, s.spec.Grace) {
+		return ""
+	}
+	if t.health == fleet.Unhealthy {
+		return "Task failed container health checks"
+	}
+	for _, target := range t.targets {
+		if w := target.group.rows[target.key]; w != nil && w.sick && (!w.draining() || !s.region.params.DetachCures) {
+			return "Task failed ELB health checks in (target-group " + string(target.group.arn) + ")"
+		}
+	}
+	return ""
+}
+
+// healthy is what the scheduler waits for in a new task.
+func (s *service) healthy(t *task) bool {
+	if t.status != fleet.Running {
+		return false
+	}
+	checked := len(t.targets) > 0
+	for _, c := range t.containers {
+		if c.spec.Check != nil && !c.spec.NotEssential {
+			checked = true
+			if c.reported != fleet.Healthy {
+				return false
+			}
+		}
+	}
+	if !checked {
+		return s.region.since(t.started, s.region.params.SteadyWithoutChecks)
+	}
+	for _, target := range t.targets {
+		w := target.group.rows[target.key]
+		if w == nil || w.state != fleet.TargetHealthy && target.group.balancer != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// open makes the task's slot one to be filled. A replacement that never was
+// healthy leaves the slot that it was to fill, not another one.
+func (s *service) open(t *task, ready time.Time) {
+	o := t.opening
+	switch {
+	case o != nil:
+	case t.fills != nil && !t.served:
+		o = t.fills
+		o.by = nil
+		o.of.truthReplacement(nil)
+	default:
+		o = &opening{of: t, since: s.region.now}
+		i, _ := slices.BinarySearchFunc(s.openings, o, func(a, b *opening) int {
+			return cmp.Or(a.since.Compare(b.since), -1)
+		})
+		s.openings = slices.Insert(s.openings, i, o)
+	}
+	o.ready = ready
+	t.opening = o
+}
+
+// recovered takes back the opening that the task had left. When it was itself to
+// fill a slot, and no other has been started for it since, it does so again.
+func (s *service) recovered(t *task) {
+	o := t.opening
+	t.opening = nil
+	switch {
+	case o == nil:
+	case o.of == t:
+		s.close(o)
+	case o.by == nil:
+		o.by = t
+		o.of.truthReplacement(t)
+	}
+}
+
+// close ends a slot's wait.
+func (s *service) close(o *opening) {
+	s.openings = slices.DeleteFunc(s.openings, func(other *opening) bool { return other == o })
+}
+
+// left takes in that ECS wants a task stopped.
+func (s *service) left(t *task) {
+	r := s.region
+	s.live = slices.DeleteFunc(s.live, func(o *task) bool { return o == t })
+	if t.stopCode == codeFailedToStart {
+		t.deployment.failed++
+		backoff := r.params.RestartBackoff
+		wait := time.Duration(float64(backoff.Min) * math.Pow(2, float64(min(s.failedStarts, 30))))
+		s.failedStarts++
+		s.startAfter = r.now.Add(r.scale(min(wait, backoff.Max)))
+	}
+	switch {
+	case t.stopCode == codeScheduler && !t.sick:
+		// Surplus or an older revision: nothing takes its place.
+		if o := t.fills; o != nil && o.by == t {
+			o.by = nil
+		}
+	case t.opening == nil:
+		s.open(t, r.now.Add(r.scale(r.draw(r.params.ReactEnded))))
+	}
+	s.attend()
+}
+
+// commit decides which sick tasks can be stopped: no more than leave the
+// desired number healthy, those whose replacement is healthy first. It is done
+// the moment a replacement is healthy, so that a task which recovers later is
+// stopped all the same.
+func (s *service) commit() {
+	r := s.region
+	var minded []*task
+	serving := 0
+	for _, t := range s.live {
+		switch {
+		case t.committed:
+		case s.minded(t):
+			minded = append(minded, t)
+		case s.healthy(t):
+			serving++
+		}
+	}
+	slices.SortStableFunc(minded, func(a, b *task) int {
+		return cmp.Or(-cmpBool(replaced(a), replaced(b)), a.mindAt.Compare(b.mindAt))
+	})
+	for _, t := range minded[:max(0, min(len(minded), serving+len(minded)-s.desired))] {
+		t.committed = true
+		tick := r.nextOf(s.phase, r.params.Tick)
+		r.at(tick.Add(r.scale(r.draw(r.params.StopDelay))), func() { t.stop(codeScheduler, t.reason) })
+	}
+}
+
+func (s *service) minded(t *task) bool { return t.sick && !s.region.now.Before(t.mindAt) }
+
+// replaced reports that the task's replacement has been healthy.
+func replaced(t *task) bool { return t.opening != nil && t.opening.by != nil && t.opening.by.served }
+
+func cmpBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}

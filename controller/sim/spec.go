@@ -1,0 +1,186 @@
+package sim
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// ServiceSpec describes a service, its tasks and their target groups. Only
+// Cluster and Name are needed; what is left out gets AWS's default.
+type ServiceSpec struct {
+	Cluster string
+	Name    string
+	Desired int // default 2, negative for 0; a DAEMON service has one a container instance
+
+	LaunchType  string // fleet.Fargate (default) or fleet.EC2
+	NetworkMode string // fleet.NetworkAWSVPC (default), NetworkBridge or NetworkHost; the last two only on EC2
+	IPv6        bool   // awsvpc: tasks have an IPv6 address beside the IPv4 one
+	Scheduling  string // fleet.Replica (default) or fleet.Daemon
+	Controller  string // fleet.ControllerECS (default), ControllerCodeDeploy or ControllerExternal
+
+	MinimumHealthyPercent int // default 100, for DAEMON 0; negative for 0
+	MaximumPercent        int // default 200, for DAEMON 100
+	Grace                 time.Duration
+
+	Containers []ContainerSpec // default: one essential container "app" without a check
+	Groups     []GroupSpec
+	Tags       map[string]string
+
+	// Settled has the service begin calm: its tasks RUNNING for a while, HEALTHY
+	// where they have a check, and their targets healthy.
+	Settled bool
+}
+
+// ContainerSpec is one container of the task definition.
+type ContainerSpec struct {
+	Name         string
+	NotEssential bool
+	Ports        []int              // container ports
+	Check        *fleet.HealthCheck // zero fields get ECS's defaults
+	StopTimeout  time.Duration      // 0: not set, so 30 s
+}
+
+// GroupSpec is a target group that the service's tasks are registered in.
+type GroupSpec struct {
+	Name      string // default SERVICE-PORT
+	Container string // default: the first container that has a port
+	Port      int    // container port; default: that container's first
+	Protocol  string // default TCP
+	// IPAddressType is ipv4 (default) or ipv6. The target type follows from the
+	// service's network mode.
+	IPAddressType string
+	Check         fleet.TargetCheck // zero fields get ELBv2's defaults
+	// DeregistrationDelay is deregistration_delay.timeout_seconds: default 300 s,
+	// negative for 0.
+	DeregistrationDelay time.Duration
+	// Attributes override or add to the group's attributes by their AWS names.
+	Attributes map[string]string
+	Tags       map[string]string
+	// Alternate makes it a blue/green pair: a second group, named NAME-alt, that
+	// every other deployment uses.
+	Alternate bool
+	// Unattached leaves the group without a load balancer: its targets stay
+	// unused.
+	Unattached bool
+}
+
+// ReferenceWorkload is the service that castoff was made for: a plaintext gRPC
+// app on 8080 behind nginx on 10080, whose only health check is ECS's, while
+// the NLB checks that nginx accepts TCP.
+func ReferenceWorkload(clusterName, name string) ServiceSpec {
+	return ServiceSpec{
+		Cluster: clusterName,
+		Name:    name,
+		Containers: []ContainerSpec{
+			{
+				Name:  "nginx",
+				Ports: []int{10080},
+				Check: &fleet.HealthCheck{
+					Command:     []string{"CMD-SHELL", "grpc-health-probe -addr=localhost:10080 -rpc-timeout 2s"},
+					Interval:    5 * time.Second,
+					Retries:     2,
+					StartPeriod: 10 * time.Second,
+					Timeout:     3 * time.Second,
+				},
+			},
+			{Name: "app", Ports: []int{8080}},
+		},
+		Groups:  []GroupSpec{{Container: "nginx", Port: 10080, Protocol: "TCP"}},
+		Settled: true,
+	}
+}
+
+// withDefaults fills the spec in and finds its mistakes, all of them.
+func (s ServiceSpec) withDefaults() (ServiceSpec, error) {
+	s.LaunchType = cmp.Or(s.LaunchType, fleet.Fargate)
+	s.NetworkMode = cmp.Or(s.NetworkMode, fleet.NetworkAWSVPC)
+	s.Scheduling = cmp.Or(s.Scheduling, fleet.Replica)
+	s.Controller = cmp.Or(s.Controller, fleet.ControllerECS)
+	s.Desired = max(0, cmp.Or(s.Desired, 2))
+	if s.Scheduling == fleet.Daemon {
+		s.MaximumPercent = cmp.Or(s.MaximumPercent, 100)
+	} else {
+		s.MaximumPercent = cmp.Or(s.MaximumPercent, 200)
+		s.MinimumHealthyPercent = max(0, cmp.Or(s.MinimumHealthyPercent, 100))
+	}
+	if len(s.Containers) == 0 {
+		s.Containers = []ContainerSpec{{Name: "app", Ports: []int{8080}}}
+	}
+	s.Containers = slices.Clone(s.Containers)
+	for i := range s.Containers {
+		if c := s.Containers[i].Check; c != nil {
+			s.Containers[i].Check = checkDefaults(*c)
+		}
+	}
+	s.Groups = slices.Clone(s.Groups)
+	var errs []error
+	for i := range s.Groups {
+		errs = append(errs, s.groupDefaults(&s.Groups[i]))
+	}
+	awsvpc := s.NetworkMode == fleet.NetworkAWSVPC
+	if s.Cluster == "" || s.Name == "" {
+		errs = append(errs, errors.New("cluster and name are needed"))
+	}
+	if s.LaunchType == fleet.Fargate && !awsvpc {
+		errs = append(errs, fmt.Errorf("network mode %s is not for Fargate", s.NetworkMode))
+	}
+	if s.Scheduling == fleet.Daemon && s.LaunchType == fleet.Fargate {
+		errs = append(errs, errors.New("DAEMON is not for Fargate"))
+	}
+	if s.IPv6 && !awsvpc {
+		errs = append(errs, errors.New("IPv6 needs network mode awsvpc"))
+	}
+	return s, errors.Join(errs...)
+}
+
+func (s ServiceSpec) groupDefaults(g *GroupSpec) error {
+	for _, c := range s.Containers {
+		if g.Container == "" && len(c.Ports) > 0 || g.Container == c.Name {
+			g.Container = c.Name
+			if g.Port == 0 && len(c.Ports) > 0 {
+				g.Port = c.Ports[0]
+			}
+			break
+		}
+	}
+	g.Name = cmp.Or(g.Name, fmt.Sprintf("%s-%d", s.Name, g.Port))
+	g.Protocol = cmp.Or(g.Protocol, "TCP")
+	g.IPAddressType = cmp.Or(g.IPAddressType, "ipv4")
+	g.Check.Protocol = cmp.Or(g.Check.Protocol, "TCP")
+	g.Check.Port = cmp.Or(g.Check.Port, "traffic-port")
+	g.Check.Interval = cmp.Or(g.Check.Interval, 30*time.Second)
+	if g.Check.Protocol == "HTTP" {
+		g.Check.Timeout = cmp.Or(g.Check.Timeout, 6*time.Second)
+	}
+	g.Check.Timeout = cmp.Or(g.Check.Timeout, 10*time.Second)
+	g.Check.HealthyThreshold = cmp.Or(g.Check.HealthyThreshold, 5)
+	g.Check.UnhealthyThreshold = cmp.Or(g.Check.UnhealthyThreshold, 2)
+	g.DeregistrationDelay = max(0, cmp.Or(g.DeregistrationDelay, 300*time.Second))
+	if !slices.ContainsFunc(s.Containers, func(c ContainerSpec) bool {
+		return c.Name == g.Container && slices.Contains(c.Ports, g.Port)
+	}) {
+		return fmt.Errorf("target group %s: no container %q has port %d", g.Name, g.Container, g.Port)
+	}
+	if g.IPAddressType == "ipv6" && !s.IPv6 {
+		return fmt.Errorf("target group %s: ipv6, but the tasks have no IPv6 address", g.Name)
+	}
+	return nil
+}
+
+// checkDefaults fills in what ECS does.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+func checkDefaults(c fleet.HealthCheck) *fleet.HealthCheck {
+	if len(c.Command) == 0 {
+		c.Command = []string{"CMD-SHELL", "true"}
+	}
+	c.Interval = cmp.Or(c.Interval, 30*time.Second)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.Retries = cmp.Or(c.Retries, 3)
+	return &c
+}

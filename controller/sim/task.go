@@ -1,0 +1,323 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Stop codes.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+const (
+	codeFailedToStart = "TaskFailedToStart"
+	codeExited        = "EssentialContainerExited"
+	codeUser          = "UserInitiated"
+	codeScheduler     = "ServiceSchedulerInitiated"
+	codeSpot          = "SpotInterruption"
+)
+
+// appState is what a task's app does with a request.
+type appState int
+
+const (
+	refusing  appState = iota // answers at once that it cannot: not up yet, or crashed
+	answering                 //
+	hung                      // takes the request and stays silent
+)
+
+// Fate is how a task that has yet to be started will turn out.
+type Fate int
+
+// The fates.
+const (
+	Answers     Fate = iota // starts and answers
+	StartsHung              // starts, accepts connections and never answers
+	NeverStarts             // its image cannot be pulled: TaskFailedToStart
+	Exits                   // starts, answers, and its essential container exits ten seconds later
+)
+
+type task struct {
+	region     *Region
+	cluster    *cluster
+	service    *service    // nil: standalone
+	deployment *deployment // nil: standalone
+	def        *definition
+	id         string
+	arn        fleet.TaskARN
+	seq        int // place in the order of creation, within the cluster
+
+	zone       string
+	instance   *instance // nil on Fargate
+	ipv4, ipv6 string
+	eni        string // id of the attachment; empty outside awsvpc
+
+	status     fleet.TaskStatus
+	desired    fleet.TaskStatus
+	version    int64
+	health     fleet.HealthStatus
+	containers []*container
+	targets    []*registration
+
+	created, connected, pullStarted, pullStopped, started time.Time
+	stoppingAt, executionStopped, stopped                 time.Time
+	stopCode, stoppedReason                               string
+
+	app      appState
+	front    bool // its port accepts connections
+	booting  bool // the app has yet to come up
+	alive    bool // its containers run
+	stops    int  // raised when the task is told to stop: what was still to come does not
+	drainEnd time.Time
+
+	scheduling // what the service scheduler thinks of it
+	failure    *failure
+	servingAt  time.Time // all its targets were healthy for the first time
+}
+
+type container struct {
+	spec     ContainerSpec
+	probe    *probe // nil: no check
+	health   fleet.HealthStatus
+	reported fleet.HealthStatus
+	exit     *int
+	reason   string
+	ports    map[int]int // container port → host port; none with awsvpc
+}
+
+// newTask makes a task in its first state and gives it its place and address.
+func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition) *task {
+	c.taskSeq++
+	t := &task{
+		region: r, cluster: c, service: s, deployment: d, def: def, seq: c.taskSeq, id: r.hex(32),
+		status: fleet.Provisioning, desired: fleet.Running, version: 1, health: fleet.Unknown, created: r.now,
+		zone: zones[c.taskSeq%len(zones)],
+	}
+	t.arn = fleet.TaskARN(ecsARN("task/" + c.name + "/" + t.id))
+	for _, spec := range def.containers {
+		t.containers = append(t.containers, &container{spec: spec, health: fleet.Unknown, reported: fleet.Unknown})
+	}
+	if def.launchType == fleet.EC2 {
+		t.place()
+	}
+	if def.network == fleet.NetworkAWSVPC {
+		t.eni = r.uuid()
+		r.giveAddress(t)
+	}
+	c.tasks = append(c.tasks, t)
+	c.taskIDs[t.id] = t
+	if s != nil {
+		s.live = append(s.live, t)
+		for _, g := range s.groupsOf(d) {
+			t.targets = append(t.targets, &registration{task: t, group: g.group, key: t.targetKey(g)})
+		}
+	}
+	return t
+}
+
+// place picks the container instance that has the fewest tasks of the service
+// and binds the host ports.
+func (t *task) place() {
+	load := map[*instance]int{}
+	if t.service != nil {
+		for _, other := range t.service.live {
+			load[other.instance]++
+		}
+	}
+	best := t.cluster.instances[0]
+	for _, h := range t.cluster.instances[1:] {
+		if load[h] < load[best] {
+			best = h
+		}
+	}
+	t.instance, t.zone = best, best.zone
+	if t.def.network == fleet.NetworkAWSVPC {
+		return
+	}
+	for _, c := range t.containers {
+		c.ports = map[int]int{}
+		for _, port := range c.spec.Ports {
+			host := port
+			if t.def.network == fleet.NetworkBridge {
+				host = best.nextPort
+				best.nextPort++
+			}
+			c.ports[port] = host
+			best.ports[host] = t
+		}
+	}
+}
+
+func (t *task) targetKey(g serviceGroup) fleet.TargetKey {
+	if t.def.network == fleet.NetworkAWSVPC {
+		if g.group.ipType == "ipv6" {
+			return fleet.NewTargetKey(g.group.arn, t.ipv6, g.port)
+		}
+		return fleet.NewTargetKey(g.group.arn, t.ipv4, g.port)
+	}
+	for _, c := range t.containers {
+		if c.spec.Name == g.container {
+			return fleet.NewTargetKey(g.group.arn, t.instance.id, c.ports[g.port])
+		}
+	}
+	return fleet.TargetKey{Group: g.group.arn}
+}
+
+// giveAddress hands out the next free address. They go round, so an address is
+// given out again once its task is gone and all others have been used.
+func (r *Region) giveAddress(t *task) {
+	for {
+		n := r.addressSeq % (1<<16 - 512)
+		r.addressSeq++
+		t.ipv4 = fmt.Sprintf("10.0.%d.%d", 1+n/254, 1+n%254)
+		if n/254 < 255 && r.addresses[t.ipv4] == nil {
+			r.addresses[t.ipv4] = t
+			if t.service != nil && t.service.spec.IPv6 {
+				t.ipv6 = fmt.Sprintf("2001:db8::%x:%x", 1+n/254, 1+n%254)
+				r.addresses[t.ipv6] = t
+			}
+			return
+		}
+	}
+}
+
+func (r *Region) uuid() string {
+	h := r.hex(32)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+// to moves the task to a status.
+func (t *task) to(s fleet.TaskStatus) {
+	t.status = s
+	t.version++
+	t.truthStatus()
+}
+
+// then runs the next step of a task's life after a while, unless the task is
+// told to stop (or to stop faster) before that.
+func (t *task) then(g Range, do func()) {
+	stops := t.stops
+	t.region.after(t.region.draw(g), func() {
+		if t.stops == stops {
+			do()
+		}
+	})
+}
+
+// provision begins the task's way to RUNNING.
+func (t *task) provision(f Fate) {
+	p := &t.region.params
+	if t.eni == "" {
+		t.status = fleet.Pending
+		t.pending(f)
+		return
+	}
+	t.then(p.Provisioning, func() {
+		t.to(fleet.Pending)
+		t.pending(f)
+	})
+}
+
+func (t *task) pending(f Fate) {
+	p := &t.region.params
+	t.connected = t.region.now
+	t.then(p.Pending, func() {
+		t.pullStarted = t.region.now
+		t.then(p.Pull, func() {
+			if f == NeverStarts {
+				t.fail(NeverStarted)
+				t.stop(codeFailedToStart, "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to resolve ref")
+				return
+			}
+			t.pullStopped = t.region.now
+			t.to(fleet.Activating)
+			for _, target := range t.targets {
+				target.group.register(target.key, t.zone, t)
+			}
+			t.then(p.Activating, func() { t.run(f) })
+		})
+	})
+}
+
+// run is the instant at which the containers have been started.
+func (t *task) run(f Fate) {
+	r := t.region
+	t.to(fleet.Running)
+	t.started = r.now
+	t.alive, t.front, t.app = true, true, refusing
+	if f == StartsHung {
+		t.app = hung
+		t.fail(Hang)
+	} else {
+		t.booting = true
+		t.then(r.params.Boot, func() {
+			if t.alive && t.booting {
+				t.answer()
+			}
+		})
+	}
+	if f == Exits {
+		t.then(Exactly(10*time.Second), func() { t.exit() })
+	}
+	for _, c := range t.containers {
+		if check := c.spec.Check; check != nil {
+			c.probe = t.containerProbe(c)
+			c.probe.start(r.now.Add(c.probe.interval))
+		}
+	}
+	if s := t.service; s != nil {
+		s.failedStarts = 0
+		t.then(Exactly(s.spec.Grace), func() { s.weigh(t) })
+		t.then(Exactly(r.params.SteadyWithoutChecks), func() { s.weigh(t) })
+		s.weigh(t)
+	}
+}
+
+// settledTask makes a task that has been running well for a while.
+func (r *Region) settledTask(s *service) {
+	d := s.deployments[0]
+	t := r.newTask(s.cluster, s, d, d.def)
+	t.status, t.version = fleet.Running, 4
+	t.app, t.front, t.alive = answering, true, true
+	age := func(d time.Duration) time.Time { return r.now.Add(-r.scale(d)) }
+	t.created, t.connected = age(time.Hour), age(time.Hour-5*time.Second)
+	t.pullStarted, t.pullStopped = age(time.Hour-8*time.Second), age(time.Hour-21*time.Second)
+	t.started = age(time.Hour - 23*time.Second)
+	for _, c := range t.containers {
+		if c.spec.Check != nil {
+			c.probe = t.containerProbe(c)
+			c.probe.settle(r.phase(c.spec.Check.Interval))
+			c.health, c.reported = fleet.Healthy, fleet.Healthy
+		}
+	}
+	t.health = t.judge()
+	for _, target := range t.targets {
+		target.group.settle(target.key, t.zone, t)
+	}
+	t.served, t.servingAt = true, r.now
+}
+
+// answer has the app and its front answer, for the first time or again.
+func (t *task) answer() {
+	if f := t.failure; f != nil && f.Recovery.IsZero() {
+		f.Answering = t.region.now
+	}
+	t.turnApp(answering, true)
+}
+
+// turnApp changes what the task's app and its front do, and has every check
+// look from there.
+func (t *task) turnApp(app appState, front bool) {
+	t.app, t.front, t.booting = app, front, false
+	for _, c := range t.containers {
+		if c.probe != nil {
+			c.probe.poke()
+		}
+	}
+	for _, target := range t.targets {
+		if row := target.group.rows[target.key]; row != nil && row.probe != nil {
+			row.probe.poke()
+		}
+	}
+}

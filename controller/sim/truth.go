@@ -1,0 +1,244 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Cause is what made a task fail.
+type Cause string
+
+// The causes.
+const (
+	Hang         Cause = "hang"          // the app takes requests and stays silent; its front still accepts TCP
+	Crash        Cause = "crash"         // the app is dead behind a front that still accepts TCP
+	FrontDead    Cause = "front_dead"    // the front is dead: connections are refused
+	Exit         Cause = "exit"          // an essential container ended by itself
+	NeverStarted Cause = "never_started" // TaskFailedToStart
+	Slow         Cause = "slow"          // not up before its checks ran out of patience
+)
+
+// Actor is who deregistered a target.
+type Actor string
+
+// The actors.
+const (
+	ByECS Actor = "ecs"
+	ByAPI Actor = "api" // a caller of DeregisterTargets
+)
+
+// Truth is what really happened to a failing task, to the millisecond. A zero
+// time means that it did not happen, or has not yet.
+type Truth struct {
+	Task    fleet.TaskARN
+	Service fleet.ServiceID // zero for a standalone task
+	Cause   Cause
+
+	Onset     time.Time // the app stopped answering, or failed to start
+	Unhealthy time.Time // DescribeTasks began to say UNHEALTHY
+	Answering time.Time // the app answers again
+	Recovery  time.Time // AWS says so: the task HEALTHY or, where only the balancer saw it, its targets
+
+	Targets []TargetTruth // one a target group, in the service's order
+
+	Deactivating     time.Time // lastStatus DEACTIVATING
+	Stopping         time.Time // lastStatus STOPPING: SIGTERM
+	StoppingStamp    time.Time // stoppingAt
+	ExecutionStopped time.Time // executionStoppedAt
+	Stopped          time.Time // stoppedAt
+	StopCode         string
+	StoppedReason    string
+
+	// Replacement is the task started for this one's slot. When it dies before it
+	// is healthy, the next one started for the slot takes its place here.
+	Replacement        fleet.TaskARN
+	ReplacementCreated time.Time
+	ReplacementRunning time.Time
+	ReplacementServing time.Time // all its targets healthy; zero in a service without any
+}
+
+// TargetTruth is what happened to one of the task's targets. Registered again,
+// a target has not been detached.
+type TargetTruth struct {
+	Key         fleet.TargetKey
+	LBUnhealthy time.Time // the balancer first said unhealthy
+	Detach      time.Time // deregistration began
+	By          Actor     // who began it
+	Detached    time.Time // its row was gone
+	LastFlow    time.Time // from then on no new flow reached it: propagation over, or the task ended
+}
+
+// failure is a Truth being written.
+type failure struct {
+	Truth
+	task      *task
+	by        *task
+	flowsStop []time.Time // by target: when balancer lags alone end new flows
+}
+
+// Truth tells of every task that has failed, in the order of the onsets. A task
+// that recovered and fails again is told of again.
+func (r *Region) Truth() []Truth {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.advance()
+	all := make([]Truth, 0, len(r.truths))
+	for _, f := range r.truths {
+		all = append(all, f.told())
+	}
+	slices.SortStableFunc(all, func(a, b Truth) int { return a.Onset.Compare(b.Onset) })
+	return all
+}
+
+func (f *failure) told() Truth {
+	t := f.Truth
+	t.StoppingStamp, t.ExecutionStopped, t.Stopped = f.task.stoppingAt, f.task.executionStopped, f.task.stopped
+	t.StopCode, t.StoppedReason = f.task.stopCode, f.task.stoppedReason
+	t.Targets = slices.Clone(f.Targets)
+	for i, end := range f.flowsStop {
+		t.Targets[i].LastFlow = end
+		if x := t.ExecutionStopped; !x.IsZero() && (end.IsZero() || x.Before(end)) {
+			t.Targets[i].LastFlow = x
+		}
+	}
+	if by := f.by; by != nil {
+		t.Replacement, t.ReplacementCreated, t.ReplacementRunning, t.ReplacementServing = by.arn, by.created, by.started, by.servingAt
+	}
+	return t
+}
+
+// fail opens a record for the task, unless it is failing already.
+func (t *task) fail(c Cause) *failure {
+	r := t.region
+	if f := t.failure; f != nil && f.Recovery.IsZero() {
+		if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() {
+			// Nobody saw the last time.
+			f.Cause, f.Onset, f.Answering = c, r.now, time.Time{}
+		}
+		return f
+	}
+	f := &failure{task: t, flowsStop: make([]time.Time, len(t.targets))}
+	f.Task, f.Cause, f.Onset = t.arn, c, r.now
+	if t.service != nil {
+		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
+	}
+	for _, target := range t.targets {
+		f.Targets = append(f.Targets, TargetTruth{Key: target.key})
+	}
+	t.failure = f
+	r.truths = append(r.truths, f)
+	return f
+}
+
+func (f *failure) balancerSaw() bool {
+	return slices.ContainsFunc(f.Targets, func(t TargetTruth) bool { return !t.LBUnhealthy.IsZero() })
+}
+
+// seen is the record of a task that AWS has found failing; it may be AWS that
+// notices first, when a task is slow to start.
+func (t *task) seen() *failure {
+	if t.failure == nil || !t.failure.Recovery.IsZero() {
+		f := t.fail(Slow)
+		if t.app != answering {
+			f.Onset = t.started
+		}
+	}
+	return t.failure
+}
+
+func (t *task) truthHealth() {
+	now := t.region.now
+	switch {
+	case t.health == fleet.Unhealthy:
+		if f := t.seen(); f.Unhealthy.IsZero() {
+			f.Unhealthy = now
+		}
+	case t.health == fleet.Healthy && t.failure != nil && !t.failure.Unhealthy.IsZero() && t.failure.Recovery.IsZero():
+		t.failure.Recovery = now
+	}
+}
+
+// truthTargets notes when all the task's targets are healthy.
+func (t *task) truthTargets() {
+	for _, target := range t.targets {
+		if w := target.group.rows[target.key]; w == nil || w.state != fleet.TargetHealthy {
+			return
+		}
+	}
+	if t.servingAt.IsZero() {
+		t.servingAt = t.region.now
+	}
+	if f := t.failure; f != nil && f.Unhealthy.IsZero() && f.Recovery.IsZero() && f.balancerSaw() {
+		f.Recovery = t.region.now
+	}
+}
+
+// target finds the record of a row in that of the task that it was registered
+// for; nil when that task is not failing.
+func (w *row) target() (*failure, int) {
+	if w.task == nil || w.task.failure == nil {
+		return nil, 0
+	}
+	f := w.task.failure
+	return f, slices.IndexFunc(f.Targets, func(t TargetTruth) bool { return t.Key == w.key })
+}
+
+func (w *row) truthUnhealthy(flowsStop time.Time) {
+	if w.task == nil {
+		return
+	}
+	w.task.seen()
+	if f, i := w.target(); f.Targets[i].LBUnhealthy.IsZero() {
+		f.Targets[i].LBUnhealthy = w.task.region.now
+		f.stopFlows(i, flowsStop)
+	}
+}
+
+func (w *row) truthDetach(by Actor, flowsStop time.Time) {
+	if f, i := w.target(); f != nil {
+		f.Targets[i].Detach, f.Targets[i].By, f.Targets[i].Detached = w.task.region.now, by, time.Time{}
+		f.stopFlows(i, flowsStop)
+	}
+}
+
+func (w *row) truthDetached() {
+	if f, i := w.target(); f != nil {
+		f.Targets[i].Detached = w.task.region.now
+	}
+}
+
+func (w *row) truthRegistered() {
+	if f, i := w.target(); f != nil {
+		t := &f.Targets[i]
+		t.Detach, t.By, t.Detached = time.Time{}, "", time.Time{}
+		f.flowsStop[i] = time.Time{}
+	}
+}
+
+func (f *failure) stopFlows(i int, at time.Time) {
+	if f.flowsStop[i].IsZero() || at.Before(f.flowsStop[i]) {
+		f.flowsStop[i] = at
+	}
+}
+
+// truthStatus notes the instants of a failing task's end that AWS does not stamp.
+func (t *task) truthStatus() {
+	if t.failure == nil {
+		return
+	}
+	switch t.status {
+	case fleet.Deactivating:
+		t.failure.Deactivating = t.region.now
+	case fleet.Stopping:
+		t.failure.Stopping = t.region.now
+	}
+}
+
+// truthReplacement notes which task was started in this one's place.
+func (t *task) truthReplacement(by *task) {
+	if t.failure != nil {
+		t.failure.by = by
+	}
+}

@@ -1,0 +1,237 @@
+package sim
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// maxRequest is more than any request that castoff makes.
+const maxRequest = 1 << 20
+
+// Service names as faults and limits know them.
+const (
+	ECS   = "ecs"
+	ELBv2 = "elasticloadbalancing"
+	STS   = "sts"
+)
+
+// call is one request, read but not carried out.
+type call struct {
+	service   string
+	operation string
+	body      []byte     // JSON of ECS
+	form      url.Values // of the query protocols
+	id        string
+}
+
+// text is what a fault looks for its resource in.
+func (c *call) text() string {
+	if c.service == ECS {
+		return string(c.body)
+	}
+	var b strings.Builder
+	for _, values := range c.form {
+		for _, v := range values {
+			b.WriteString(v)
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+// reply is what goes back.
+type reply struct {
+	status  int
+	content string
+	body    []byte
+}
+
+// apiError is an error as AWS gives it: a code, a sentence and an HTTP status.
+type apiError struct {
+	status  int
+	code    string
+	message string
+}
+
+func (e *apiError) Error() string { return e.code + ": " + e.message }
+
+// invalid is a 400 of some code.
+func invalid(code, format string, args ...any) *apiError {
+	return &apiError{http.StatusBadRequest, code, fmt.Sprintf(format, args...)}
+}
+
+// ServeHTTP answers AWS API requests: ECS's JSON 1.1 and the query protocols of
+// ELBv2 and STS, told apart as AWS's own endpoints are by what is asked.
+func (r *Region) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	c, err := r.read(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	if !sleep(req, r.latency/2) {
+		return
+	}
+	rep, fault := r.answer(c)
+	switch fault {
+	case LoseRequest, LoseReply:
+		panic(http.ErrAbortHandler) // net/http cuts the connection
+	case Stall:
+		<-req.Context().Done()
+		panic(http.ErrAbortHandler)
+	}
+	if !sleep(req, r.latency-r.latency/2) {
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", rep.content)
+	h.Set("X-Amzn-Requestid", c.id)
+	h.Set("Content-Length", strconv.Itoa(len(rep.body)))
+	w.WriteHeader(rep.status)
+	_, _ = w.Write(rep.body) // the client went away: nobody to tell
+}
+
+// read takes a request in.
+func (r *Region) read(req *http.Request) (*call, error) {
+	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, maxRequest))
+	if err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	c := &call{service: ECS, body: body}
+	if target := req.Header.Get("X-Amz-Target"); target != "" {
+		c.operation = strings.TrimPrefix(target, "AmazonEC2ContainerServiceV20141113.")
+		return c, nil
+	}
+	if c.form, err = url.ParseQuery(string(body)); err != nil {
+		return nil, fmt.Errorf("read request: %w", err)
+	}
+	c.operation = c.form.Get("Action")
+	switch c.form.Get("Version") {
+	case "2015-12-01":
+		c.service = ELBv2
+	case "2011-06-15":
+		c.service = STS
+	default:
+		return nil, fmt.Errorf("neither an ECS request (no X-Amz-Target) nor a query of a known version (%q)", c.form.Get("Version"))
+	}
+	return c, nil
+}
+
+// answer carries a request out, or the fault that is set for it.
+func (r *Region) answer(c *call) (reply, Effect) {
+	r.mu.Lock()
+	r.advance()
+	r.requests++
+	c.id = requestID(r.requests)
+	effect := r.faults.match(c)
+	throttled := r.throttle.refuses(c, r.now)
+	r.mu.Unlock()
+
+	switch {
+	case effect == LoseRequest || effect == Stall:
+		return reply{}, effect
+	case effect.refuses():
+		return c.fail(effect.refusal(c)), effect
+	case throttled:
+		return c.fail(Throttle.refusal(c)), effect
+	}
+	var rep reply
+	switch c.service {
+	case ECS:
+		rep = r.ecs(c)
+	case ELBv2:
+		rep = r.elb(c)
+	default:
+		rep = r.sts(c)
+	}
+	switch effect {
+	case Garbage:
+		rep.body = []byte("<html><body>It works!</body>")
+	case Truncate:
+		rep.body = rep.body[:len(rep.body)/2]
+	}
+	return rep, effect
+}
+
+// fail makes the error reply of the service's protocol.
+func (c *call) fail(e *apiError) reply {
+	if c.service == ECS {
+		return ecsError(e)
+	}
+	return queryError(c, e)
+}
+
+func requestID(n uint64) string {
+	return fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+}
+
+// sleep waits in the bubble's or the real time; false when the client has gone.
+func sleep(req *http.Request, d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-req.Context().Done():
+		return false
+	}
+}
+
+// Doer sends requests to a region without a network, as an HTTP client would:
+// it fits aws.Config.HTTPClient.
+type Doer struct{ Region *Region }
+
+// Do answers a request. Its errors are those of a connection: cancelled, timed
+// out, or cut.
+func (d Doer) Do(req *http.Request) (rep *http.Response, err error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, &url.Error{Op: req.Method, URL: req.URL.String(), Err: err}
+	}
+	w := &recorder{header: http.Header{}, status: http.StatusOK}
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+			if cause := req.Context().Err(); cause != nil {
+				rep, err = nil, &url.Error{Op: req.Method, URL: req.URL.String(), Err: cause}
+			}
+		case http.ErrAbortHandler:
+			var cause error = syscall.ECONNRESET
+			if ctx := req.Context().Err(); ctx != nil {
+				cause = ctx
+			}
+			rep, err = nil, &url.Error{Op: req.Method, URL: req.URL.String(), Err: cause}
+		default:
+			panic(p)
+		}
+	}()
+	if req.Body == nil {
+		req.Body = http.NoBody
+	}
+	d.Region.ServeHTTP(w, req)
+	_ = req.Body.Close() // nothing can fail: it has been read
+	return &http.Response{
+		Status: strconv.Itoa(w.status) + " " + http.StatusText(w.status), StatusCode: w.status,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Request: req,
+		Body: io.NopCloser(bytes.NewReader(w.body.Bytes())), ContentLength: int64(w.body.Len()),
+	}, nil
+}
+
+// recorder keeps a reply for Doer.
+type recorder struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (w *recorder) Header() http.Header         { return w.header }
+func (w *recorder) WriteHeader(status int)      { w.status = status }
+func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
