@@ -1,0 +1,133 @@
+package awsapi
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// bucketOf says which of AWS's token buckets an operation takes from.
+// Operations of ELBv2 other than these would go to buckets of their own.
+var bucketOf = map[string]string{
+	"ListClusters":                  ClusterReadBucket,
+	"DescribeClusters":              ClusterReadBucket,
+	"ListTasks":                     ClusterResourceReadBucket,
+	"DescribeTasks":                 ClusterResourceReadBucket,
+	"DescribeContainerInstances":    ClusterResourceReadBucket,
+	"ListServices":                  ServiceReadBucket,
+	"DescribeServices":              ServiceReadBucket,
+	"DescribeTaskDefinition":        TaskDefinitionReadBucket,
+	"DescribeTargetGroups":          BalancerReadBucket,
+	"DescribeTargetGroupAttributes": BalancerReadBucket,
+	"DescribeTargetHealth":          BalancerReadBucket,
+	"DescribeTags":                  BalancerReadBucket,
+}
+
+// call is what the attempts of one call share.
+type call struct {
+	paid bool      // the token of the next attempt has been taken
+	sent time.Time // when the last attempt left
+	err  error     // what it failed with
+}
+
+type callKey struct{}
+
+// ask makes one call whose token has been taken. The Read is that of the
+// attempt that was answered. A call gets at most half of the time that is left
+// to its pass: one that hangs must leave some to the others.
+func ask[In, Out, Opt any](ctx context.Context, op func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, fleet.Read, error) {
+	c := &call{paid: true, sent: time.Now()}
+	ctx = context.WithValue(ctx, callKey{}, c)
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
+		defer cancel()
+	}
+	out, err := op(ctx, in)
+	// Without monotonic readings: these instants are compared with AWS's own.
+	read := fleet.Read{Sent: c.sent.Round(0).UTC(), Received: time.Now().Round(0).UTC()}
+	return out, read, err
+}
+
+// attempts is the middleware that sees every attempt of a call: it takes the
+// tokens of retries and counts.
+type attempts struct {
+	service  string
+	buckets  map[string]*bucket
+	recorder Recorder
+}
+
+// ID names the middleware in the SDK's stack.
+func (*attempts) ID() string { return "castoff.Attempts" }
+
+// add puts the middleware last before the request leaves, inside the SDK's
+// retry loop.
+func (a *attempts) add(stack *middleware.Stack) error {
+	return stack.Finalize.Add(a, middleware.After)
+}
+
+// HandleFinalize makes one attempt.
+func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
+	middleware.FinalizeOutput, middleware.Metadata, error,
+) {
+	operation := awsmiddleware.GetOperationName(ctx)
+	c, ok := ctx.Value(callKey{}).(*call)
+	if !ok {
+		c = new(call)
+	}
+	if b := a.buckets[bucketOf[operation]]; b != nil && !c.paid {
+		if err := b.retry(ctx, c.err); err != nil {
+			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+		}
+	}
+	c.paid = false
+	c.sent = time.Now()
+	out, metadata, err := next.HandleFinalize(ctx, in)
+	c.err = err
+	result := "ok"
+	if err != nil {
+		result = string(Classify(err))
+	}
+	a.recorder.Request(a.service, operation, result, time.Since(c.sent))
+	return out, metadata, err
+}
+
+// retry waits for the token of an attempt that nobody has paid for yet, and no
+// longer than ctx lasts. The earlier failure is what counts when it cannot.
+func (b *bucket) retry(ctx context.Context, earlier error) error {
+	start := time.Now()
+	if err := b.limiter.Wait(ctx); err != nil {
+		if earlier == nil {
+			earlier = context.DeadlineExceeded
+		}
+		return fmt.Errorf("no time left for a token of %s: %w", b.name, earlier)
+	}
+	if waited := time.Since(start); waited > 0 {
+		b.recorder.PacingWait(b.name, waited)
+	}
+	return nil
+}
+
+// credentials marks the errors of a provider, so that Classify knows them: the
+// SDK gives them no type of their own.
+type credentials struct{ aws.CredentialsProvider }
+
+// Retrieve asks the provider.
+func (c credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
+	creds, err := c.CredentialsProvider.Retrieve(ctx)
+	if err != nil {
+		return creds, &credentialsError{err}
+	}
+	return creds, nil
+}
+
+type credentialsError struct{ err error }
+
+func (e *credentialsError) Error() string { return "no AWS credentials: " + e.err.Error() }
+func (e *credentialsError) Unwrap() error { return e.err }

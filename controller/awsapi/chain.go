@@ -1,0 +1,106 @@
+package awsapi
+
+import (
+	"context"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// maxPages bounds a list: AWS's largest has 5,000 services or 5,000 tasks a
+// service, at 100 a page.
+const maxPages = 10_000
+
+// chain is a list that AWS gives page by page. Each page has a clock of its
+// own: a list that the budget breaks off goes on where it was, and a long one
+// comes round evenly instead of all at once.
+type chain struct {
+	token    *string
+	pages    []clock
+	page     int  // the next one
+	complete bool // it has been to its end once
+	failing  bool // the last try failed
+	rounds   int  // how often
+	granted  int  // tokens taken beforehand
+}
+
+// walk reads pages as long as they are due and there are tokens. It reports
+// whether it came to the end of the list.
+func (c *chain) walk(o *Observer, b *bucket, interval time.Duration, read func(token *string) (next *string, err error)) (ended bool, err error) {
+	defer func() { c.granted = 0 }()
+	for {
+		now := time.Now()
+		clk := c.next(now)
+		if !o.due(clk, now, interval) {
+			return false, nil
+		}
+		if c.granted > 0 {
+			c.granted--
+		} else if !b.take() {
+			clk.wait(now)
+			return false, nil
+		}
+		b.served(now, clk)
+		next, err := read(c.token)
+		if err == nil && next != nil && *next != "" && (c.page >= maxPages || c.token != nil && *next == *c.token) {
+			err = gapf(fleet.Invalid, "the list never ends (page %d)", c.page+1)
+		}
+		class := Classify(err)
+		clk.failed, c.failing = passing(class), err != nil
+		switch {
+		case err != nil && !clk.failed:
+			// A token that AWS no longer takes would fail for ever.
+			c.page, c.token = 0, nil
+			c.pages = c.pages[:1]
+			c.pages[0].tried = now
+			return false, err
+		case err != nil:
+			return false, err
+		case next == nil || *next == "":
+			c.pages = c.pages[:c.page+1]
+			c.page, c.token = 0, nil
+			c.complete = true
+			c.rounds++
+			return true, nil
+		}
+		c.page, c.token = c.page+1, next
+	}
+}
+
+// next is the clock of the next page.
+func (c *chain) next(now time.Time) *clock {
+	if c.page == len(c.pages) {
+		c.pages = append(c.pages, clock{known: now})
+	}
+	return &c.pages[c.page]
+}
+
+// turns are the pages that are due, as far as their number is known.
+func (c *chain) turns(o *Observer, now time.Time, interval time.Duration, hot bool) []turn {
+	c.next(now)
+	var turns []turn
+	for i := c.page; i < len(c.pages) && o.due(&c.pages[i], now, interval); i++ {
+		turns = append(turns, turn{hot: hot, late: c.pages[i].late(now, interval)})
+	}
+	return turns
+}
+
+// listed is one list's worth of results.
+type listed struct {
+	found []string
+	ended bool
+	err   error
+}
+
+// list walks a chain whose pages hold ARNs.
+func (o *Observer) list(ctx context.Context, c *chain, b *bucket, interval time.Duration,
+	page func(ctx context.Context, token *string) (found []string, next *string, err error),
+) listed {
+	var l listed
+	l.ended, l.err = c.walk(o, b, interval, func(token *string) (*string, error) {
+		found, next, err := page(ctx, token)
+		l.found = append(l.found, found...)
+		return next, err
+	})
+	return l
+}

@@ -1,0 +1,234 @@
+package awsapi
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// confirmations is how many answers in a row must say that something is not
+// there before it is believed: replies lag behind writes.
+const confirmations = 3
+
+// missingReason is what failures[] says of something that ECS does not know.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+const missingReason = "MISSING"
+
+// Batch sizes and page sizes that AWS allows at most.
+const (
+	clustersACall  = 100
+	servicesACall  = 10
+	servicesAPage  = 100
+	tasksACall     = 100
+	tasksAPage     = 100
+	instancesACall = 100
+	groupsAPage    = 400
+	tagsACall      = 20
+)
+
+// cluster is what the Observer keeps of one.
+type cluster struct {
+	clock                  // of its description
+	id    string           // its ARN, or its name as configured
+	arn   fleet.ClusterARN // empty until it is known
+	since time.Time        // when the ARN became known
+	value *fleet.Cluster   // nil until described
+
+	missing int // descriptions in a row that said it is not there
+	round   int // of the list that last had it
+
+	serviceList chain
+	running     chain // tasks wanted RUNNING
+	stopped     chain // tasks wanted STOPPED
+	// hotLists are the lists of tasks of hot services, by name.
+	hotLists map[string]*chain
+
+	tasks   []*task // sorted by ARN
+	byARN   map[fleet.TaskARN]*task
+	dropped bool                  // tasks has some that byARN has no more
+	closed  map[fleet.TaskARN]int // not to be described again: the round of the lists that last had it
+}
+
+// gone reports that AWS has confirmed that there is no such cluster.
+func (c *cluster) gone() bool { return c.missing >= confirmations }
+
+// watched reports that the cluster's contents are read.
+func (c *cluster) watched() bool { return c.arn != "" && !c.gone() }
+
+// readClusters lists and describes the clusters.
+func (o *Observer) readClusters(ctx context.Context) {
+	b := o.buckets[ClusterReadBucket]
+	if len(o.opts.Clusters) == 0 {
+		o.listClusters(ctx, b)
+	} else if o.pass == 1 {
+		for _, id := range o.opts.Clusters {
+			o.addCluster(id)
+		}
+	}
+	o.perform(ctx, b, batch(o, sorted(o.clusters), func(c *cluster) *clock { return &c.clock },
+		o.opts.InventoryInterval, clustersACall, o.describeClusters))
+}
+
+func (o *Observer) listClusters(ctx context.Context, b *bucket) {
+	l := o.list(ctx, &o.clusterList, b, o.opts.InventoryInterval, func(ctx context.Context, token *string) ([]string, *string, error) {
+		out, _, err := ask(ctx, o.ecs.ListClusters, &ecs.ListClustersInput{NextToken: token})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.ClusterArns, out.NextToken, nil
+	})
+	for _, arn := range l.found {
+		if arn != "" {
+			o.addCluster(arn).round = o.clusterList.rounds
+		}
+	}
+	region := o.opts.Config.Region
+	switch {
+	case l.err != nil:
+		o.fail(fleet.GapClusters, region, "ListClusters in "+region, l.err)
+	case l.ended:
+		o.clear(fleet.GapClusters, region)
+		for id, c := range o.clusters { // confirmed gone, and no longer listed
+			if c.gone() && c.round < o.clusterList.rounds-1 {
+				delete(o.clusters, id)
+			}
+		}
+	}
+}
+
+func (o *Observer) addCluster(id string) *cluster {
+	c := o.clusters[id]
+	if c == nil {
+		now := time.Now()
+		c = &cluster{
+			clock: clock{known: now}, id: id, since: now, hotLists: make(map[string]*chain),
+			byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
+		}
+		if strings.HasPrefix(id, "arn:") {
+			c.arn = fleet.ClusterARN(id)
+		}
+		o.clusters[id] = c
+	}
+	return c
+}
+
+func (o *Observer) describeClusters(ctx context.Context, clusters []*cluster) func() {
+	out, read, err := ask(ctx, o.ecs.DescribeClusters, &ecs.DescribeClustersInput{
+		Clusters: texts(clusters, func(c *cluster) string { return c.id }),
+		Include:  []types.ClusterField{types.ClusterFieldTags},
+	})
+	return func() {
+		for _, c := range clusters {
+			attempted := "DescribeClusters of " + c.id
+			if err != nil {
+				c.fail(err, len(clusters))
+				o.fail(fleet.GapCluster, c.id, attempted, err)
+				continue
+			}
+			c.ok()
+			i := slices.IndexFunc(out.Clusters, func(in types.Cluster) bool { return c.is(value(in.ClusterArn), value(in.ClusterName)) })
+			if i >= 0 {
+				o.applyCluster(c, &out.Clusters[i], read)
+				continue
+			}
+			reason := "left out of the reply"
+			for _, f := range out.Failures {
+				if c.is(value(f.Arn), lastSegment(value(f.Arn))) {
+					reason = value(f.Reason)
+				}
+			}
+			if reason != missingReason {
+				o.fail(fleet.GapCluster, c.id, attempted, gapf(fleet.Invalid, "%s", reason))
+				continue
+			}
+			o.missCluster(c, attempted, "there is no such cluster in "+o.opts.Config.Region)
+		}
+	}
+}
+
+// is reports whether an answer is about this cluster.
+func (c *cluster) is(arn, name string) bool {
+	if c.arn != "" {
+		return arn == string(c.arn)
+	}
+	return c.id == name
+}
+
+func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) {
+	arn := fleet.ClusterARN(value(in.ClusterArn))
+	for _, other := range o.clusters {
+		if other != c && other.arn == arn {
+			delete(o.clusters, c.id) // configured both by name and by ARN
+			return
+		}
+	}
+	if c.arn == "" {
+		c.arn, c.since = arn, time.Now()
+	}
+	if value(in.Status) == "INACTIVE" {
+		o.missCluster(c, "DescribeClusters of "+c.id, "the cluster is INACTIVE: it has been deleted")
+		return
+	}
+	c.missing = 0
+	o.clear(fleet.GapCluster, c.id)
+	c.value = &fleet.Cluster{
+		ARN: c.arn, Name: c.arn.Name(), Status: value(in.Status), Tags: ecsTags(in.Tags), Read: read,
+	}
+}
+
+// missCluster notes an answer that the cluster is not there. What is known of
+// it stays until that has been confirmed.
+func (o *Observer) missCluster(c *cluster, attempted, why string) {
+	c.missing++
+	configured := len(o.opts.Clusters) > 0
+	if configured || (!c.gone() && c.value != nil) {
+		o.fail(fleet.GapCluster, c.id, attempted, gapf(fleet.NotFound, "%s", why))
+	}
+	if c.missing != confirmations {
+		return
+	}
+	if !configured {
+		o.clear(fleet.GapCluster, c.id)
+	}
+	for _, kind := range []fleet.GapKind{fleet.GapServices, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances} {
+		o.clear(kind, string(c.arn))
+	}
+	for name := range c.hotLists {
+		o.clear(fleet.GapTaskList, c.serviceRef(name))
+	}
+	for id, s := range o.services {
+		if s.cluster == c {
+			delete(o.services, id)
+			o.clear(fleet.GapService, s.ref())
+		}
+	}
+	// Should it come back, it is a new one.
+	fresh := cluster{
+		clock: c.clock, id: c.id, arn: c.arn, since: c.since, missing: c.missing, round: c.round,
+		hotLists: make(map[string]*chain), byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
+	}
+	*c = fresh
+}
+
+// serviceRef is how Gaps call a service of this cluster.
+func (c *cluster) serviceRef(name string) string {
+	return fleet.ServiceID{Cluster: c.arn.Name(), Name: name}.String()
+}
+
+func ecsTags(in []types.Tag) map[string]string {
+	if len(in) == 0 {
+		return nil
+	}
+	tags := make(map[string]string, len(in))
+	for _, t := range in {
+		tags[value(t.Key)] = value(t.Value)
+	}
+	return tags
+}

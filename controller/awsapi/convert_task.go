@@ -1,0 +1,230 @@
+package awsapi
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// servicePrefix starts the group of a task that belongs to a service.
+const servicePrefix = "service:"
+
+// convertTask makes a reading of a task; ok is false when the task belongs to
+// no service. What is equal to the last reading is not kept twice: tens of
+// thousands of tasks are read every few seconds, and little of them changes.
+func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) (v *fleet.Task, addr addresses, ok bool) {
+	name, ok := strings.CutPrefix(value(in.Group), servicePrefix)
+	if !ok || name == "" {
+		return nil, addresses{}, false
+	}
+	was := t.value
+	if was == nil {
+		was = &fleet.Task{Service: fleet.ServiceID{Cluster: c.arn.Name()}}
+	}
+	v = &fleet.Task{
+		ARN:               t.arn,
+		Cluster:           c.arn,
+		Service:           fleet.ServiceID{Cluster: was.Service.Cluster, Name: same(was.Service.Name, name)},
+		Definition:        same(was.Definition, fleet.TaskDefinitionARN(value(in.TaskDefinitionArn))),
+		StartedBy:         same(was.StartedBy, value(in.StartedBy)),
+		LaunchType:        same(was.LaunchType, string(in.LaunchType)),
+		Zone:              same(was.Zone, value(in.AvailabilityZone)),
+		ContainerInstance: same(was.ContainerInstance, fleet.ContainerInstanceARN(value(in.ContainerInstanceArn))),
+
+		Version:       in.Version,
+		LastStatus:    same(was.LastStatus, fleet.TaskStatus(value(in.LastStatus))),
+		DesiredStatus: same(was.DesiredStatus, fleet.TaskStatus(value(in.DesiredStatus))),
+		Health:        same(was.Health, cmp.Or(fleet.HealthStatus(in.HealthStatus), fleet.Unknown)),
+		Connectivity:  same(was.Connectivity, string(in.Connectivity)),
+
+		Created:          instant(in.CreatedAt),
+		PullStarted:      instant(in.PullStartedAt),
+		PullStopped:      instant(in.PullStoppedAt),
+		Started:          instant(in.StartedAt),
+		StoppingAt:       instant(in.StoppingAt),
+		ExecutionStopped: instant(in.ExecutionStoppedAt),
+		StoppedAt:        instant(in.StoppedAt),
+
+		StopCode:      same(was.StopCode, string(in.StopCode)),
+		StoppedReason: same(was.StoppedReason, value(in.StoppedReason)),
+		Containers:    convertContainers(was.Containers, in.Containers),
+		Targets:       was.Targets, // until retarget has seen to them
+		Read:          read,
+	}
+	return v, t.addr.with(in), true
+}
+
+// same returns the copy that is in memory already, if it is equal.
+func same[S ~string](was, is S) S {
+	if was == is {
+		return was
+	}
+	return is
+}
+
+func convertContainers(was []fleet.Container, in []types.Container) []fleet.Container {
+	equal := len(was) == len(in)
+	for i := 0; equal && i < len(in); i++ {
+		w, c := &was[i], &in[i]
+		equal = w.Name == value(c.Name) && w.Health == containerHealth(c) && w.Reason == value(c.Reason) &&
+			(w.ExitCode == nil) == (c.ExitCode == nil) && (w.ExitCode == nil || *w.ExitCode == int(*c.ExitCode))
+	}
+	if equal {
+		return was
+	}
+	out := make([]fleet.Container, len(in))
+	for i := range in {
+		c := &in[i]
+		out[i] = fleet.Container{Name: value(c.Name), Health: containerHealth(c), Reason: value(c.Reason)}
+		if c.ExitCode != nil {
+			code := int(*c.ExitCode)
+			out[i].ExitCode = &code
+		}
+	}
+	return out
+}
+
+func containerHealth(in *types.Container) fleet.HealthStatus {
+	return cmp.Or(fleet.HealthStatus(in.HealthStatus), fleet.Unknown)
+}
+
+// share replaces the strings that a new task has in common with others by one
+// copy of each.
+func (o *Observer) share(v *fleet.Task) {
+	v.Service.Name = o.shared(v.Service.Name)
+	v.Definition = fleet.TaskDefinitionARN(o.shared(string(v.Definition)))
+	v.StartedBy = o.shared(v.StartedBy)
+	v.LaunchType = o.shared(v.LaunchType)
+	v.Zone = o.shared(v.Zone)
+	v.ContainerInstance = fleet.ContainerInstanceARN(o.shared(string(v.ContainerInstance)))
+	v.LastStatus = fleet.TaskStatus(o.shared(string(v.LastStatus)))
+	v.DesiredStatus = fleet.TaskStatus(o.shared(string(v.DesiredStatus)))
+	v.Health = fleet.HealthStatus(o.shared(string(v.Health)))
+	v.Connectivity = o.shared(v.Connectivity)
+	for i := range v.Containers {
+		v.Containers[i].Name = o.shared(v.Containers[i].Name)
+		v.Containers[i].Health = fleet.HealthStatus(o.shared(string(v.Containers[i].Health)))
+	}
+}
+
+// addresses are where a task's containers can be reached. They are learned
+// while the task runs and kept to its end: the interface goes first.
+type addresses struct {
+	ipv4     string // of the task's own interface; empty without awsvpc
+	ipv6     string
+	bindings []binding // on its instance, with bridge and host
+}
+
+// binding is a container port published on a port of the instance.
+type binding struct {
+	container string
+	port      int
+	host      int
+	udp       bool
+}
+
+func (a *addresses) equal(b *addresses) bool {
+	return a.ipv4 == b.ipv4 && a.ipv6 == b.ipv6 && slices.Equal(a.bindings, b.bindings)
+}
+
+// with adds what a reading tells.
+func (a addresses) with(in *types.Task) addresses {
+	for i := range in.Attachments {
+		for j := range in.Attachments[i].Details {
+			d := &in.Attachments[i].Details[j]
+			switch value(d.Name) {
+			case "privateIPv4Address":
+				a.ipv4 = same(a.ipv4, cmp.Or(value(d.Value), a.ipv4))
+			case "privateIPv6Address", "ipv6Address":
+				a.ipv6 = same(a.ipv6, cmp.Or(value(d.Value), a.ipv6))
+			}
+		}
+	}
+	published := 0
+	for i := range in.Containers {
+		c := &in.Containers[i]
+		published += len(c.NetworkBindings)
+		for j := range c.NetworkInterfaces {
+			a.ipv4 = same(a.ipv4, cmp.Or(value(c.NetworkInterfaces[j].PrivateIpv4Address), a.ipv4))
+			a.ipv6 = same(a.ipv6, cmp.Or(value(c.NetworkInterfaces[j].Ipv6Address), a.ipv6))
+		}
+	}
+	if published == 0 {
+		return a
+	}
+	bindings := make([]binding, 0, published)
+	for i := range in.Containers {
+		c := &in.Containers[i]
+		for j := range c.NetworkBindings {
+			b := &c.NetworkBindings[j]
+			if value(b.ContainerPort) > 0 && value(b.HostPort) > 0 {
+				bindings = append(bindings, binding{
+					container: value(c.Name), port: int(*b.ContainerPort), host: int(*b.HostPort),
+					udp: b.Protocol == types.TransportProtocolUdp,
+				})
+			}
+		}
+	}
+	if !slices.Equal(a.bindings, bindings) && len(bindings) > 0 {
+		a.bindings = bindings
+	}
+	return a
+}
+
+// targets are the rows that the load balancers of a task's service should have
+// for it, as far as is known.
+func (o *Observer) targets(t *task) []fleet.TargetKey {
+	s := o.services[t.service]
+	if s == nil || s.value == nil {
+		return t.value.Targets // of a service that is gone: what it had
+	}
+	var keys []fleet.TargetKey
+	for _, lb := range s.value.LoadBalancers {
+		var facts fleet.TargetGroup
+		if g := o.groups[lb.Group]; g != nil && g.facts != nil {
+			facts = *g.facts
+		}
+		if id, port := o.address(t, lb, &facts); id != "" && port > 0 {
+			keys = append(keys, fleet.NewTargetKey(lb.Group, id, port))
+		}
+	}
+	slices.SortFunc(keys, fleet.TargetKey.Compare)
+	return slices.Compact(keys)
+}
+
+// address is how a target group of these facts, which are empty while they are
+// not known, names a task.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
+func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup) (id string, port int) {
+	byIP := g.TargetType == fleet.TargetTypeIP
+	if g.TargetType == "" {
+		byIP = t.addr.ipv4 != "" || t.addr.ipv6 != ""
+	}
+	if byIP {
+		if g.IPAddressType == "ipv6" {
+			return t.addr.ipv6, lb.Port
+		}
+		return t.addr.ipv4, lb.Port
+	}
+	instance := o.instances[t.value.ContainerInstance]
+	if instance == nil || instance.ec2 == "" {
+		return "", 0
+	}
+	udp := g.Protocol == "UDP" || g.Protocol == "QUIC"
+	for _, exact := range []bool{true, false} {
+		for _, b := range t.addr.bindings {
+			if b.port == lb.Port && (lb.Container == "" || b.container == lb.Container) && (b.udp == udp || !exact) {
+				return instance.ec2, b.host
+			}
+		}
+	}
+	if d := o.definitions[t.value.Definition]; d != nil && d.value != nil && d.value.NetworkMode == fleet.NetworkHost {
+		return instance.ec2, lb.Port // ECS need not list what is the same port
+	}
+	return "", 0
+}

@@ -1,0 +1,37 @@
+// Package awsapi is the only importer of the AWS SDK: it reads a
+// [fleet.Snapshot] from ECS and ELBv2, paces its calls and classifies their
+// errors.
+//
+// # What a pass reads
+//
+// Not everything is read in every pass, so each part of a Snapshot has its own
+// [fleet.Read]. Four clocks say what is due:
+//
+//	every pass       tasks of hot services, their target groups, new tasks of theirs
+//	Interval         all other tasks, 100 a call: the sentinel that shows a failure
+//	DiscoveryInterval  the lists of tasks, both of desired RUNNING and of desired
+//	                 STOPPED, so that no task is missed that ended between two reads
+//	CalmInterval     target groups none of whose tasks fails, one a call
+//	InventoryInterval  clusters, services, target groups, tags
+//
+// Target group attributes are read every 15 minutes, task definitions and EC2
+// instance ids once.
+//
+// # Pacing
+//
+// AWS counts the calls of everyone in the account together, per bucket, so the
+// [Observer] takes only so much of each ([Budgets]), its retries included. A
+// pass never waits for that: what has no token now is left for a later pass
+// and keeps its older Read. Turns go to hot reads first, then to what is most
+// overdue in proportion to its own clock; one turn in four goes to the others
+// while hot reads alone would take them all. What was never read yet is a
+// [fleet.Gap] of class [fleet.Paced].
+//
+// # What cannot be read
+//
+// Observe never fails. Each thing that could not be read is one Gap, classified
+// once ([Classify]); what was read of it before stays, with its old Read. A
+// failed list never empties anything: clusters, services and tasks leave the
+// Snapshot only when AWS has said several times that they are not there, or, for
+// tasks, some time after they were read STOPPED.
+package awsapi

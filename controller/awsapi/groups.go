@@ -1,0 +1,318 @@
+package awsapi
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// attributesInterval is how many of AWS's seconds the attributes of a target
+// group are good for: a call each, and people change them by hand.
+const attributesInterval = 15 * 60
+
+// group is what the Observer keeps of a target group that a service names.
+type group struct {
+	arn fleet.TargetGroupARN
+
+	// facts is the inventory, with no rows in it; nil until listed.
+	facts *fleet.TargetGroup
+	round int // of the list that last had it
+
+	health   clock
+	rows     []fleet.Target
+	rowsRead fleet.Read
+
+	attributes clock
+	attrs      fleet.TargetGroupAttributes
+
+	tagging clock
+	tags    map[string]string
+	tagged  bool
+
+	value *fleet.TargetGroup // as last handed out; nil when a part of it is newer
+}
+
+// current puts the parts together; nil while nothing has been read.
+func (g *group) current() *fleet.TargetGroup {
+	if g.value == nil && (g.facts != nil || !g.rowsRead.Never()) {
+		v := fleet.TargetGroup{ARN: g.arn, Name: g.arn.Name()}
+		if g.facts != nil {
+			v = *g.facts
+		}
+		v.Attributes, v.Tags, v.Targets, v.Read = g.attrs, g.tags, g.rows, g.rowsRead
+		g.value = &v
+	}
+	return g.value
+}
+
+func (o *Observer) addGroup(arn fleet.TargetGroupARN) {
+	if o.groups[arn] == nil {
+		now := clock{known: time.Now()}
+		o.groups[arn] = &group{arn: arn, round: o.groupList.rounds, health: now, attributes: now, tagging: now}
+	}
+}
+
+// dropGroups forgets the groups that no service names any more.
+func (o *Observer) dropGroups() {
+	named := make(map[fleet.TargetGroupARN]bool, len(o.groups))
+	for _, s := range o.services {
+		if s.value != nil {
+			for _, lb := range s.value.LoadBalancers {
+				named[lb.Group] = true
+			}
+		}
+	}
+	for arn := range o.groups {
+		if named[arn] {
+			continue
+		}
+		delete(o.groups, arn)
+		for _, kind := range []fleet.GapKind{fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes, fleet.GapTags} {
+			o.clear(kind, string(arn))
+		}
+	}
+}
+
+// readGroups lists the region's target groups and keeps those that services
+// name.
+func (o *Observer) readGroups(ctx context.Context) {
+	if len(o.groups) == 0 {
+		return
+	}
+	type page struct {
+		groups []types.TargetGroup
+		read   fleet.Read
+	}
+	var pages []page
+	region := o.opts.Config.Region
+	ended, err := o.groupList.walk(o, o.buckets[BalancerReadBucket], o.opts.InventoryInterval, func(token *string) (*string, error) {
+		out, read, err := ask(ctx, o.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{
+			PageSize: aws.Int32(groupsAPage), Marker: token,
+		})
+		if err != nil {
+			return nil, err
+		}
+		pages = append(pages, page{out.TargetGroups, read})
+		return out.NextMarker, nil
+	})
+	for _, p := range pages {
+		for i := range p.groups {
+			o.applyGroup(&p.groups[i], p.read)
+		}
+	}
+	switch {
+	case err != nil:
+		o.fail(fleet.GapTargetGroups, region, "DescribeTargetGroups in "+region, err)
+	case ended:
+		o.clear(fleet.GapTargetGroups, region)
+		for arn, g := range o.groups {
+			// One that was named only after the list began is in the next.
+			if g.round < o.groupList.rounds-1 {
+				o.fail(fleet.GapTargetGroup, string(arn), "DescribeTargetGroups in "+region,
+					gapf(fleet.NotFound, "a service names the target group, and the region has none of that ARN"))
+			}
+		}
+	}
+}
+
+func (o *Observer) applyGroup(in *types.TargetGroup, read fleet.Read) {
+	g := o.groups[fleet.TargetGroupARN(value(in.TargetGroupArn))]
+	if g == nil {
+		return
+	}
+	v := &fleet.TargetGroup{
+		ARN:           g.arn,
+		Name:          cmp.Or(value(in.TargetGroupName), g.arn.Name()),
+		Protocol:      string(in.Protocol),
+		Port:          count(value(in.Port)),
+		TargetType:    string(in.TargetType),
+		IPAddressType: cmp.Or(string(in.IpAddressType), string(types.TargetGroupIpAddressTypeEnumIpv4)),
+		LoadBalancers: slices.Sorted(slices.Values(in.LoadBalancerArns)),
+		Check: fleet.TargetCheck{
+			Protocol:           string(in.HealthCheckProtocol),
+			Port:               value(in.HealthCheckPort),
+			Interval:           o.ofSeconds(int64(value(in.HealthCheckIntervalSeconds))),
+			Timeout:            o.ofSeconds(int64(value(in.HealthCheckTimeoutSeconds))),
+			HealthyThreshold:   count(value(in.HealthyThresholdCount)),
+			UnhealthyThreshold: count(value(in.UnhealthyThresholdCount)),
+		},
+		Inventory: read,
+	}
+	if g.facts == nil || g.facts.TargetType != v.TargetType || g.facts.IPAddressType != v.IPAddressType || g.facts.Protocol != v.Protocol {
+		o.moved = true
+	}
+	g.facts, g.value, g.round = v, nil, o.groupList.rounds
+	o.clear(fleet.GapTargetGroup, string(g.arn))
+}
+
+// readBalancers reads the rows of target groups, hot ones first, and their
+// attributes and tags, which share a bucket with them.
+func (o *Observer) readBalancers(ctx context.Context) {
+	hot := make(map[fleet.TargetGroupARN]bool)
+	for id := range o.hot {
+		if s := o.services[id]; s != nil && s.value != nil {
+			for _, lb := range s.value.LoadBalancers {
+				hot[lb.Group] = true
+			}
+		}
+	}
+	now := time.Now()
+	groups := sorted(o.groups)
+	var reads []read
+	for _, g := range groups {
+		interval := o.opts.CalmInterval
+		if hot[g.arn] {
+			interval = o.opts.HotInterval
+		}
+		if !o.due(&g.health, now, interval) {
+			continue
+		}
+		reads = append(reads, read{
+			turn:   turn{hot: hot[g.arn], late: g.health.late(now, interval)},
+			clocks: []*clock{&g.health}, due: 1,
+			call: func(ctx context.Context) func() { return o.describeHealth(ctx, g) },
+		})
+	}
+	// Until they have been read once they are as urgent as the inventory.
+	var fresh, aged []*group
+	for _, g := range groups {
+		if g.attrs.Known {
+			aged = append(aged, g)
+		} else {
+			fresh = append(fresh, g)
+		}
+	}
+	attributes := func(g *group) *clock { return &g.attributes }
+	reads = append(reads, batch(o, fresh, attributes, o.opts.InventoryInterval, 1, o.describeAttributes)...)
+	reads = append(reads, batch(o, aged, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
+	reads = append(reads, batch(o, groups, func(g *group) *clock { return &g.tagging }, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
+	o.perform(ctx, o.buckets[BalancerReadBucket], reads)
+}
+
+func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
+	out, read, err := ask(ctx, o.elb.DescribeTargetHealth, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
+	var rows []fleet.Target
+	if err == nil {
+		rows = convertRows(g, out.TargetHealthDescriptions)
+	}
+	return func() {
+		if err != nil {
+			g.health.failed = passing(Classify(err))
+			o.fail(fleet.GapTargetHealth, string(g.arn), "DescribeTargetHealth of "+g.arn.Name(), err)
+			return
+		}
+		g.health.failed = false
+		o.clear(fleet.GapTargetHealth, string(g.arn))
+		g.rows, g.rowsRead, g.value = rows, read, nil
+	}
+}
+
+// convertRows makes the rows of a group. A row that names nothing is none.
+func convertRows(g *group, in []types.TargetHealthDescription) []fleet.Target {
+	rows := make([]fleet.Target, 0, len(in))
+	for i := range in {
+		d := &in[i]
+		if d.Target == nil || value(d.Target.Id) == "" {
+			continue
+		}
+		port := count(value(d.Target.Port))
+		if port == 0 && g.facts != nil {
+			port = g.facts.Port
+		}
+		row := fleet.Target{
+			Key:  fleet.NewTargetKey(g.arn, *d.Target.Id, port),
+			Zone: value(d.Target.AvailabilityZone),
+		}
+		if h := d.TargetHealth; h != nil {
+			row.State, row.Reason = fleet.TargetState(h.State), string(h.Reason)
+		}
+		if a := d.AdministrativeOverride; a != nil {
+			row.Override = string(a.State)
+		}
+		rows = append(rows, row)
+	}
+	slices.SortStableFunc(rows, func(a, b fleet.Target) int { return a.Key.Compare(b.Key) })
+	rows = slices.CompactFunc(rows, func(a, b fleet.Target) bool { return a.Key == b.Key })
+	if slices.Equal(rows, g.rows) {
+		return g.rows // the same, and already in memory
+	}
+	return rows
+}
+
+func (o *Observer) describeAttributes(ctx context.Context, groups []*group) func() {
+	g := groups[0]
+	out, _, err := ask(ctx, o.elb.DescribeTargetGroupAttributes, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: aws.String(string(g.arn))})
+	return func() {
+		if err != nil {
+			g.attributes.fail(err, 1)
+			o.fail(fleet.GapAttributes, string(g.arn), "DescribeTargetGroupAttributes of "+g.arn.Name(), err)
+			return
+		}
+		g.attributes.ok()
+		o.clear(fleet.GapAttributes, string(g.arn))
+		g.attrs, g.value = o.convertAttributes(out.Attributes), nil
+	}
+}
+
+// convertAttributes fills in ELBv2's defaults for what a reply leaves out.
+func (o *Observer) convertAttributes(in []types.TargetGroupAttribute) fleet.TargetGroupAttributes {
+	raw := make(map[string]string, len(in))
+	for _, a := range in {
+		raw[value(a.Key)] = value(a.Value)
+	}
+	delay, err := strconv.ParseInt(raw["deregistration_delay.timeout_seconds"], 10, 64)
+	if err != nil {
+		delay = 300
+	}
+	return fleet.TargetGroupAttributes{
+		Known:                          true,
+		DeregistrationDelay:            o.ofSeconds(delay),
+		ConnectionTermination:          raw["deregistration_delay.connection_termination.enabled"] == "true",
+		UnhealthyConnectionTermination: raw["target_health_state.unhealthy.connection_termination.enabled"] != "false",
+		CrossZone:                      cmp.Or(raw["load_balancing.cross_zone.enabled"], "use_load_balancer_configuration"),
+		Raw:                            raw,
+	}
+}
+
+func (o *Observer) describeTags(ctx context.Context, groups []*group) func() {
+	out, _, err := ask(ctx, o.elb.DescribeTags, &elb.DescribeTagsInput{
+		ResourceArns: texts(groups, func(g *group) string { return string(g.arn) }),
+	})
+	return func() {
+		for _, g := range groups {
+			ref := string(g.arn)
+			if err != nil {
+				g.tagging.fail(err, len(groups))
+				o.fail(fleet.GapTags, ref, "DescribeTags of "+g.arn.Name(), err)
+				continue
+			}
+			g.tagging.ok()
+			at := slices.IndexFunc(out.TagDescriptions, func(d types.TagDescription) bool { return value(d.ResourceArn) == ref })
+			if at < 0 {
+				o.fail(fleet.GapTags, ref, "DescribeTags of "+g.arn.Name(), gapf(fleet.Invalid, "left out of the reply"))
+				continue
+			}
+			o.clear(fleet.GapTags, ref)
+			g.tags, g.tagged, g.value = elbTags(out.TagDescriptions[at].Tags), true, nil
+		}
+	}
+}
+
+func elbTags(in []types.Tag) map[string]string {
+	if len(in) == 0 {
+		return nil
+	}
+	tags := make(map[string]string, len(in))
+	for _, t := range in {
+		tags[value(t.Key)] = value(t.Value)
+	}
+	return tags
+}

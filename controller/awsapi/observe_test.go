@@ -1,0 +1,167 @@
+package awsapi
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func gapsOf(s *fleet.Snapshot) []string {
+	var out []string
+	for _, g := range s.Gaps {
+		out = append(out, string(g.Kind)+" "+string(g.Class)+" "+lastSegment(g.Ref))
+	}
+	return out
+}
+
+func TestFirstPassReadsTheWholeFleet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(2, 3, 2)
+		s := observer(t, Options{Config: f.config(), Budgets: unlimited}).Observe(t.Context(), nil)
+		if len(s.Gaps) != 0 {
+			t.Errorf("gaps: %v", s.Gaps)
+		}
+		if len(s.Clusters) != 2 || len(s.Services) != 6 || len(s.Tasks) != 12 || len(s.TargetGroups) != 6 || len(s.Definitions) != 3 {
+			t.Fatalf("clusters %d, services %d, tasks %d, groups %d, definitions %d",
+				len(s.Clusters), len(s.Services), len(s.Tasks), len(s.TargetGroups), len(s.Definitions))
+		}
+		task := s.Task(f.clusters[1].taskARN(f.clusters[1].tasks[0].id))
+		if len(task.Targets) != 1 || !s.Target(task.Targets[0]).Healthy() || s.Owner(task.Targets[0]) != task {
+			t.Errorf("targets of %s: %v", task.ARN, task.Targets)
+		}
+		if want := (fleet.Read{Sent: time.Now().UTC().Round(0), Received: time.Now().UTC().Round(0)}); task.Read != want {
+			t.Errorf("read %v, want %v", task.Read, want)
+		}
+		sv := s.Services[0]
+		if sv.Grace != time.Minute || sv.MaximumPercent != 200 || sv.Controller != fleet.ControllerECS || len(sv.Deployments) != 1 {
+			t.Errorf("service %+v", sv)
+		}
+		check := s.Definitions[sv.Deployments[0].Definition].Container("nginx").Check
+		if check.Interval != 30*time.Second || check.Timeout != 5*time.Second || check.Retries != 3 || check.StartPeriod != 0 {
+			t.Errorf("check %+v", check)
+		}
+		g := s.TargetGroups[0]
+		if !g.Attributes.Known || g.Attributes.DeregistrationDelay != 2*time.Minute || !g.Attributes.UnhealthyConnectionTermination {
+			t.Errorf("attributes %+v", g.Attributes)
+		}
+		if g.Tags["castoff:managed"] != "yes" || s.Clusters[0].Tags["team"] != "edge" {
+			t.Errorf("tags %v, %v", g.Tags, s.Clusters[0].Tags)
+		}
+		if g.Check.Interval != 10*time.Second || g.TargetType != fleet.TargetTypeIP {
+			t.Errorf("group %+v", g)
+		}
+	})
+}
+
+// The floor: one DescribeTasks for each hundred tasks of a cluster, a list of
+// the same length each discovery, a DescribeTargetHealth for each due group.
+func TestCallsOfEachPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(2, 10, 25) // 250 tasks a cluster
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		o.Observe(t.Context(), nil)
+		first := tally(f.taken())
+		want := map[string]int{
+			"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2, "DescribeTargetGroups": 1,
+			"DescribeTags": 1, "DescribeTargetGroupAttributes": 20, "DescribeTaskDefinition": 10,
+			"ListTasks": 2*3 + 2, "DescribeTasks": 2 * 3, "DescribeTargetHealth": 20,
+		}
+		if !maps.Equal(first, want) {
+			t.Errorf("first pass: %v, want %v", first, want)
+		}
+		for at := 5; at <= 120; at += 5 {
+			time.Sleep(5 * time.Second)
+			o.Observe(t.Context(), nil)
+			want := map[string]int{"DescribeTasks": 6}
+			if at%15 == 0 {
+				want["ListTasks"] = 8
+			}
+			if at%30 == 0 {
+				want["DescribeTargetHealth"] = 20
+			}
+			if at%60 == 0 {
+				maps.Copy(want, map[string]int{
+					"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2,
+					"DescribeTargetGroups": 1, "DescribeTags": 1,
+				})
+			}
+			if got := tally(f.taken()); !maps.Equal(got, want) {
+				t.Errorf("after %d s: %v, want %v", at, got, want)
+			}
+		}
+	})
+}
+
+func TestHotServiceIsReadAtTheHotInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 10, 25)
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		o.Observe(t.Context(), nil)
+		f.clusters[0].tasks[0].health = "UNHEALTHY"
+		time.Sleep(5 * time.Second)
+		f.taken()
+		o.Observe(t.Context(), nil)
+		// The pass that shows it also reads the group, after the task.
+		calls := f.taken()
+		last := calls[len(calls)-1]
+		if last.op != "DescribeTargetHealth" || last.refs[0] != groupARN("c00-s0000") || tally(calls)["DescribeTargetHealth"] != 1 {
+			t.Errorf("calls %v", tally(calls))
+		}
+		for range 2 {
+			time.Sleep(2 * time.Second)
+			s := o.Observe(t.Context(), nil)
+			got := tally(f.taken())
+			if got["DescribeTargetHealth"] != 1 || got["DescribeTasks"] < 1 || got["ListTasks"] != 1 {
+				t.Errorf("hot pass: %v", got)
+			}
+			task := s.Task(f.clusters[0].taskARN(f.clusters[0].tasks[0].id))
+			if age := task.Read.Age(time.Now()); age != 0 {
+				t.Errorf("hot task is %s old", age)
+			}
+		}
+	})
+}
+
+// Hot tasks alone do not fill a call: those that are due next come along.
+func TestBatchesAreFilledUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 10, 25)
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		o.Observe(t.Context(), nil)
+		f.taken()
+		time.Sleep(2 * time.Second)
+		o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0003"}})
+		for _, c := range f.taken() {
+			if c.op == "DescribeTasks" && len(c.refs) != 100 {
+				t.Errorf("a call for %d tasks", len(c.refs))
+			}
+		}
+	})
+}
+
+func TestUnreadPartsKeepTheirPointers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 2, 2)
+		o := observer(t, Options{Config: f.config()})
+		a := o.Observe(t.Context(), nil)
+		time.Sleep(time.Second)
+		b := o.Observe(t.Context(), nil)
+		if !slices.Equal(a.Tasks, b.Tasks) || !slices.Equal(a.Services, b.Services) || !slices.Equal(a.TargetGroups, b.TargetGroups) {
+			t.Error("what was not read again is a new value")
+		}
+		time.Sleep(5 * time.Second)
+		c := o.Observe(t.Context(), nil)
+		for i := range a.Tasks {
+			if a.Tasks[i] == c.Tasks[i] {
+				t.Error("what was read again is the old value")
+			}
+		}
+		if !slices.Equal(a.TargetGroups, c.TargetGroups) {
+			t.Error("calm groups were read again")
+		}
+	})
+}

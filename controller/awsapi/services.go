@@ -1,0 +1,256 @@
+package awsapi
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// service is what the Observer keeps of one.
+type service struct {
+	clock
+	id      fleet.ServiceID
+	arn     string // as listed
+	cluster *cluster
+	value   *fleet.Service // nil until described
+	missing int            // descriptions in a row that said it is not there
+}
+
+// ref is how Gaps call the service.
+func (s *service) ref() string { return s.id.String() }
+
+// readServices lists and describes the services of every cluster.
+func (o *Observer) readServices(ctx context.Context) {
+	b := o.buckets[ServiceReadBucket]
+	clusters := o.watchedClusters()
+	lists := each(clusters, func(c *cluster) listed {
+		return o.list(ctx, &c.serviceList, b, o.opts.InventoryInterval, func(ctx context.Context, token *string) ([]string, *string, error) {
+			out, _, err := ask(ctx, o.ecs.ListServices, &ecs.ListServicesInput{
+				Cluster: aws.String(string(c.arn)), MaxResults: aws.Int32(servicesAPage), NextToken: token,
+			})
+			if err != nil {
+				return nil, nil, err
+			}
+			return out.ServiceArns, out.NextToken, nil
+		})
+	})
+	for i, c := range clusters {
+		for _, arn := range lists[i].found {
+			o.addService(c, arn)
+		}
+		switch l := lists[i]; {
+		case l.err != nil:
+			o.fail(fleet.GapServices, string(c.arn), "ListServices of "+string(c.arn), l.err)
+		case l.ended:
+			o.clear(fleet.GapServices, string(c.arn))
+		}
+	}
+	byCluster := make(map[*cluster][]*service, len(clusters))
+	for _, s := range o.services {
+		byCluster[s.cluster] = append(byCluster[s.cluster], s)
+	}
+	var reads []read
+	for _, c := range clusters {
+		services := byCluster[c]
+		slices.SortFunc(services, func(a, b *service) int { return a.id.Compare(b.id) })
+		reads = append(reads, batch(o, services, func(s *service) *clock { return &s.clock },
+			o.opts.InventoryInterval, servicesACall,
+			func(ctx context.Context, s []*service) func() { return o.describeServices(ctx, c, s) })...)
+	}
+	o.perform(ctx, b, reads)
+}
+
+// watchedClusters are the clusters whose contents are read, in a fixed order.
+func (o *Observer) watchedClusters() []*cluster {
+	return slices.DeleteFunc(sorted(o.clusters), func(c *cluster) bool { return !c.watched() })
+}
+
+func (o *Observer) addService(c *cluster, arn string) {
+	id := fleet.ServiceID{Cluster: c.arn.Name(), Name: lastSegment(arn)}
+	if id.Name == "" || o.services[id] != nil {
+		return
+	}
+	o.services[id] = &service{clock: clock{known: time.Now()}, id: id, arn: arn, cluster: c}
+}
+
+func (o *Observer) describeServices(ctx context.Context, c *cluster, services []*service) func() {
+	out, read, err := ask(ctx, o.ecs.DescribeServices, &ecs.DescribeServicesInput{
+		Cluster:  aws.String(string(c.arn)),
+		Services: texts(services, func(s *service) string { return s.arn }),
+		Include:  []types.ServiceField{types.ServiceFieldTags},
+	})
+	return func() {
+		for _, s := range services {
+			attempted := "DescribeServices of " + s.id.String()
+			if err != nil {
+				s.fail(err, len(services))
+				o.fail(fleet.GapService, s.ref(), attempted, err)
+				continue
+			}
+			s.ok()
+			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return value(in.ServiceArn) == s.arn })
+			if i >= 0 {
+				o.applyService(s, &out.Services[i], read)
+				continue
+			}
+			reason := "left out of the reply"
+			for _, f := range out.Failures {
+				if lastSegment(value(f.Arn)) == s.id.Name {
+					reason = value(f.Reason)
+				}
+			}
+			if reason != missingReason {
+				o.fail(fleet.GapService, s.ref(), attempted, gapf(fleet.Invalid, "%s", reason))
+				continue
+			}
+			o.fail(fleet.GapService, s.ref(), attempted, gapf(fleet.NotFound, "there is no such service"))
+			o.missService(s)
+		}
+	}
+}
+
+func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) {
+	v := o.convertService(s, in, read)
+	if s.value == nil || !slices.Equal(s.value.LoadBalancers, v.LoadBalancers) {
+		o.moved = true
+	}
+	s.value = v
+	o.clear(fleet.GapService, s.ref())
+	for _, lb := range v.LoadBalancers {
+		o.addGroup(lb.Group)
+	}
+	for _, d := range v.Deployments {
+		o.addDefinition(d.Definition)
+	}
+	if v.Status == "INACTIVE" {
+		o.missService(s)
+		return
+	}
+	s.missing = 0
+}
+
+// missService notes an answer that the service is no more, and drops it when
+// that has been confirmed. Its tasks have lives of their own.
+func (o *Observer) missService(s *service) {
+	if s.missing++; s.missing >= confirmations {
+		delete(o.services, s.id)
+		o.clear(fleet.GapService, s.ref())
+		o.clear(fleet.GapTaskList, s.ref())
+		delete(s.cluster.hotLists, s.id.Name)
+	}
+}
+
+func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read) *fleet.Service {
+	v := &fleet.Service{
+		ID:         s.id,
+		ARN:        fleet.ServiceARN(s.arn),
+		Cluster:    s.cluster.arn,
+		Status:     value(in.Status),
+		Scheduling: cmp.Or(string(in.SchedulingStrategy), fleet.Replica),
+		Controller: fleet.ControllerECS,
+		Desired:    count(in.DesiredCount),
+		Running:    count(in.RunningCount),
+		Pending:    count(in.PendingCount),
+		Grace:      o.ofSeconds(int64(value(in.HealthCheckGracePeriodSeconds))),
+		Tags:       ecsTags(in.Tags),
+		Read:       read,
+	}
+	if in.DeploymentController != nil && in.DeploymentController.Type != "" {
+		v.Controller = string(in.DeploymentController.Type)
+	}
+	// AWS's defaults: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentConfiguration.html
+	v.MinimumHealthyPercent, v.MaximumPercent = 100, 200
+	if v.Scheduling == fleet.Daemon {
+		v.MinimumHealthyPercent, v.MaximumPercent = 0, 100
+	}
+	if d := in.DeploymentConfiguration; d != nil {
+		v.MinimumHealthyPercent = count(orElse(d.MinimumHealthyPercent, int32(v.MinimumHealthyPercent)))
+		v.MaximumPercent = count(orElse(d.MaximumPercent, int32(v.MaximumPercent)))
+	}
+	v.LoadBalancers = appendLoadBalancers(nil, in.LoadBalancers)
+	for i := range in.Deployments {
+		v.Deployments = append(v.Deployments, convertDeployment(&in.Deployments[i]))
+	}
+	for i := range in.TaskSets {
+		v.Deployments = append(v.Deployments, convertTaskSet(&in.TaskSets[i]))
+		v.LoadBalancers = appendLoadBalancers(v.LoadBalancers, in.TaskSets[i].LoadBalancers)
+	}
+	slices.SortFunc(v.LoadBalancers, compareLoadBalancers)
+	v.LoadBalancers = slices.Compact(v.LoadBalancers)
+	return v
+}
+
+func convertDeployment(in *types.Deployment) fleet.Deployment {
+	return fleet.Deployment{
+		ID:         value(in.Id),
+		Status:     value(in.Status),
+		Rollout:    string(in.RolloutState),
+		Definition: fleet.TaskDefinitionARN(value(in.TaskDefinition)),
+		Desired:    count(in.DesiredCount),
+		Pending:    count(in.PendingCount),
+		Running:    count(in.RunningCount),
+		Failed:     count(in.FailedTasks),
+		Created:    instant(in.CreatedAt),
+		Updated:    instant(in.UpdatedAt),
+	}
+}
+
+func convertTaskSet(in *types.TaskSet) fleet.Deployment {
+	return fleet.Deployment{
+		ID:         value(in.Id),
+		Status:     value(in.Status),
+		Rollout:    string(in.StabilityStatus),
+		Definition: fleet.TaskDefinitionARN(value(in.TaskDefinition)),
+		Desired:    count(in.ComputedDesiredCount),
+		Pending:    count(in.PendingCount),
+		Running:    count(in.RunningCount),
+		Created:    instant(in.CreatedAt),
+		Updated:    instant(in.UpdatedAt),
+	}
+}
+
+// appendLoadBalancers adds the target groups that AWS names, a blue/green
+// service's alternate ones included. Classic load balancers have none.
+func appendLoadBalancers(to []fleet.LoadBalancer, in []types.LoadBalancer) []fleet.LoadBalancer {
+	for i := range in {
+		lb := fleet.LoadBalancer{
+			Group:     fleet.TargetGroupARN(value(in[i].TargetGroupArn)),
+			Container: value(in[i].ContainerName),
+			Port:      count(value(in[i].ContainerPort)),
+		}
+		if lb.Group != "" {
+			to = append(to, lb)
+		}
+		if a := in[i].AdvancedConfiguration; a != nil && value(a.AlternateTargetGroupArn) != "" {
+			lb.Group, lb.Alternate = fleet.TargetGroupARN(*a.AlternateTargetGroupArn), true
+			to = append(to, lb)
+		}
+	}
+	return to
+}
+
+func compareLoadBalancers(a, b fleet.LoadBalancer) int {
+	return cmp.Or(
+		cmp.Compare(a.Group, b.Group), cmp.Compare(a.Container, b.Container),
+		cmp.Compare(a.Port, b.Port), first(b.Alternate, a.Alternate),
+	)
+}
+
+// count is a number that cannot be below 0.
+func count(n int32) int { return int(max(n, 0)) }
+
+// instant is a timestamp of AWS's; zero where it gave none.
+func instant(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC()
+}

@@ -1,0 +1,356 @@
+package awsapi
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// A STOPPED task stays in the Snapshot for so many of AWS's seconds and so many
+// passes, whichever is longer, so that nobody who reads Snapshots misses it.
+const (
+	stoppedStaysSeconds = 60
+	stoppedStaysPasses  = 3
+)
+
+// missingStaysSeconds is for how many of AWS's seconds a task must have read
+// MISSING before it leaves the Snapshot, besides the confirmations.
+const missingStaysSeconds = 15
+
+// task is what the Observer keeps of a task from the list that first had it
+// until it leaves the Snapshot.
+type task struct {
+	clock
+	arn     fleet.TaskARN
+	service fleet.ServiceID // also before the first reading, when a service's list had it
+	value   *fleet.Task     // nil until read
+	addr    addresses
+	moved   bool // addr is newer than value's targets
+	unread  bool // the last try to read it failed
+
+	missing      int // readings in a row that said MISSING
+	missingSince time.Time
+	stoppedRead  time.Time // when it was first read STOPPED
+	stoppedPass  int
+}
+
+// failing reports that the last reading says UNHEALTHY and something runs.
+func (t *task) failing() bool { return t.value != nil && t.value.Failing() && !t.value.Gone() }
+
+// final reports that nothing more is to be read.
+func (t *task) final() bool { return t.value != nil && t.value.Gone() }
+
+// readTasks finds new tasks and describes those that are due. Lists and
+// descriptions take from one bucket, so they share the tokens first.
+func (o *Observer) readTasks(ctx context.Context) {
+	b := o.buckets[ClusterResourceReadBucket]
+	o.dropTasks()
+	now := time.Now()
+	lists := o.taskLists(now)
+	batches := o.taskBatches(now)
+	streak := b.streak
+	turns := make([]turn, 0, len(batches))
+	for _, r := range batches {
+		turns = append(turns, r.turn)
+	}
+	var pages []*taskList // of each turn after those of the batches
+	for _, l := range lists {
+		for _, t := range l.chain.turns(o, now, o.listInterval(l), l.hot) {
+			turns, pages = append(turns, t), append(pages, l)
+		}
+	}
+	granted := b.share(turns)
+	for i, l := range pages {
+		if granted[len(batches)+i] {
+			l.chain.granted++
+		}
+	}
+	paid := 0
+	for _, ok := range granted[:len(batches)] {
+		if ok {
+			paid++
+		}
+	}
+	if o.discover(ctx, lists) {
+		batches = o.taskBatches(time.Now())
+	}
+	o.describe(ctx, b, batches, streak, paid)
+}
+
+// describe makes the calls that were paid for beforehand, in the order in which
+// they are most wanted now, and more if there are tokens left.
+func (o *Observer) describe(ctx context.Context, b *bucket, batches []read, streak, paid int) {
+	turns := make([]turn, len(batches))
+	for i := range batches {
+		turns[i] = batches[i].turn
+	}
+	granted := make([]bool, len(batches))
+	for n, i := range inTurn(turns, streak) {
+		if granted[i] = n < paid || b.take(); !granted[i] {
+			break
+		}
+	}
+	o.run(ctx, b, batches, granted)
+}
+
+// taskBatches cuts the tasks that are due into calls. A call costs the same for
+// one task as for a hundred, so its empty seats go to those that are due next.
+func (o *Observer) taskBatches(now time.Time) []read {
+	var reads []read
+	for _, c := range o.watchedClusters() {
+		seats, due := o.seats(c, now)
+		for from := 0; from < due; from += tasksACall {
+			part := seats[from:min(from+tasksACall, len(seats))]
+			r := read{due: min(tasksACall, due-from), clocks: make([]*clock, len(part))}
+			tasks := make([]*task, len(part))
+			for i, s := range part {
+				tasks[i], r.clocks[i] = s.task, &s.task.clock
+				if i < r.due {
+					r.hot = r.hot || s.rank == rankHot
+					r.late = max(r.late, s.late)
+				}
+			}
+			r.call = func(ctx context.Context) func() { return o.describeTasks(ctx, c, tasks) }
+			reads = append(reads, r)
+		}
+	}
+	return reads
+}
+
+// Ranks of tasks that wait for a seat in a call.
+const (
+	rankHot  = iota // due, and of a hot service
+	rankNew         // never read
+	rankDue         // due
+	rankFill        // not due
+)
+
+type seat struct {
+	task *task
+	rank int
+	late float64
+}
+
+// seats are the tasks of a cluster that may be read, most wanted first, and how
+// many of these are due.
+func (o *Observer) seats(c *cluster, now time.Time) (seats []seat, due int) {
+	seats = make([]seat, 0, len(c.tasks))
+	for _, t := range c.tasks {
+		if t.final() {
+			continue
+		}
+		hot := o.hot[t.service]
+		interval := o.opts.Interval
+		if hot {
+			interval = o.opts.HotInterval
+		}
+		s := seat{task: t, rank: rankFill, late: t.late(now, interval)}
+		switch isDue := o.due(&t.clock, now, interval); {
+		case isDue && hot:
+			s.rank = rankHot
+		case t.tried.IsZero():
+			s.rank = rankNew
+		case isDue:
+			s.rank = rankDue
+		}
+		if s.rank != rankFill {
+			due++
+		}
+		seats = append(seats, s)
+	}
+	if due > 0 && due < len(seats) || due > tasksACall {
+		slices.SortStableFunc(seats, func(a, b seat) int {
+			return cmp.Or(cmp.Compare(a.rank, b.rank), cmp.Compare(b.late, a.late))
+		})
+	}
+	return seats, due
+}
+
+// reading is what a call said of one task.
+type reading struct {
+	value *fleet.Task // nil: not in the reply
+	addr  addresses
+	other bool   // the task belongs to no service
+	fails string // the reason why the reply has it among the failures
+}
+
+func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task) func() {
+	out, read, err := ask(ctx, o.ecs.DescribeTasks, &ecs.DescribeTasksInput{
+		Cluster: aws.String(string(c.arn)),
+		Tasks:   texts(tasks, func(t *task) string { return string(t.arn) }),
+	})
+	readings := make([]reading, len(tasks))
+	if err == nil {
+		readings = o.convertReply(c, tasks, out, read)
+	}
+	return func() {
+		if err != nil {
+			for _, t := range tasks {
+				t.failed, t.unread = passing(Classify(err)), true
+			}
+			o.fail(fleet.GapTasks, string(c.arn), fmt.Sprintf("DescribeTasks of %d tasks of %s", len(tasks), c.arn.Name()), err)
+			return
+		}
+		left, why := 0, ""
+		for i, t := range tasks {
+			t.failed, t.unread = false, false
+			switch r := &readings[i]; {
+			case r.other:
+				o.closeTask(c, t)
+			case r.value != nil:
+				o.applyTask(c, t, r)
+			case r.fails == missingReason:
+				o.missTask(c, t)
+			default:
+				t.unread = true
+				left++
+				why = cmp.Or(r.fails, "left out of the reply")
+			}
+		}
+		if left > 0 {
+			o.fail(fleet.GapTasks, string(c.arn), "DescribeTasks of "+c.arn.Name(), gapf(fleet.Invalid, "%d tasks: %s", left, why))
+		}
+	}
+}
+
+// convertReply brings a reply into the order of what was asked. It runs
+// concurrently with other calls: it reads the Observer and changes nothing.
+func (o *Observer) convertReply(c *cluster, tasks []*task, out *ecs.DescribeTasksOutput, read fleet.Read) []reading {
+	readings := make([]reading, len(tasks))
+	index := make(map[string]int, len(tasks))
+	for i, t := range tasks {
+		index[string(t.arn)] = i
+	}
+	for i := range out.Tasks {
+		in := &out.Tasks[i]
+		at, ok := index[value(in.TaskArn)]
+		if !ok || readings[at].value != nil {
+			continue
+		}
+		readings[at].value, readings[at].addr, ok = convertTask(c, tasks[at], in, read)
+		readings[at].other = !ok
+	}
+	for i := range out.Failures {
+		if at, ok := index[value(out.Failures[i].Arn)]; ok {
+			readings[at].fails = cmp.Or(value(out.Failures[i].Reason), "failure without a reason")
+		}
+	}
+	return readings
+}
+
+// applyTask takes a reading in. One with an older version than we have was
+// made from a stale copy somewhere in AWS and is no evidence.
+func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
+	t.missing = 0
+	v := r.value
+	if t.value == nil {
+		if v.Gone() && v.StoppedAt.Before(o.started) {
+			o.closeTask(c, t) // history
+			return
+		}
+		o.share(v)
+		t.service = v.Service
+	} else if v.Version < t.value.Version {
+		if t.value.Missing > 0 {
+			was := *t.value
+			was.Missing = 0
+			t.value = &was
+		}
+		return
+	}
+	if !r.addr.equal(&t.addr) {
+		t.addr, t.moved = r.addr, true
+	}
+	o.addDefinition(v.Definition)
+	o.addInstance(c, v.ContainerInstance)
+	if v.Gone() && t.stoppedRead.IsZero() {
+		t.stoppedRead, t.stoppedPass = time.Now(), o.pass
+	}
+	t.value = v
+	if t.failing() {
+		o.hot[t.service] = true
+	}
+}
+
+// missTask notes that ECS answered MISSING. What was read stays, with its count
+// of such answers, until it has been confirmed over some time.
+func (o *Observer) missTask(c *cluster, t *task) {
+	now := time.Now()
+	if t.missing++; t.missing == 1 {
+		t.missingSince = now
+	}
+	if t.missing >= confirmations && now.Sub(t.missingSince) >= o.ofSeconds(missingStaysSeconds) {
+		// Not closed: should a list have it again, it is there after all.
+		delete(c.byARN, t.arn)
+		c.dropped = true
+		return
+	}
+	if t.value != nil {
+		v := *t.value
+		v.Missing = t.missing
+		t.value = &v
+	}
+}
+
+// closeTask takes a task out for good: it is not described again while lists
+// still have it.
+func (o *Observer) closeTask(c *cluster, t *task) {
+	delete(c.byARN, t.arn)
+	c.closed[t.arn] = c.rounds()
+	c.dropped = true
+}
+
+// dropTasks takes out what has been STOPPED for long enough.
+func (o *Observer) dropTasks() {
+	now := time.Now()
+	for _, c := range o.clusters {
+		for _, t := range c.tasks {
+			if !t.stoppedRead.IsZero() && o.pass-t.stoppedPass >= stoppedStaysPasses &&
+				now.Sub(t.stoppedRead) >= o.ofSeconds(stoppedStaysSeconds) {
+				o.closeTask(c, t)
+			}
+		}
+		c.compact()
+	}
+}
+
+// compact brings tasks in line with byARN.
+func (c *cluster) compact() {
+	if c.dropped {
+		c.tasks = slices.DeleteFunc(c.tasks, func(t *task) bool { return c.byARN[t.arn] != t })
+		c.dropped = false
+	}
+}
+
+// retarget works out the targets of the tasks whose addresses are new, or of
+// all when what these follow from has changed. A task that was read earlier keeps its
+// Read: it is the same evidence, seen better.
+func (o *Observer) retarget() {
+	for _, c := range o.clusters {
+		c.compact()
+		unread := false
+		for _, t := range c.tasks {
+			unread = unread || t.unread
+			if t.value == nil || !t.moved && !o.moved {
+				continue
+			}
+			t.moved = false
+			if targets := o.targets(t); !slices.Equal(targets, t.value.Targets) {
+				v := *t.value
+				v.Targets = targets
+				t.value = &v
+			}
+		}
+		if !unread {
+			o.clear(fleet.GapTasks, string(c.arn))
+		}
+	}
+	o.moved = false
+}
