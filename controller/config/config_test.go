@@ -186,6 +186,34 @@ func TestParseSets(t *testing.T) {
 	}
 }
 
+func TestParseRefuses(t *testing.T) {
+	tests := []struct{ text, want string }{
+		{"clusters: [1, ~, a]", "f:1: clusters[0]: must be text: put it in quotes (got 1)\nf:1: clusters[1]: must not be empty"},
+		{"clusters:\n- [a]", "f:2: clusters[0]: must be text (got a list)"},
+		{"web: {listen: 'localhost:70000'}", `f:1: web.listen: must be host:port or :port, such as 127.0.0.1:9468 (got "localhost:70000")`},
+		{"web: {listen: ':http'}", `f:1: web.listen: must be host:port or :port, such as 127.0.0.1:9468 (got ":http")`},
+		{"region: EU (Frankfurt)", `f:1: region: must be the code of an AWS region, such as eu-central-1 (got "EU (Frankfurt)")`},
+		{"region: " + strings.Repeat("é", 100), `f:1: region: must be the code of an AWS region, such as eu-central-1 (got "` + strings.Repeat("é", 80) + `…")`},
+		{"timelines: {keep: {count: 18446744073709551615}}", "f:1: timelines.keep.count: must be a whole number (got 18446744073709551615)"},
+		{"timelines: {keep: {count: 1.5}}", "f:1: timelines.keep.count: must be a whole number (got 1.5)"},
+		{"polling: {interval: '5'}", `f:1: polling.interval: must be a duration, such as 30s, 5m or 168h (got "5")`},
+		{"polling: {hot_interval: x, interval: 1s}", `f:1: polling.hot_interval: must be a duration, such as 30s, 5m or 168h (got "x")`},
+		{"aws: {assume_role: {arn: 'arn:aws:iam::123456789012:role/a', external_id: " + strings.Repeat("x", 1225) + "}}",
+			"f:1: aws.assume_role.external_id: must be 2 to 1224 letters, digits or any of _+=,.@:/-"},
+		{"- region", "f:1: must be a mapping of settings (got a list)"},
+		{"castoff", "f:1: must be a mapping of settings (got text)"},
+	}
+	for _, test := range tests {
+		if _, err := Parse("f", []byte(test.text)); err == nil || err.Error() != test.want {
+			t.Errorf("Parse(%q):\n%v\nwant:\n%s", test.text, err, test.want)
+		}
+	}
+	longest := "aws: {assume_role: {arn: 'arn:aws:iam::123456789012:role/a', external_id: " + strings.Repeat("x", 1224) + "}}"
+	if _, err := Parse("f", []byte(longest)); err != nil {
+		t.Errorf("an external id of 1224 characters: %v", err)
+	}
+}
+
 // One step within each limit is good, one step beyond is not.
 func TestLimits(t *testing.T) {
 	const week, year = 168 * time.Hour, 8760 * time.Hour
