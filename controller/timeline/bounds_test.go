@@ -11,17 +11,18 @@ import (
 
 // truth is when each milestone of a life really came; zero: never.
 func (w *world) truth(l *life) map[Kind]time.Time {
+	last := max(0, len(w.groups)-1)
 	m := map[Kind]time.Time{
 		Onset: l.onset, Unhealthy: l.unhealthy, LBUnhealthy: l.lbUnhealthy,
-		Detach: l.draining, Detached: l.gone, Stopping: l.stopping, Stopped: l.stopped,
+		Detach: l.in(last, l.draining), Detached: l.in(last, l.gone), Stopping: l.stopping, Stopped: l.stopped,
 	}
 	if l.recovered.After(l.lbRecovered) {
 		m[Recovery] = l.recovered
 	} else {
-		m[Recovery] = l.lbRecovered
+		m[Recovery] = l.in(last, l.lbRecovered)
 	}
 	if r := l.replacement; r != nil {
-		m[ReplacementCreated], m[ReplacementRunning], m[ReplacementServing] = r.created, r.started, r.serving
+		m[ReplacementCreated], m[ReplacementRunning], m[ReplacementServing] = r.created, r.started, r.in(last, r.serving)
 	}
 	return m
 }
@@ -43,9 +44,10 @@ func randomWorld(t *rapid.T) *world {
 	for i := range n {
 		l := w.add(&life{id: fmt.Sprintf("%c1", 'a'+i), created: sec(float64(i)), started: sec(30 + float64(i)), registered: sec(20 + float64(i)), serving: sec(100)})
 		known = known.Add(gap("next", 1, 90)) // failures become known in this order
-		kind := rapid.SampledFrom([]string{"hang", "hang", "hang", "target", "exit", "recover", "supersede"}).Draw(t, "kind")
-		if kind == "target" && len(w.groups) == 0 {
-			kind = "hang"
+		l.skew = gap("skew", 0, 9)
+		kind := rapid.SampledFrom([]string{"hang", "hang", "hang", "target", "target recovers", "exit", "recover", "supersede"}).Draw(t, "kind")
+		if len(w.groups) == 0 {
+			kind = strings.Replace(kind, "target", "hang", 1)
 		}
 		l.stopCode, l.reason = "ServiceSchedulerInitiated", "Task failed container health checks"
 		end := known.Add(gap("reaction", 40, 200))
@@ -65,8 +67,12 @@ func randomWorld(t *rapid.T) *world {
 			l.stopping = known.Add(gap("noticed", 0, 2))
 			l.stopped = l.stopping.Add(gap("stop", 1, 30))
 			l.draining = l.stopping.Add(gap("deregister", 0, 10))
-			l.gone = l.draining.Add(gap("drain", 5, 300))
-		case "recover":
+			l.gone = l.draining.Add(gap("drain", 10, 300))
+		case "target recovers":
+			l.lbUnhealthy = known
+			l.onset = known.Add(-gap("detection", 0, 30))
+			l.lbRecovered = known.Add(gap("sick", 10, 60))
+		case "recover", "hang recovers":
 			l.unhealthy = known
 			l.onset = known.Add(-gap("detection", 5, 24))
 			l.recovered = known.Add(gap("sick", 10, 60))
@@ -74,15 +80,17 @@ func randomWorld(t *rapid.T) *world {
 		if kind == "hang" || kind == "supersede" || kind == "target" {
 			l.deactivating = end
 			l.draining = end.Add(gap("deregister", 0, 10))
-			l.gone = l.draining.Add(gap("drain", 5, 300))
-			l.stopping = l.gone.Add(gap("notice", 0, 5))
-			l.stopped = l.stopping.Add(gap("stop", 2, 40))
+			l.gone = l.draining.Add(gap("drain", 10, 300))
+			l.stopping = l.in(1, l.gone).Add(gap("notice", 0, 5))
+			l.ended = l.stopping.Add(gap("end", 1, 20))
+			l.stopped = l.ended.Add(gap("stop", 1, 20))
 		}
-		if kind != "recover" {
+		if l.recovered.IsZero() && l.lbRecovered.IsZero() {
 			r := &life{id: fmt.Sprintf("%c2", 'a'+i), created: known.Add(gap("replace", 3, 39)), addr: fmt.Sprintf("10.0.1.%d", i+10)}
 			r.started = r.created.Add(gap("start", 5, 30))
 			r.registered = r.started
 			r.serving = r.registered.Add(gap("serve", 20, 180))
+			r.skew = gap("skew", 0, 9)
 			l.replacement = w.add(r)
 		}
 	}
@@ -115,6 +123,10 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 		if open := tracker.Open(); len(open) > 0 {
 			t.Fatalf("LIVENESS: %d timelines open long after the end: %s", len(open), describe(open[0]))
 		}
+		if len(c.opened) != len(closed) {
+			t.Fatalf("%d opened, %d closed", len(c.opened), len(closed))
+		}
+		tight := every + 2*time.Duration(jitter)*time.Millisecond
 		byTask := map[string]*Timeline{}
 		for _, tl := range closed {
 			if byTask[tl.Task.ID()] != nil {
@@ -132,12 +144,15 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 				continue
 			}
 			if tl == nil {
-				if !l.recovered.IsZero() || failing > 0 || l.reason == "Scaling activity initiated by (deployment ecs-svc/1)" {
+				if w.outcome(l) == Recovered || failing > 0 || l.reason == "Scaling activity initiated by (deployment ecs-svc/1)" {
 					continue // may have passed between two reads
 				}
 				t.Fatalf("no timeline of %s", l.id)
 			}
 			checkBounds(t, w, l, tl, pairingCertain)
+			if failing == 0 {
+				checkWidths(t, tl, tight)
+			}
 		}
 	})
 }
@@ -148,7 +163,7 @@ func distinctReplacements(w *world) bool {
 	var last time.Time
 	for _, l := range w.tasks {
 		if l.replacement == nil {
-			if !l.recovered.IsZero() {
+			if w.outcome(l) == Recovered {
 				return false // a failure that waits in vain takes the next one's
 			}
 			continue
@@ -196,18 +211,45 @@ func checkBounds(t *rapid.T, w *world, l *life, tl *Timeline, pairingCertain boo
 			t.Fatalf("phase %s is %s to %s in %s", p.Name, p.Shortest, p.Longest, describe(tl))
 		}
 	}
-	want := Retired
-	switch {
-	case !l.recovered.IsZero():
-		want = Recovered
-	case strings.HasPrefix(l.reason, "Scaling"):
-		want = Superseded
-	}
+	want := w.outcome(l)
 	if tl.Outcome != want {
 		t.Fatalf("outcome %s, want %s: %s", tl.Outcome, want, describe(tl))
 	}
 	if want == Retired && pairingCertain && tl.Replacement != l.replacement.arn() {
 		t.Fatalf("replacement %q, want %s: %s", tl.Replacement.ID(), l.replacement.id, describe(tl))
+	}
+}
+
+func (w *world) outcome(l *life) Outcome {
+	switch {
+	case !l.recovered.IsZero(), !l.lbRecovered.IsZero():
+		return Recovered
+	case strings.HasPrefix(l.reason, "Scaling"):
+		return Superseded
+	default:
+		return Retired
+	}
+}
+
+// checkWidths holds the promise of the polling interval: when every read
+// succeeds, what is observed is known to within one of them.
+func checkWidths(t *rapid.T, tl *Timeline, tight time.Duration) {
+	for _, m := range tl.Milestones {
+		limit := tight
+		switch {
+		case m.Source == Estimated, m.Evidence == "not seen; ECS gave it as the reason for the stop":
+			continue
+		case m.Kind == Onset:
+			limit += DefaultSettings().ExitLag
+		case m.Source == AWS:
+			limit = 0
+		}
+		if m.Width() > limit {
+			t.Fatalf("%s is %s wide, more than %s: %s", m.Kind, m.Width(), limit, describe(tl))
+		}
+		if m.Kind == Detach && m.By != ByECS {
+			t.Fatalf("detached by %s: %s", m.By, describe(tl))
+		}
 	}
 }
 

@@ -35,9 +35,9 @@
 // are matched with tasks created since the failure, the one created first
 // ahead; each task replaces at most one. Tasks of another deployment are never
 // matched, so a roll-out at the same time does not confuse it; tasks started by
-// a simultaneous scale-out of the same deployment cannot be told apart. A
-// replacement that fails or leaves before it served is given up for the next
-// one, and as long as the original failure waits, it does not get a replacement
+// a simultaneous scale-out of the same deployment cannot be told apart. Until a
+// replacement serves, the match may change: one that fails or leaves before is
+// given up for the next, and as long as the original failure waits, it does not get a replacement
 // of its own: ECS counts tasks, and two sick tasks in one place want one new
 // one.
 package timeline

@@ -56,7 +56,7 @@ func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
 	f.readTargets(t.prev, s)
 	f.summarise()
 	f.estimateOnset(t, s)
-	f.judge()
+	f.judge(t, s.At)
 }
 
 // readTask takes in a new reading of the task.
@@ -337,11 +337,11 @@ func (f *failure) estimateOnset(t *Tracker, s *fleet.Snapshot) {
 // judge decides whether the task is sick or well by the latest reading of each
 // thing that can tell, and bounds its recovery: after the last reading that
 // showed one of them sick, and before all of them had been read well.
-func (f *failure) judge() {
+func (f *failure) judge(t *Tracker, now time.Time) {
 	if f.task.Leaving() {
 		return
 	}
-	sick, served := f.task.Failing(), false
+	sick, served, unsure := f.task.Failing(), false, false
 	sickAt, wellAt := fleet.Read{}, f.task.Read
 	if sick {
 		sickAt = f.task.Read
@@ -351,6 +351,9 @@ func (f *failure) judge() {
 	}
 	for i := range f.targets {
 		ft := &f.targets[i]
+		if t.blindTo(ft, now) {
+			continue
+		}
 		switch ft.state {
 		case fleet.TargetUnhealthy, fleet.TargetUnhealthyDraining:
 			sick = true
@@ -358,8 +361,10 @@ func (f *failure) judge() {
 		case fleet.TargetHealthy:
 			served = true
 		}
-		if ft.sick {
+		if ft.sick || f.byTarget() {
 			wellAt = later(wellAt, ft.read)
+			// Well before the other one was sick is not yet well after it.
+			unsure = unsure || !ft.read.Sent.After(f.sick.Sent)
 		}
 	}
 	if sick {
@@ -374,7 +379,7 @@ func (f *failure) judge() {
 	if f.byTarget() {
 		well = served
 	}
-	if !well || f.known(Recovery) {
+	if !well || unsure || f.known(Recovery) {
 		return
 	}
 	f.set(Milestone{Kind: Recovery, Bounds: since(f.sick, wellAt, f.task.Created), Source: Observed, By: ByApp,
@@ -385,6 +390,12 @@ func (f *failure) judge() {
 // balancer who says when the task is well, for a task without a check of its own
 // is never HEALTHY.
 func (f *failure) byTarget() bool { return f.tl.Trigger == TargetCheck && !f.known(Unhealthy) }
+
+// blindTo reports that the row's group has not been readable for so long that
+// what it last said must not hold up the rest.
+func (t *Tracker) blindTo(ft *failingTarget, now time.Time) bool {
+	return ft.read.Age(now) > t.settings.RecoveryWindow
+}
 
 func later(a, b fleet.Read) fleet.Read {
 	if b.Sent.After(a.Sent) {
@@ -421,6 +432,9 @@ func (f *failure) conclude(t *Tracker, s *fleet.Snapshot, changes *Changes) {
 		}
 	}
 	f.tl.Closed = s.At
+	if f.tl.Replacement != "" {
+		t.taken[f.tl.Replacement] = true
+	}
 	changes.Closed = append(changes.Closed, f.tl.Clone())
 }
 
@@ -448,7 +462,7 @@ func (f *failure) outcome(t *Tracker, s *fleet.Snapshot) Outcome {
 	if s.Task(f.tl.Task) == nil || f.task.Read.Age(s.At) > t.settings.LostAfter {
 		return Lost
 	}
-	if m, ok := f.tl.Milestone(Recovery); ok && !f.task.Leaving() && f.wellUntil().Sub(m.NotAfter) >= t.settings.RecoveryWindow {
+	if m, ok := f.tl.Milestone(Recovery); ok && !f.task.Leaving() && f.wellUntil(t, s.At).Sub(m.NotAfter) >= t.settings.RecoveryWindow {
 		return Recovered
 	}
 	return ""
@@ -456,11 +470,11 @@ func (f *failure) outcome(t *Tracker, s *fleet.Snapshot) Outcome {
 
 // wellUntil is the latest instant for which there is evidence of health. The
 // clock going on is none.
-func (f *failure) wellUntil() time.Time {
+func (f *failure) wellUntil(t *Tracker, now time.Time) time.Time {
 	until := f.task.Read.Sent
 	if f.byTarget() {
 		for i := range f.targets {
-			if f.targets[i].read.Sent.Before(until) {
+			if !t.blindTo(&f.targets[i], now) && f.targets[i].read.Sent.Before(until) {
 				until = f.targets[i].read.Sent
 			}
 		}

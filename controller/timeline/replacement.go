@@ -3,6 +3,7 @@ package timeline
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -14,15 +15,20 @@ type servingTarget struct {
 }
 
 // pair matches failures with the tasks that replace theirs; the package comment
-// says how.
+// says how. Until a replacement serves, the match is made anew in every
+// snapshot: a failure that was first, but read late, still gets the first task.
 func (t *Tracker) pair(s *fleet.Snapshot) {
 	var waiting []*failure
 	for _, f := range t.failures {
-		if f.live() && !f.muted {
-			f.followReplacement(t, s)
-			if f.tl.Replacement == "" && f.tl.Outcome != Superseded {
-				waiting = append(waiting, f)
-			}
+		if !f.live() || f.muted || f.known(ReplacementServing) {
+			continue
+		}
+		if r := s.Task(f.tl.Replacement); r != nil && t.openFailure(r.ARN) {
+			f.tl.ReplacementsFailed++
+			f.replaceBy("")
+		}
+		if _, ok := f.tl.Known(); ok {
+			waiting = append(waiting, f)
 		}
 	}
 	if len(waiting) == 0 {
@@ -35,26 +41,39 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	})
 	free := t.candidates(s, waiting)
 	for _, f := range waiting {
-		known, ok := f.tl.Known()
-		if !ok {
-			continue
-		}
-		// When nobody watched as the task failed, its bounds go back to its own
-		// creation, and every younger task would do.
-		from := known.NotAfter.Add(-t.settings.SettleWindow)
-		if known.NotBefore.After(from) {
-			from = known.NotBefore
-		}
-		i := slices.IndexFunc(free, func(c *fleet.Task) bool {
-			return c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(from)
-		})
+		i := slices.IndexFunc(free, func(c *fleet.Task) bool { return f.mayBeReplacedBy(c, t.settings.SettleWindow) })
 		if i < 0 {
+			f.replaceBy("")
 			continue
 		}
-		f.tl.Replacement = free[i].ARN
+		f.replaceBy(free[i].ARN)
+		f.followReplacement(t, s, free[i])
 		free = slices.Delete(free, i, i+1)
-		f.followReplacement(t, s)
 	}
+}
+
+// mayBeReplacedBy reports that the task was started in the same place since the
+// failure was known. When nobody watched as the task failed, the bounds of that
+// go back to its own creation, and every younger task would do: so window is how
+// far back it may be.
+func (f *failure) mayBeReplacedBy(c *fleet.Task, window time.Duration) bool {
+	known, _ := f.tl.Known()
+	from := known.NotAfter.Add(-window)
+	if known.NotBefore.After(from) {
+		from = known.NotBefore
+	}
+	return f.tl.Outcome != Superseded && c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(from)
+}
+
+// replaceBy takes another task, or none, for the replacement.
+func (f *failure) replaceBy(arn fleet.TaskARN) {
+	if f.tl.Replacement == arn {
+		return
+	}
+	f.tl.Replacement = arn
+	f.serving = nil
+	f.drop(ReplacementCreated)
+	f.drop(ReplacementRunning)
 }
 
 // candidates are the tasks that may replace one of the waiting failures', the
@@ -64,15 +83,9 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Tas
 	for _, f := range waiting {
 		services[f.tl.Service] = true
 	}
-	taken := make(map[fleet.TaskARN]bool)
-	for _, f := range t.failures {
-		if f.tl.Replacement != "" {
-			taken[f.tl.Replacement] = true
-		}
-	}
 	var free []*fleet.Task
 	for _, task := range s.Tasks {
-		if services[task.Service] && !taken[task.ARN] && !task.Created.IsZero() && !t.spent(task) {
+		if services[task.Service] && !t.taken[task.ARN] && !task.Created.IsZero() && !task.Leaving() && !t.openFailure(task.ARN) {
 			free = append(free, task)
 		}
 	}
@@ -80,38 +93,20 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Tas
 	return free
 }
 
-// spent reports that the task is no use as a replacement: it fails or leaves.
-func (t *Tracker) spent(task *fleet.Task) bool {
-	return task.Leaving() || t.openFailure(task.ARN)
-}
-
 func (t *Tracker) openFailure(arn fleet.TaskARN) bool {
 	f := t.failure(arn)
 	return f != nil && f.live() && !f.muted
 }
 
-// followReplacement takes in what the snapshot has on the replacement, and
-// gives it up if it will not serve.
-func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot) {
-	if f.tl.Replacement == "" || f.known(ReplacementServing) {
-		return
-	}
-	r := s.Task(f.tl.Replacement)
-	if r == nil || t.spent(r) {
-		if r == nil || t.failure(r.ARN) != nil {
-			f.tl.ReplacementsFailed++
-		}
-		f.tl.Replacement = ""
-		f.serving = nil
-		f.drop(ReplacementCreated)
-		f.drop(ReplacementRunning)
-		return
-	}
+// followReplacement takes in what the snapshot has on the replacement.
+func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot, r *fleet.Task) {
 	f.set(Milestone{Kind: ReplacementCreated, Bounds: At(r.Created), Source: AWS, By: ByECS, Evidence: "createdAt of " + r.ARN.ID()})
 	if !r.Started.IsZero() {
 		f.set(Milestone{Kind: ReplacementRunning, Bounds: At(r.Started), Source: AWS, By: ByECS, Evidence: "startedAt of " + r.ARN.ID()})
 	}
-	f.followServing(t.prev, s, r)
+	if f.followServing(t.prev, s, r); f.known(ReplacementServing) {
+		t.taken[r.ARN] = true
+	}
 }
 
 // followServing waits until every row of the replacement is healthy, and at

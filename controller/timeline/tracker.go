@@ -54,13 +54,14 @@ type Tracker struct {
 	settings Settings
 	began    time.Time // of the first snapshot: what ended before is not ours
 	prev     *fleet.Snapshot
-	failures []*failure // sorted by task; finished ones stay while their task is in sight
-	exposed  []exposure // sorted by key
+	failures []*failure             // sorted by task; finished ones stay while their task is in sight
+	taken    map[fleet.TaskARN]bool // tasks that replace another for good, while in sight
+	exposed  []exposure             // sorted by key
 }
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{})}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -186,4 +187,9 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
 		return !f.live() && (f.muted || !f.task.Gone() || s.Task(f.tl.Task) == nil)
 	})
+	for arn := range t.taken {
+		if s.Task(arn) == nil {
+			delete(t.taken, arn)
+		}
+	}
 }

@@ -31,8 +31,11 @@ type life struct {
 	deactivating             time.Time
 	draining, gone           time.Time // of its row
 	stopping, stopped        time.Time
+	ended                    time.Time // executionStoppedAt
 	stopCode, reason         string
-	replacement              *life // the truth about who took its place
+	// skew is how much later the balancer's part happens in each further group.
+	skew        time.Duration
+	replacement *life // the truth about who took its place
 }
 
 var epoch = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
@@ -108,6 +111,9 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 			t.StoppingAt = l.stopping
 		}
 	}
+	if came(l.ended, now) {
+		t.ExecutionStopped = l.ended.Truncate(time.Second) // as ECS often does
+	}
 	if came(l.stopped, now) {
 		t.LastStatus, t.StoppedAt = fleet.Stopped, l.stopped
 	}
@@ -115,12 +121,22 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 	return t
 }
 
-// group is what DescribeTargetHealth says at the instant now.
-func (w *world) group(g *fleet.TargetGroup, now time.Time, read fleet.Read) *fleet.TargetGroup {
+// in is an instant of the balancer's as it is in the world's i-th group.
+func (l *life) in(i int, at time.Time) time.Time {
+	if at.IsZero() {
+		return at
+	}
+	return at.Add(time.Duration(i) * l.skew)
+}
+
+// group is what DescribeTargetHealth says of the i-th group at the instant.
+func (w *world) group(i int, at time.Time, read fleet.Read) *fleet.TargetGroup {
+	g := w.groups[i]
 	is := *g
 	is.Read = read
 	is.Targets = nil
 	for _, l := range w.tasks {
+		now := at.Add(-time.Duration(i) * l.skew)
 		if !came(l.registered, now) || came(l.gone, now) {
 			continue
 		}
@@ -150,6 +166,8 @@ type camera struct {
 	skip func(ref string) bool
 	// hide says that a task is out of sight for good.
 	hide func(*life) bool
+	// opened are the timelines that opened so far.
+	opened []*Timeline
 }
 
 func (c *camera) read(now time.Time) fleet.Read {
@@ -187,7 +205,7 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 			note(t.Read)
 		}
 	}
-	for _, g := range c.w.groups {
+	for i, g := range c.w.groups {
 		if c.skip != nil && c.skip(g.Name) {
 			if c.last != nil {
 				s.TargetGroups = append(s.TargetGroups, c.last.TargetGroup(g.ARN))
@@ -196,7 +214,7 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 			}
 			continue
 		}
-		is := c.w.group(g, now, c.read(now))
+		is := c.w.group(i, now, c.read(now))
 		s.TargetGroups = append(s.TargetGroups, is)
 		note(is.Read)
 	}
@@ -205,10 +223,12 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 }
 
 // film tracks a world from one instant to another, every so often, and returns
-// the closed timelines and the tracker.
+// the timelines that closed.
 func (c *camera) film(t *Tracker, from, to time.Time, every time.Duration) (closed []*Timeline) {
 	for now := from; !now.After(to); now = now.Add(every) {
-		closed = append(closed, t.Track(c.shoot(now)).Closed...)
+		changes := t.Track(c.shoot(now))
+		closed = append(closed, changes.Closed...)
+		c.opened = append(c.opened, changes.Opened...)
 	}
 	return closed
 }
