@@ -129,7 +129,7 @@ func milestoneRows(ms []timeline.Milestone, zero, now time.Time) []milestoneRow 
 	for i, m := range ms {
 		at := middle(m.Bounds)
 		rows[i] = milestoneRow{
-			Kind: m.Kind, Words: milestoneWords(m.Kind), At: stampOf(at, now),
+			Kind: m.Kind, Words: milestoneWords(m.Kind), At: fineStampOf(at, now),
 			Since: signed(at.Sub(zero)), Bounds: plusMinus(m.Bounds),
 			Range:  stampOf(m.NotBefore, now).ISO + " to " + stampOf(m.NotAfter, now).ISO,
 			Source: m.Source, By: m.By, Evidence: m.Evidence,

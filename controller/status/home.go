@@ -223,7 +223,7 @@ func newOpenRow(t *timeline.Timeline, exposed bool, now time.Time) openRow {
 		}
 	}
 	if last.Kind != "" {
-		row.Last = fmt.Sprintf("%s, %s ago", milestoneWords(last.Kind), wholeAgo(middle(last.Bounds), now))
+		row.Last = fmt.Sprintf("%s, %s ago", strings.ReplaceAll(string(last.Kind), "_", " "), wholeAgo(middle(last.Bounds), now))
 	}
 	return row
 }

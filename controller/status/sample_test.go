@@ -29,7 +29,7 @@ var check = &fleet.HealthCheck{
 // hung is the timeline of a hung task whose onset was at the given instant, as
 // far as it is known so long after it.
 func hung(id string, onset time.Time, known time.Duration) *timeline.Timeline {
-	at := func(d time.Duration) time.Time { return onset.Add(d) }
+	at := onset.Add
 	seen := func(k timeline.Kind, d time.Duration, by timeline.Actor, evidence string) timeline.Milestone {
 		return timeline.Milestone{
 			Kind: k, Bounds: timeline.Bounds{NotBefore: at(d - 2*time.Second), NotAfter: at(d + 2*time.Second)},
@@ -55,7 +55,7 @@ func hung(id string, onset time.Time, known time.Duration) *timeline.Timeline {
 	}
 	key := fleet.NewTargetKey(groupARN("api-grpc"), "10.0.17.201", 10080)
 	t := &timeline.Timeline{
-		ID: timeline.ID(fmt.Sprintf("%s-%d", id, onset.Unix())), Task: taskARN(id),
+		ID: timeline.ID(id + "-" + at(18*time.Second).UTC().Format("20060102T150405Z")), Task: taskARN(id),
 		Service:    fleet.ServiceID{Cluster: "production", Name: "api"},
 		Definition: fleet.TaskDefinitionARN("arn:aws:ecs:" + region + ":task-definition/api:42"),
 		StartedBy:  "ecs-svc/1234567890123456789", Zone: "eu-central-1b", Trigger: timeline.ContainerCheck,

@@ -16,11 +16,15 @@ type stamp struct {
 	ISO  string // for machines, and to hover over
 }
 
-func stampOf(t, now time.Time) stamp {
+func stampOf(t, now time.Time) stamp { return stampAs("15:04:05", t, now) }
+
+// fineStampOf shows tenths of a second, where bounds may be that narrow.
+func fineStampOf(t, now time.Time) stamp { return stampAs("15:04:05.0", t, now) }
+
+func stampAs(layout string, t, now time.Time) stamp {
 	t, now = t.UTC(), now.UTC()
-	layout := "15:04:05"
 	if t.YearDay() != now.YearDay() || t.Year() != now.Year() {
-		layout = "2006-01-02 15:04:05"
+		layout = "2006-01-02 " + layout
 	}
 	return stamp{Text: t.Format(layout), ISO: t.Format(wireTime)}
 }
@@ -75,10 +79,8 @@ func span(d time.Duration) string {
 	}
 }
 
-// ago is an age; never below 0, as it may seem after a step of the clock.
-func ago(t, now time.Time) string { return span(max(0, now.Sub(t))) }
-
-// wholeAgo is an age on which tenths of a second would be noise.
+// wholeAgo is an age in whole seconds; never below 0, as it may seem after a
+// step of the clock.
 func wholeAgo(t, now time.Time) string { return span(max(0, now.Sub(t)).Round(time.Second)) }
 
 func count(n int, one, many string) string {
@@ -120,8 +122,8 @@ func triggerWords(t timeline.Trigger) string {
 	}
 }
 
-// milestoneWords says what happened, for people who do not know castoff's
-// names for it.
+// milestoneWords explains a milestone to people who do not know castoff's name
+// for it.
 func milestoneWords(k timeline.Kind) string {
 	switch k {
 	case timeline.Onset:
@@ -131,23 +133,23 @@ func milestoneWords(k timeline.Kind) string {
 	case timeline.LBUnhealthy:
 		return "the balancer calls a target unhealthy"
 	case timeline.Recovery:
-		return "healthy again"
+		return "the task is healthy again"
 	case timeline.ReplacementCreated:
-		return "replacement created"
+		return "ECS created a task in its place"
 	case timeline.ReplacementRunning:
-		return "replacement running"
+		return "that task runs"
 	case timeline.ReplacementServing:
-		return "replacement serving"
+		return "all targets of that task are healthy"
 	case timeline.Detach:
 		return "deregistration began"
 	case timeline.Detached:
 		return "out of the balancer"
 	case timeline.Stopping:
-		return "containers told to stop"
+		return "the containers are told to stop"
 	case timeline.Stopped:
-		return "stopped"
+		return "nothing of the task runs"
 	default:
-		return string(k)
+		return ""
 	}
 }
 

@@ -1,0 +1,171 @@
+package status_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"html"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// named is a View in which every string that AWS can choose is s.
+func named(now time.Time, s string) *status.View {
+	v := sample(now)
+	id := fleet.ServiceID{Cluster: s, Name: s}
+	snap := *v.Snapshot
+	snap.Services = []*fleet.Service{{
+		ID: id, Status: s, Scheduling: s, Controller: s,
+		LoadBalancers: []fleet.LoadBalancer{{Group: groupARN("g")}, {Group: fleet.TargetGroupARN(s)}},
+	}}
+	key := fleet.TargetKey{Group: groupARN("g"), ID: s, Port: 1}
+	snap.Tasks = []*fleet.Task{{ARN: fleet.TaskARN(s), Service: id, LastStatus: fleet.Running, Health: fleet.Unhealthy, Targets: []fleet.TargetKey{key}, Read: snap.Tasks[0].Read}}
+	snap.TargetGroups = []*fleet.TargetGroup{{ARN: groupARN("g"), Name: s, Read: snap.Tasks[0].Read, Targets: []fleet.Target{{Key: key, State: fleet.TargetHealthy, Reason: s}}}}
+	snap.Gaps = []fleet.Gap{{Kind: fleet.GapTags, Ref: s, Class: fleet.Denied, Detail: s, Since: now}}
+	v.Snapshot = fleet.NewSnapshot(snap)
+	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
+		for _, t := range list {
+			t.Task, t.Service, t.Definition, t.StartedBy, t.Zone = fleet.TaskARN(s), id, fleet.TaskDefinitionARN(s), s, s
+			t.Replacement, t.Container, t.StopCode, t.StoppedReason = fleet.TaskARN(s), s, s, s
+			t.Check = &fleet.HealthCheck{Command: []string{s}}
+			t.Targets = []timeline.Target{{Key: key, Milestones: t.Milestones}}
+			for i := range t.Milestones {
+				t.Milestones[i].Evidence = s
+			}
+		}
+	}
+	v.Open[0].ID = timeline.ID(s)
+	return v
+}
+
+var hostile = map[string]string{
+	"script":          `<script>alert(1)</script>`,
+	"image":           `"><img src=x onerror=alert(1)>`,
+	"quotes":          `'"` + "`" + `onmouseover=alert(1) x='`,
+	"template":        `{{.}}{{template "x"}}`,
+	"right to left":   "\u202eevil\u2066\u200f",
+	"255 characters":  strings.Repeat("n", 255),
+	"invalid UTF-8":   "a\xff\xfeb",
+	"NUL and newline": "a\x00b\r\nX-Injected: 1",
+	"entity":          "&lt;b&gt;&#x27;",
+	"path":            "a/b?c=d#e%2f",
+}
+
+// Whatever AWS says is shown as text: the page has the same elements as with
+// harmless names, and the names are in it, escaped.
+func TestHostileNamesAreText(t *testing.T) {
+	tag := regexp.MustCompile(`</?[a-zA-Z!][^\s/>]*`)
+	for name, s := range hostile {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, harmless := handler(named(time.Now(), s)), handler(named(time.Now(), "harmless"))
+				home := get(h, "/")
+				// The first link to a timeline is the open one's whose id is s.
+				var detail string
+				for _, m := range regexp.MustCompile(`href="(/timelines/[^"]*)"`).FindAllStringSubmatch(home.Body.String(), -1) {
+					if link := html.UnescapeString(m[1]); !strings.HasSuffix(link, "Z") {
+						detail = link
+					}
+				}
+				if detail == "" {
+					t.Fatal("no link to the hostile timeline")
+				}
+				for path, plain := range map[string]string{"/": "/", detail: "/timelines/harmless"} {
+					got, want := get(h, path), get(harmless, plain)
+					if got.Code != 200 || want.Code != 200 {
+						t.Fatalf("%s: %d; %s: %d", path, got.Code, plain, want.Code)
+					}
+					g, w := tag.FindAllString(got.Body.String(), -1), tag.FindAllString(want.Body.String(), -1)
+					if !slices.Equal(g, w) {
+						t.Errorf("%s has other elements than with harmless names", path)
+					}
+					if text := strings.NewReplacer("\x00", "\uFFFD").Replace(s); !strings.Contains(html.UnescapeString(got.Body.String()), text) {
+						t.Errorf("%s does not show the name", path)
+					}
+					for key := range got.Header() {
+						if key == "X-Injected" {
+							t.Error("a header of its own")
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestHostileNamesSurviveJSON(t *testing.T) {
+	for name, s := range hostile {
+		t.Run(name, func(t *testing.T) {
+			h := handler(named(time.Now(), s))
+			var page struct {
+				Timelines []struct{ Cluster, Service, Task string }
+			}
+			if err := json.Unmarshal(get(h, "/api/v1/timelines").Body.Bytes(), &page); err != nil {
+				t.Fatal(err)
+			}
+			want := strings.ReplaceAll(s, "\xff\xfe", "\uFFFD\uFFFD")
+			if got := page.Timelines[0]; got.Cluster != want || got.Service != want || got.Task != want {
+				t.Errorf("got %+q, want %+q", got, want)
+			}
+			for _, path := range []string{"/api/v1/services", "/api/v1/status"} {
+				if w := get(h, path); w.Code != 200 || !json.Valid(w.Body.Bytes()) {
+					t.Errorf("%s: %d %s", path, w.Code, w.Body)
+				}
+			}
+		})
+	}
+}
+
+// The page stays readable and its size bounded, however much there is.
+func TestPageOfALargeFleetIsBounded(t *testing.T) {
+	now := time.Now()
+	v := sample(now)
+	big(v, now, 1000, 10_000)
+	w := get(handler(v), "/")
+	if n := w.Body.Len(); n > 512<<10 {
+		t.Errorf("%d bytes", n)
+	}
+	for _, want := range []string{"9950 older", "803 more", "production/api"} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("lacks %q", want)
+		}
+	}
+	// Trouble comes first: the rows that do not fit are the dull ones.
+	_, services, _ := strings.Cut(w.Body.String(), `id="services"`)
+	if i := strings.Index(services, "production/api<"); i < 0 || i > strings.Index(services, "large/service") {
+		t.Error("a service in trouble is below a calm one")
+	}
+}
+
+func big(v *status.View, now time.Time, services, closed int) {
+	s := *v.Snapshot
+	for i := range services {
+		s.Services = append(s.Services, &fleet.Service{ID: fleet.ServiceID{Cluster: "large", Name: fmt.Sprintf("service-%04d", i)}})
+	}
+	v.Snapshot = fleet.NewSnapshot(s)
+	v.Closed = nil
+	for i := range closed {
+		v.Closed = append(v.Closed, hung(fmt.Sprintf("%032x", i), now.Add(-time.Duration(i+60)*time.Minute), time.Hour))
+	}
+}
+
+func BenchmarkHome(b *testing.B) {
+	now := time.Now()
+	v := sample(now)
+	big(v, now, 1000, 10_000)
+	h := handler(v)
+	for _, path := range []string{"/", "/api/v1/timelines", "/api/v1/services"} {
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				b.SetBytes(int64(get(h, path).Body.Len()))
+			}
+		})
+	}
+}

@@ -1,0 +1,344 @@
+package status_test
+
+import (
+	"encoding/json"
+	"flag"
+	"html"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// open and closed are ids in the sample at the start of a bubble.
+const (
+	openID   = "1f0c2a57b1c24d6f8e1f6b7a9d3c5e01-19991231T235858Z"
+	closedID = "7a0c2a57b1c24d6f8e1f6b7a9d3c5e07-19991231T220018Z"
+)
+
+func TestAnswers(t *testing.T) {
+	const text, page, js = "text/plain; charset=utf-8", "text/html; charset=utf-8", "application/json"
+	for _, tt := range []struct {
+		path        string
+		code        int
+		contentType string
+		contains    string
+	}{
+		{"/healthz", 200, text, "ok\n"},
+		{"/readyz", 200, text, "ready\n"},
+		{"/metrics", 200, text, "castoff_build_info"},
+		{"/", 200, page, "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s)"},
+		{"/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
+		{"/icon.svg", 200, "image/svg+xml", "<svg"},
+		{"/timelines/" + openID, 200, page, "Failing for 1 min 04 s and exposed"},
+		{"/timelines/" + closedID, 200, page, "Task failed container health checks"},
+		{"/timelines/none", 404, page, "no timeline"},
+		{"/timelines/a%2Fb", 404, page, "a/b"},
+		{"/timelines/", 404, page, "nothing at this address"},
+		{"/nowhere", 404, page, "nothing at this address"},
+		{"/api/v1/status", 200, js, `"ready":true`},
+		{"/api/v1/status?x=1", 400, js, `unknown parameter \"x\"`},
+		{"/api/v1/services", 200, js, `"service":"worker"`},
+		{"/api/v1/services?service=nope", 200, js, `"services":[]`},
+		{"/api/v1/services?name=api", 400, js, "known are cluster, service"},
+		{"/api/v1/timelines", 200, js, `"next_cursor":null`},
+		{"/api/v1/timelines?state=open&service=api&cluster=production", 200, js, openID},
+		{"/api/v1/timelines?cluster=", 200, js, openID},
+		{"/api/v1/timelines?trigger=exit", 200, js, `"timelines":[]`},
+		{"/api/v1/timelines?trigger=boredom", 400, js, "must be one of container_check, target_check, exit (got"},
+		{"/api/v1/timelines?outcome=won", 400, js, "must be one of retired, recovered, superseded, lost"},
+		{"/api/v1/timelines?state=ajar", 400, js, "must be one of open, closed"},
+		{"/api/v1/timelines?since=yesterday", 400, js, "must be an RFC 3339 time"},
+		{"/api/v1/timelines?until=2026-03-01T12:00:00", 400, js, "must be an RFC 3339 time"},
+		{"/api/v1/timelines?limit=0", 400, js, "must be 1..1000"},
+		{"/api/v1/timelines?limit=1001", 400, js, "must be 1..1000"},
+		{"/api/v1/timelines?cursor=xyz", 400, js, "not one that castoff gave"},
+		{"/api/v1/timelines?colour=red", 400, js, "known are cluster, service, trigger, outcome, state, since, until, limit, cursor"},
+		{"/api/v1/timelines?state=open&state=closed", 400, js, "given 2 times"},
+		{"/api/v1/timelines?state=%zz", 400, js, "invalid URL escape"},
+		{"/api/v1/timelines/" + closedID, 200, js, `"outcome":"retired"`},
+		{"/api/v1/timelines/" + closedID + "?x=1", 400, js, "none is known here"},
+		{"/api/v1/timelines/none", 404, js, `"code":"not_found"`},
+		{"/api/v2", 404, js, `"code":"not_found"`},
+	} {
+		t.Run(tt.path, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := handler(sample(time.Now()))
+				w := get(h, tt.path)
+				if w.Code != tt.code {
+					t.Errorf("code %d, want %d", w.Code, tt.code)
+				}
+				if ct := w.Header().Get("Content-Type"); ct != tt.contentType {
+					t.Errorf("content type %q, want %q", ct, tt.contentType)
+				}
+				if !strings.Contains(w.Body.String(), tt.contains) {
+					t.Errorf("body lacks %q:\n%s", tt.contains, w.Body)
+				}
+				for _, name := range []string{"Content-Security-Policy", "X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy"} {
+					if w.Header().Get(name) == "" {
+						t.Errorf("no %s", name)
+					}
+				}
+				checkHead(t, h, tt.path, w.Code, w.Header())
+				checkReadOnly(t, h, tt.path, tt.contentType == js)
+			})
+		})
+	}
+}
+
+func checkHead(t *testing.T, h http.Handler, path string, code int, header http.Header) {
+	t.Helper()
+	w := ask(h, http.MethodHead, path)
+	if w.Code != code || w.Header().Get("Content-Type") != header.Get("Content-Type") ||
+		w.Header().Get("Content-Length") != header.Get("Content-Length") {
+		t.Errorf("HEAD answers %d %v, GET %d %v", w.Code, w.Header(), code, header)
+	}
+	if path != "/metrics" && w.Body.Len() > 0 { // the fake of /metrics knows no HEAD
+		t.Error("HEAD has a body")
+	}
+}
+
+func checkReadOnly(t *testing.T, h http.Handler, path string, api bool) {
+	t.Helper()
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions, "PURGE"} {
+		w := ask(h, method, path)
+		if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != "GET, HEAD" {
+			t.Errorf("%s: %d, Allow %q", method, w.Code, w.Header().Get("Allow"))
+		}
+		if got := strings.Contains(w.Body.String(), `{"error":{"code":"method_not_allowed"`); got != api {
+			t.Errorf("%s: body %s", method, w.Body)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	for name, path := range map[string]string{
+		"timelines": "/api/v1/timelines?limit=3",
+		"timeline":  "/api/v1/timelines/" + closedID,
+		"services":  "/api/v1/services",
+		"status":    "/api/v1/status",
+		"error":     "/api/v1/timelines?outcome=won",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				goldenJSON(t, name, get(handler(sample(time.Now())), path).Body.Bytes())
+			})
+		})
+	}
+	t.Run("start", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			v := &status.View{Version: "0.1.0", Started: time.Now(), ReadyWithin: 30 * time.Second}
+			goldenJSON(t, "status_start", get(handler(v), "/api/v1/status").Body.Bytes())
+			goldenJSON(t, "services_start", get(handler(v), "/api/v1/services").Body.Bytes())
+		})
+	})
+}
+
+func goldenJSON(t *testing.T, name string, got []byte) {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal(got, &v); err != nil {
+		t.Fatalf("%v\n%s", err, got)
+	}
+	pretty, err := json.MarshalIndent(json.RawMessage(got), "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pretty = append(pretty, '\n')
+	path := filepath.Join("testdata", name+".json")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, pretty, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(want) != string(pretty) {
+		t.Errorf("%s differs (-update rewrites it), got\n%s", path, pretty)
+	}
+}
+
+// Bounds are rounded outwards: what is sent still holds the truth.
+func TestBoundsAreRoundedOutwards(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tl := &timeline.Timeline{
+		ID: "x", Trigger: timeline.ContainerCheck, Opened: at,
+		Milestones: []timeline.Milestone{
+			{Kind: timeline.Onset, Bounds: timeline.Bounds{NotAfter: at}},
+			{Kind: timeline.Unhealthy, Bounds: timeline.Bounds{NotBefore: at.Add(1900 * time.Microsecond), NotAfter: at.Add(2100 * time.Microsecond)}},
+			{Kind: timeline.Stopped, Bounds: timeline.At(at.Add(time.Second + 100*time.Microsecond))},
+		},
+	}
+	body := get(handler(&status.View{Open: []*timeline.Timeline{tl}}), "/api/v1/timelines/x").Body.String()
+	for _, want := range []string{
+		`"kind":"onset","not_before":null,"not_after":"2026-03-01T12:00:00.000Z"`,
+		`"kind":"unhealthy","not_before":"2026-03-01T12:00:00.001Z","not_after":"2026-03-01T12:00:00.003Z"`,
+		`"kind":"stopped","not_before":"2026-03-01T12:00:01.000Z","not_after":"2026-03-01T12:00:01.000Z"`, // exact stays exact
+		`"phase":"retirement","shortest_seconds":0.998,"longest_seconds":0.999`,
+	} {
+		if !strings.Contains(body, want) {
+			t.Errorf("lacks %s in\n%s", want, body)
+		}
+	}
+}
+
+func TestReadyz(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		edit func(*status.View, time.Time)
+		code int
+		want string
+	}{
+		{"a full pass within the limit", func(v *status.View, now time.Time) { v.LastFull = now.Add(-30 * time.Second) }, 200, "ready\ntarget_health "},
+		{"a full pass too long ago", func(v *status.View, now time.Time) { v.LastFull = now.Add(-31 * time.Second) }, 503, "not ready: last full pass 31 s ago, limit 30 s, 1 gap\ntarget_health "},
+		{"no full pass", func(v *status.View, _ time.Time) { v.LastFull = time.Time{} }, 503, "not ready: no full pass yet, 1 gap\ntarget_health "},
+		{"no pass at all", func(v *status.View, _ time.Time) { *v = status.View{} }, 503, "not ready: no full pass yet\n"},
+		{"a hostile gap", func(v *status.View, _ time.Time) {
+			s := *v.Snapshot
+			s.Gaps = []fleet.Gap{{Kind: fleet.GapTags, Ref: "a\nready\x1b[31m\u202e", Class: fleet.Invalid, Detail: "b"}}
+			v.Snapshot = &s
+		}, 200, "ready\ntags a ready [31m : invalid: b\n"},
+		{"many gaps", func(v *status.View, _ time.Time) {
+			s := *v.Snapshot
+			s.Gaps = make([]fleet.Gap, 1000)
+			v.Snapshot = &s
+		}, 200, "and 980 more\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := sample(time.Now())
+				tt.edit(v, time.Now())
+				w := get(handler(v), "/readyz")
+				if w.Code != tt.code || !strings.Contains(w.Body.String(), tt.want) {
+					t.Errorf("%d %q, want %d %q", w.Code, w.Body, tt.code, tt.want)
+				}
+			})
+		})
+	}
+}
+
+func TestBanner(t *testing.T) {
+	calm := func(v *status.View) {
+		s := fleet.Snapshot{At: v.Snapshot.At, Services: v.Snapshot.Services, TargetGroups: v.Snapshot.TargetGroups}
+		v.Snapshot, v.Open = fleet.NewSnapshot(s), nil
+	}
+	for _, tt := range []struct {
+		name  string
+		edit  func(*status.View)
+		level string
+		text  string
+	}{
+		{"before the first pass", func(v *status.View) { v.Snapshot = nil }, "blind", "Blind: no pass has ended yet. There is nothing to show."},
+		{"calm", calm, "calm", "Calm: no task is failing in 3 services."},
+		{"failing", func(v *status.View) {
+			open := v.Open[1:]
+			calm(v)
+			v.Open = open
+		}, "failing", "1 task is failing; no target is exposed."},
+		{"gaps", func(v *status.View) {
+			gaps := v.Snapshot.Gaps
+			calm(v)
+			v.Snapshot.Gaps = gaps
+		}, "blind", "Partly blind: 1 thing could not be read."},
+		{"not ready", func(v *status.View) {
+			calm(v)
+			v.LastFull = v.LastFull.Add(-time.Minute)
+		}, "blind", "Blind: last full pass 1 min 07 s ago, limit 30 s. What is below may be old."},
+		{"exposed", func(v *status.View) {
+			s := *v.Snapshot
+			s.Gaps = nil
+			v.Snapshot = &s
+		}, "exposed", "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s): still sent traffic although ECS calls the task unhealthy."},
+		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "calls the task unhealthy. Blind: no full pass yet, 1 gap. What is below may be old."},
+		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "1 target exposed: still sent traffic"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := sample(time.Now())
+				tt.edit(v)
+				body := get(handler(v), "/").Body.String()
+				m := regexp.MustCompile(`<p class="banner (\w+)" role="status">(.*)</p>`).FindStringSubmatch(body)
+				if m == nil {
+					t.Fatal("no banner")
+				}
+				if m[1] != tt.level || !strings.Contains(m[2], tt.text) {
+					t.Errorf("%s: %s\nwant %s: %s", m[1], m[2], tt.level, tt.text)
+				}
+			})
+		})
+	}
+}
+
+// rows are the cells of a page's table rows, tags and titles aside.
+func rows(page string) string {
+	page = regexp.MustCompile(`</?(small|code|bdi|span|time|strong)[^>]*>`).ReplaceAllString(page, "")
+	page = regexp.MustCompile(`\n<td[^>]*>`).ReplaceAllString(page, " | ")
+	return html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(page, ""))
+}
+
+func TestTimelinePage(t *testing.T) {
+	at := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // a bubble's first instant
+	seen := func(k timeline.Kind, from, to time.Duration) timeline.Milestone {
+		return timeline.Milestone{
+			Kind: k, Bounds: timeline.Bounds{NotBefore: at.Add(from), NotAfter: at.Add(to)},
+			Source: timeline.Observed, By: timeline.ByECS, Evidence: "two reads",
+		}
+	}
+	unbounded := timeline.Milestone{Kind: timeline.Onset, Bounds: timeline.Bounds{NotAfter: at.Add(time.Second)}, Source: timeline.Estimated, By: timeline.ByApp}
+	for _, tt := range []struct {
+		name       string
+		milestones []timeline.Milestone
+		want       []string
+		title      string
+	}{
+		{
+			"counted from onset", []timeline.Milestone{seen(timeline.Onset, 0, 4*time.Second), seen(timeline.Unhealthy, 90*time.Second, 93*time.Second)},
+			[]string{
+				"Since onset",
+				"unhealthy ECS calls the task UNHEALTHY | 00:01:31.5 | +1 min 30 s | ± 1.5 s | observed | ecs | two reads",
+				"detection from onset until it was known | 1 min 30 s ± 3.5 s | 1 min 26 s | 1 min 33 s",
+			},
+			"2000-01-01T00:01:30.000Z to 2000-01-01T00:01:33.000Z",
+		},
+		{
+			"onset without a lower bound: counted from known", []timeline.Milestone{unbounded, seen(timeline.Unhealthy, 2*time.Second, 4*time.Second)},
+			[]string{
+				"Since unhealthy",
+				"onset the app stopped answering | 00:00:01.0 | −2 s | or earlier | estimated | app | ",
+				"None has ended yet.",
+			},
+			"not after 2000-01-01T00:00:01.000Z",
+		},
+		{"nothing known yet", nil, []string{"Since opened", "None has ended yet."}, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				tl := &timeline.Timeline{ID: "x", Opened: at, Trigger: timeline.ContainerCheck, Milestones: tt.milestones}
+				page := get(handler(&status.View{Open: []*timeline.Timeline{tl}}), "/timelines/x").Body.String()
+				for _, want := range tt.want {
+					if !strings.Contains(rows(page), want) {
+						t.Errorf("lacks %q in\n%s", want, rows(page))
+					}
+				}
+				if tt.title != "" && !strings.Contains(page, tt.title) {
+					t.Errorf("no title %q", tt.title)
+				}
+			})
+		})
+	}
+}
