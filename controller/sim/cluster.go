@@ -120,7 +120,7 @@ func (r *Region) nextOf(phase time.Time, period time.Duration) time.Time {
 	if phase.After(r.now) {
 		return phase
 	}
-	return phase.Add((r.now.Sub(phase)/d + 1) * d)
+	return r.now.Add(d - r.now.Sub(phase)%d)
 }
 
 // AddService makes a service, its task definition, its target groups and their

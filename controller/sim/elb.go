@@ -5,7 +5,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
@@ -90,35 +89,6 @@ func members(form url.Values, name string) []string {
 	}
 }
 
-// wanted is one Targets.member.N of a request.
-type wanted struct {
-	id   string
-	port int // 0: not given
-	zone string
-}
-
-func targets(form url.Values) ([]wanted, *apiError) {
-	var list []wanted
-	for i := 1; ; i++ {
-		prefix := "Targets.member." + strconv.Itoa(i) + "."
-		w := wanted{id: form.Get(prefix + "Id"), zone: form.Get(prefix + "AvailabilityZone")}
-		port := form.Get(prefix + "Port")
-		if w.id == "" && port == "" && w.zone == "" {
-			return list, nil
-		}
-		if w.id == "" {
-			return nil, invalid("ValidationError", "1 validation error detected: Value null at 'targets.%d.member.id' failed to satisfy constraint: Member must not be null", i)
-		}
-		if port != "" {
-			var err error
-			if w.port, err = strconv.Atoi(port); err != nil || w.port < 1 || w.port > 65535 {
-				return nil, invalid("ValidationError", "The port '%s' is not valid", port)
-			}
-		}
-		list = append(list, w)
-	}
-}
-
 func (r *Region) groupNamed(form url.Values) (*targetGroup, *apiError) {
 	arn := form.Get("TargetGroupArn")
 	if arn == "" {
@@ -145,7 +115,7 @@ func (r *Region) describeAttributes(form url.Values) (any, *apiError) {
 		Attributes []attributeXML `xml:"Attributes>member"`
 	}{}
 	for _, t := range tagsJSON(g.attributes) {
-		out.Attributes = append(out.Attributes, attributeXML{t.Key, t.Value})
+		out.Attributes = append(out.Attributes, attributeXML(t))
 	}
 	return out, nil
 }
@@ -245,144 +215,6 @@ func (r *Region) describeTargetGroups(form url.Values) (any, *apiError) {
 	return out, nil
 }
 
-type targetXML struct {
-	ID   string `xml:"Id"`
-	Port int
-	Zone string `xml:"AvailabilityZone,omitempty"`
-}
-
-type healthXML struct {
-	State       string
-	Reason      string `xml:",omitempty"`
-	Description string `xml:",omitempty"`
-}
-
-type rowXML struct {
-	Target    targetXML
-	CheckPort string    `xml:"HealthCheckPort,omitempty"`
-	Health    healthXML `xml:"TargetHealth"`
-	Override  struct {
-		State       string
-		Reason      string
-		Description string
-	} `xml:"AdministrativeOverride"`
-}
-
-var descriptions = map[string]string{
-	reasonRegistering:    "Target registration is in progress",
-	reasonInitialChecks:  "Initial health checks in progress",
-	reasonFailedChecks:   "Health checks failed",
-	reasonNotRegistered:  "Target is not registered to the target group",
-	reasonNotInUse:       "Target group is not configured to receive traffic from the load balancer",
-	reasonDeregistration: "Target deregistration is in progress",
-}
-
-func (g *targetGroup) rowXML(key fleet.TargetKey, zone string, state fleet.TargetState, reason string) rowXML {
-	x := rowXML{
-		Target: targetXML{key.ID, key.Port, zone}, CheckPort: g.check.Port,
-		Health: healthXML{string(state), reason, descriptions[reason]},
-	}
-	if g.check.Port == "traffic-port" {
-		x.CheckPort = strconv.Itoa(key.Port)
-	}
-	x.Override.State, x.Override.Reason = fleet.NoOverride, "AdministrativeOverride.NoOverride"
-	x.Override.Description = "No override is currently active on target"
-	return x
-}
-
-func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
-	g, err := r.groupNamed(form)
-	if err != nil {
-		return nil, err
-	}
-	asked, err := targets(form)
-	if err != nil {
-		return nil, err
-	}
-	out := struct {
-		Rows []rowXML `xml:"TargetHealthDescriptions>member"`
-	}{}
-	if len(asked) == 0 {
-		for _, w := range g.order {
-			out.Rows = append(out.Rows, g.rowXML(w.key, w.zone, w.state, w.reason))
-		}
-		return out, nil
-	}
-	for _, a := range asked {
-		key := g.keyOf(a)
-		// Asked for with another zone, a target reads as absent (user:
-		// aws-load-balancer-controller PR 4544).
-		if w := g.rows[key]; w != nil && (a.zone == "" || a.zone == w.zone) {
-			out.Rows = append(out.Rows, g.rowXML(w.key, w.zone, w.state, w.reason))
-			continue
-		}
-		out.Rows = append(out.Rows, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered))
-	}
-	return out, nil
-}
-
-// keyOf is the row that a request means; without a port, the group's own.
-func (g *targetGroup) keyOf(a wanted) fleet.TargetKey {
-	if a.port == 0 {
-		a.port = g.port
-	}
-	return fleet.NewTargetKey(g.arn, a.id, a.port)
-}
-
-// elbChangeTargets registers or deregisters, at the next whole millisecond.
-// Deregistering what is absent succeeds and does nothing; so it goes with a
-// target registered on another port than the group's when no port is given.
-func (r *Region) elbChangeTargets(c *call) reply {
-	rep := queryReply(c, elbNamespace, struct{}{})
-	_ = r.change(func() error {
-		g, err := r.groupNamed(c.form)
-		if err != nil {
-			rep = queryError(c, err)
-			return nil
-		}
-		asked, err := targets(c.form)
-		if err == nil && len(asked) == 0 {
-			err = invalid("ValidationError", "1 validation error detected: Value null at 'targets' failed to satisfy constraint: Member must not be null")
-		}
-		for i := 0; err == nil && i < len(asked); i++ {
-			err = g.accepts(asked[i])
-		}
-		if err != nil {
-			rep = queryError(c, err)
-			return nil
-		}
-		for _, a := range asked {
-			key := g.keyOf(a)
-			if c.operation == "DeregisterTargets" {
-				g.deregister(key, ByAPI)
-				continue
-			}
-			zone, t := a.zone, r.claimant(key)
-			if t != nil {
-				zone = t.zone
-			}
-			g.register(key, zone, t)
-		}
-		return nil
-	})
-	return rep
-}
-
-// accepts holds a target's id to the group's type.
-func (g *targetGroup) accepts(a wanted) *apiError {
-	if g.targetType == fleet.TargetTypeInstance {
-		if g.region.hosts[a.id] == nil {
-			return invalid("InvalidTarget", "The following targets are not in a running state and cannot be registered: '%s'", a.id)
-		}
-		return nil
-	}
-	addr, err := netip.ParseAddr(a.id)
-	if err != nil || addr.Is6() != (g.ipType == "ipv6") {
-		return invalid("ValidationError", "The IP address '%s' is not a valid %s address", a.id, g.ipType)
-	}
-	return nil
-}
-
 type tagsXML struct {
 	ARN  string         `xml:"ResourceArn"`
 	Tags []attributeXML `xml:"Tags>member"`
@@ -400,7 +232,7 @@ func (r *Region) describeTags(form url.Values) (any, *apiError) {
 		x := tagsXML{ARN: arn}
 		if g := r.groupARNs[fleet.TargetGroupARN(arn)]; g != nil {
 			for _, t := range tagsJSON(g.tags) {
-				x.Tags = append(x.Tags, attributeXML{t.Key, t.Value})
+				x.Tags = append(x.Tags, attributeXML(t))
 			}
 		} else if !slices.ContainsFunc(r.balancers, func(b *balancer) bool { return b.arn == arn }) {
 			return nil, invalid("TargetGroupNotFound", "One or more target groups not found")

@@ -30,14 +30,14 @@ type Fault struct {
 	Operation string // DescribeTasks, …
 	Resource  string // part of an ARN or name that the request speaks of
 	Effect    Effect
-	Count     int // so many requests; 0: all until it is cleared
+	Count     int // so many requests; 0: all until it is lifted
 }
 
 type faults struct{ set []*Fault }
 
-// Fault sets a fault and returns what clears it. Of several that match a
+// Fault sets a fault and returns what takes it away again. Of several that match a
 // request the one set first has its effect.
-func (r *Region) Fault(f Fault) (clear func()) {
+func (r *Region) Fault(f Fault) (lift func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	set := &f

@@ -62,7 +62,7 @@ func (p *probe) poke() {
 		period += p.took
 	}
 	if late := p.region.now.Sub(p.next); late > 0 {
-		p.next = p.next.Add((late + period - 1) / period * period)
+		p.next = p.region.now.Add((period - late%period) % period)
 	}
 	p.region.at(p.next, p.check)
 }

@@ -184,7 +184,7 @@ func (r *Region) change(do func() error) error {
 		if wait <= 0 {
 			break
 		}
-		time.Sleep(wait)
+		<-time.After(wait) // a millisecond at most
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -30,12 +30,12 @@ type world struct {
 }
 
 // inBubble runs a test in virtual time, in a region with one cluster.
-func inBubble(t *testing.T, o sim.Options, instances int, test func(w *world)) {
+func inBubble(t *testing.T, o sim.Options, instances int, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, o)
 		w.must(w.r.AddCluster(clusterName, sim.ClusterOptions{Instances: instances, Tags: map[string]string{"team": "a"}}))
-		test(w)
+		test(t, w)
 	})
 }
 

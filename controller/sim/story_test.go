@@ -11,7 +11,7 @@ import (
 // The four steps of the project's reason to be: hang, UNHEALTHY, replacement
 // and deregistration, stop; and in between NLB calls the target healthy.
 func TestHungReferenceWorkload(t *testing.T) {
-	inBubble(t, sim.Options{Seed: 1}, 0, func(w *world) {
+	inBubble(t, sim.Options{Seed: 1}, 0, func(t *testing.T, w *world) {
 		tasks := w.add(sim.ReferenceWorkload(clusterName, "greeter"))
 		sick := tasks[0]
 		if got := w.task(sick.ARN); got.HealthStatus != "HEALTHY" || *got.LastStatus != "RUNNING" {

@@ -82,7 +82,6 @@ type container struct {
 	health   fleet.HealthStatus
 	reported fleet.HealthStatus
 	exit     *int
-	reason   string
 	ports    map[int]int // container port → host port; none with awsvpc
 }
 

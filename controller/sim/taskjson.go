@@ -55,7 +55,6 @@ type containerJSON struct {
 	Runtime    string          `json:"runtimeId,omitempty"`
 	Last       string          `json:"lastStatus"`
 	Exit       *int            `json:"exitCode,omitempty"`
-	Reason     string          `json:"reason,omitempty"`
 	Bindings   []bindingJSON   `json:"networkBindings"`
 	Interfaces []interfaceJSON `json:"networkInterfaces"`
 	Health     string          `json:"healthStatus"`
