@@ -284,6 +284,14 @@ func TestBanner(t *testing.T) {
 	}
 }
 
+// Before the first pass the page claims nothing: not even that nothing fails.
+func TestHomeBeforeTheFirstPass(t *testing.T) {
+	page := rows(get(handler(&status.View{Started: time.Now()}), "/").Body.String())
+	if n := strings.Count(page, "Not known yet."); n != 2 || strings.Contains(page, "Nothing.") || strings.Contains(page, "Failing 0") {
+		t.Errorf("got\n%s", page)
+	}
+}
+
 // rows are the cells of a page's table rows, tags and titles aside.
 func rows(page string) string {
 	page = regexp.MustCompile(`</?(small|code|bdi|span|time|strong)[^>]*>`).ReplaceAllString(page, "")
