@@ -57,9 +57,9 @@ func (p *probe) poke() {
 		return
 	}
 	p.idle = false
-	period := p.interval
+	period := max(p.interval, p.took)
 	if p.fromEnd {
-		period += p.took
+		period = p.interval + p.took
 	}
 	if late := p.region.now.Sub(p.next); late > 0 {
 		p.next = p.region.now.Add((period - late%period) % period)

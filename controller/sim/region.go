@@ -153,8 +153,9 @@ func (r *Region) at(t time.Time, do func()) {
 func (r *Region) after(d time.Duration, do func()) { r.at(r.now.Add(r.scale(d)), do) }
 
 // advance carries the region forward to the present. The caller holds the lock.
-func (r *Region) advance() {
-	present := wall().Truncate(resolution)
+func (r *Region) advance() { r.advanceTo(wall().Truncate(resolution)) }
+
+func (r *Region) advanceTo(present time.Time) {
 	for len(r.events) > 0 && !r.events[0].at.After(present) {
 		e := heap.Pop(&r.events).(event)
 		r.now = e.at
