@@ -1,0 +1,45 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/castoff-ecs/castoff/controller/config"
+)
+
+type checkCmd struct {
+	File string `arg:"" help:"Configuration file, for instance castoff.yaml."`
+	Show bool   `help:"Print the configuration in force, defaults filled in and secrets hidden."`
+}
+
+func (c checkCmd) Help() string {
+	return "Example: castoff check --show castoff.yaml"
+}
+
+func (c checkCmd) Run(to streams) error {
+	cfg, err := readConfig(c.File)
+	if err != nil {
+		return err
+	}
+	if c.Show {
+		_, err = fmt.Fprint(to.out, cfg)
+	} else {
+		_, err = fmt.Fprintf(to.out, "%s is good\n", c.File)
+	}
+	return err
+}
+
+// fileError is a file that cannot be read.
+type fileError struct{ err error }
+
+func (e *fileError) Error() string { return fmt.Sprintf("cannot read the configuration: %v", e.err) }
+
+func (e *fileError) Unwrap() error { return e.err }
+
+func readConfig(file string) (config.Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return config.Config{}, &fileError{err: err}
+	}
+	return config.Parse(file, data)
+}

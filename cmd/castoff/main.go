@@ -1,0 +1,150 @@
+// Command castoff times how ECS tasks behind Network Load Balancers fail and
+// are retired.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/config"
+)
+
+// Exit codes. They are documented in --help and in the README: scripts and task
+// definitions may rest on them.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // something else went wrong; demo: castoff was not right
+	exitUsage   = 2 // the command line makes no sense
+	exitConfig  = 3 // the configuration is unreadable or wrong
+	exitAWS     = 4 // no region, no credentials, endpoint unreachable, denied, unknown cluster
+	exitListen  = 5 // the address to listen on cannot be had
+	description = `castoff watches ECS tasks behind Network Load Balancers and times every failure, from its onset to the task's retirement.
+
+Exit codes: 0 all is well; 1 failed; 2 wrong usage; 3 wrong configuration; 4 AWS cannot be used (region, credentials, permission, cluster, endpoint); 5 cannot listen.`
+)
+
+// version is set by the linker; without it the module's own is used.
+var version string
+
+// streams are where a command writes.
+type streams struct {
+	out io.Writer // what was asked for
+	err io.Writer // logs, progress, errors
+}
+
+// cli is the command line. Each command has a Run method in a file of its own.
+type cli struct {
+	Run     runCmd     `cmd:"" help:"Watch AWS and serve what is seen."`
+	Demo    demoCmd    `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
+	Check   checkCmd   `cmd:"" help:"Say whether a configuration file is good, and every mistake in it."`
+	Version versionCmd `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr}))
+}
+
+// run is main without the process: it carries out the command line until it is
+// done or ctx is, and answers the exit code.
+func run(ctx context.Context, args []string, to streams) int {
+	var commands cli
+	exited, code := false, exitOK
+	parser, err := kong.New(&commands,
+		kong.Name("castoff"), kong.Description(description), kong.Writers(to.out, to.err),
+		kong.Exit(func(c int) { exited, code = true, c }), // of --help
+		kong.Bind(to), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if err != nil {
+		return explain(to.err, err)
+	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	command, err := parser.Parse(args)
+	if exited {
+		return code
+	}
+	if err != nil {
+		fmt.Fprintf(to.err, "castoff: %v; see castoff --help\n", err)
+		return exitUsage
+	}
+	return explain(to.err, command.Run())
+}
+
+// awsError is a failure to use AWS at all; its text says what to do.
+type awsError struct{ error }
+
+func (e awsError) Unwrap() error { return e.error }
+
+// usageError is a command line that parses and makes no sense all the same.
+type usageError string
+
+func (e usageError) Error() string { return string(e) }
+
+// explain writes one line, or one a mistake, and answers the exit code.
+func explain(w io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(w, "castoff: %v\n", err)
+	var (
+		aws    awsError
+		usage  usageError
+		wrong  *config.ValidationError
+		file   *fileError
+		listen *controller.ListenError
+	)
+	switch {
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &wrong), errors.As(err, &file):
+		return exitConfig
+	case errors.As(err, &aws):
+		return exitAWS
+	case errors.As(err, &listen):
+		return exitListen
+	default:
+		return exitFailed
+	}
+}
+
+type versionCmd struct{}
+
+func (versionCmd) Run(to streams) error {
+	v, revision := build()
+	_, err := fmt.Fprintf(to.out, "castoff %s (%s)\n", v, revision)
+	return err
+}
+
+// build says what this program was made of, as far as it knows.
+func build() (v, revision string) {
+	v, revision = version, "unknown revision"
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v, revision
+	}
+	if v == "" {
+		v = info.Main.Version
+	}
+	if v == "" || v == "(devel)" {
+		v = "devel"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = s.Value
+		}
+	}
+	return v, revision
+}

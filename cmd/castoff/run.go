@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/awsapi"
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// configEnv has a whole configuration, which is how a task definition passes
+// one without a file.
+const configEnv = "CASTOFF_CONFIG"
+
+// grace is how long stopping may take. ECS's own default stopTimeout is 30 s.
+const grace = 10 * time.Second
+
+type runCmd struct {
+	Config    string        `help:"Configuration file. Without it, the YAML in CASTOFF_CONFIG; without that, defaults: every cluster of the region." placeholder:"FILE"`
+	Region    string        `help:"AWS region. Default: as the AWS SDK finds it."`
+	Cluster   []string      `help:"Cluster to watch, by name or ARN; may be given several times. Default: all."`
+	Listen    string        `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
+	WebConfig string        `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
+	Interval  time.Duration `help:"How often every task is read (default 5s)."`
+	LogLevel  string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
+	LogFormat string        `help:"json or text (default json)." placeholder:"FORMAT"`
+}
+
+func (c runCmd) Help() string {
+	return "Examples:\n\n" +
+		"  castoff run --region eu-central-1 --cluster prod\n" +
+		"  CASTOFF_CONFIG='clusters: [prod]' castoff run\n"
+}
+
+// settle reads the configuration and puts the flags over it.
+func (c runCmd) settle() (config.Config, error) {
+	cfg, err := c.base()
+	if err != nil {
+		return config.Config{}, err
+	}
+	for _, o := range []struct {
+		set   bool
+		apply func()
+	}{
+		{c.Region != "", func() { cfg.Region = c.Region }},
+		{len(c.Cluster) > 0, func() { cfg.Clusters = c.Cluster }},
+		{c.Listen != "", func() { cfg.Web.Listen = c.Listen }},
+		{c.WebConfig != "", func() { cfg.Web.ConfigFile = c.WebConfig }},
+		{c.Interval != 0, func() {
+			cfg.Polling.Interval = c.Interval
+			// One flag is to be enough: what must not be longer, or shorter, follows.
+			cfg.Polling.HotInterval = min(cfg.Polling.HotInterval, c.Interval)
+			cfg.Polling.CalmInterval = max(cfg.Polling.CalmInterval, c.Interval)
+			cfg.Polling.DiscoveryInterval = max(cfg.Polling.DiscoveryInterval, c.Interval)
+			cfg.Polling.InventoryInterval = max(cfg.Polling.InventoryInterval, c.Interval)
+		}},
+		{c.LogLevel != "", func() { cfg.Log.Level = config.Level(c.LogLevel) }},
+		{c.LogFormat != "", func() { cfg.Log.Format = config.Format(c.LogFormat) }},
+	} {
+		if o.set {
+			o.apply()
+		}
+	}
+	return cfg, cfg.Validate()
+}
+
+func (c runCmd) base() (config.Config, error) {
+	inline, set := os.LookupEnv(configEnv)
+	switch {
+	case set && c.Config != "":
+		return config.Config{}, usageError("both --config and " + configEnv + " are given; give one")
+	case c.Config != "":
+		return readConfig(c.Config)
+	case set:
+		return config.Parse(configEnv, []byte(inline))
+	default:
+		return config.Default(), nil
+	}
+}
+
+func (c runCmd) Run(ctx context.Context, to streams) error {
+	cfg, err := c.settle()
+	if err != nil {
+		return err
+	}
+	log := newLogger(cfg.Log, to)
+	aws, err := awsapi.Load(ctx, awsapi.LoadOptions{
+		Region: cfg.Region, AssumeRoleARN: cfg.AWS.AssumeRole.ARN,
+		ExternalID: cfg.AWS.AssumeRole.ExternalID.Reveal(), SessionName: cfg.AWS.AssumeRole.SessionName,
+	})
+	if err != nil {
+		return awsError{err}
+	}
+	reg, m := newMetrics()
+	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws}))
+	if err != nil {
+		return awsError{err}
+	}
+	daemon, err := newDaemon(cfg, trackerSettings(cfg.Timelines), observer, reg, m, log)
+	if err != nil {
+		return err
+	}
+	if err := preflight(ctx, observer, log); err != nil {
+		return errors.Join(err, daemon.Stop(ctx))
+	}
+	daemon.Start()
+	log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", cfg.Clusters)
+	return serve(ctx, daemon, log)
+}
+
+// preflight tells a mistake that will not mend itself from a bad moment of
+// AWS's: being throttled is no reason not to start.
+func preflight(ctx context.Context, observer *awsapi.Observer, log *slog.Logger) error {
+	err := observer.Preflight(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return nil // stopped while starting
+	case awsapi.Classify(err) == fleet.Throttled:
+		log.Warn("AWS throttles castoff from the start", "error", err)
+		return nil
+	default:
+		return awsError{err}
+	}
+}
+
+// serve waits until ctx is done or the daemon fails, and stops it. A signal
+// that comes while it stops cuts that short.
+func serve(ctx context.Context, daemon *controller.Controller, log *slog.Logger) error {
+	var failure error
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "grace", grace)
+	case failure = <-daemon.Failed():
+	}
+	patience, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	patience, cancel := context.WithTimeout(patience, grace)
+	defer cancel()
+	return errors.Join(failure, daemon.Stop(patience))
+}
+
+func newLogger(cfg config.Log, to streams) *slog.Logger {
+	o := &slog.HandlerOptions{Level: cfg.Level.Slog()}
+	if cfg.Format == config.Text {
+		return slog.New(slog.NewTextHandler(to.err, o))
+	}
+	return slog.New(slog.NewJSONHandler(to.err, o))
+}
+
+// newMetrics makes a registry with castoff's metrics and the runtime's.
+func newMetrics() (*prometheus.Registry, *metrics.Metrics) {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	v, revision := build()
+	return reg, metrics.New(reg, metrics.Options{Version: v, Revision: revision})
+}
+
+// observerOptions fills in o from the configuration.
+func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) awsapi.Options {
+	o.Clusters = cfg.Clusters
+	o.Interval, o.HotInterval, o.CalmInterval = cfg.Polling.Interval, cfg.Polling.HotInterval, cfg.Polling.CalmInterval
+	o.DiscoveryInterval, o.InventoryInterval = cfg.Polling.DiscoveryInterval, cfg.Polling.InventoryInterval
+	b := cfg.AWS.Budgets
+	o.Budgets = awsapi.Budgets{
+		ClusterRead: b.ClusterRead, ClusterResourceRead: b.ClusterResourceRead, ServiceRead: b.ServiceRead,
+		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead,
+	}
+	o.Recorder = m.AWS
+	return o
+}
+
+// trackerSettings are the windows of the configuration, and the lags that
+// nobody sets.
+func trackerSettings(cfg config.Timelines) timeline.Settings {
+	s := timeline.DefaultSettings()
+	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter
+	return s
+}
+
+func newDaemon(cfg config.Config, settings timeline.Settings, observer *awsapi.Observer, reg *prometheus.Registry, m *metrics.Metrics, log *slog.Logger) (*controller.Controller, error) {
+	v, _ := build()
+	daemon, err := controller.New(controller.Options{
+		Observer: observer, Metrics: m,
+		Exposition: promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg}),
+		Logger:     log, Version: v,
+		Polling: cfg.Polling, Tracker: settings, Keep: cfg.Timelines.Keep,
+		Listen: cfg.Web.Listen, WebConfigFile: cfg.Web.ConfigFile,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("starting: %w", err)
+	}
+	return daemon, nil
+}
