@@ -8,6 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go/middleware"
+	"golang.org/x/time/rate"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -108,8 +109,8 @@ func (b *bucket) retry(ctx context.Context, earlier error) error {
 		}
 		return fmt.Errorf("no time left for a token of %s: %w", b.name, earlier)
 	}
-	if waited := time.Since(start); waited > 0 {
-		b.recorder.PacingWait(b.name, waited)
+	if b.limiter.Limit() != rate.Inf {
+		b.recorder.PacingWait(b.name, time.Since(start))
 	}
 	return nil
 }

@@ -149,11 +149,24 @@ const maxDetail = 300
 func explain(err error) string {
 	text := err.Error()
 	var api smithy.APIError
-	if errors.As(err, &api) {
+	var creds *credentialsError
+	var garbage *smithy.DeserializationError
+	var send *smithyhttp.RequestSendError
+	var operation *smithy.OperationError
+	switch {
+	case errors.As(err, &api):
 		text = api.ErrorCode()
 		if m := api.ErrorMessage(); m != "" {
 			text += ": " + m
 		}
+	case errors.As(err, &creds):
+		text = creds.Error()
+	case errors.As(err, &garbage):
+		text = "the reply is none of AWS's: " + garbage.Err.Error()
+	case errors.As(err, &send):
+		text = send.Err.Error()
+	case errors.As(err, &operation):
+		text = operation.Err.Error()
 	}
 	text = strings.Join(strings.Fields(strings.ToValidUTF8(text, "?")), " ")
 	if runes := []rune(text); len(runes) > maxDetail {

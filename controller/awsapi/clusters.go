@@ -188,6 +188,9 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	c.missing++
 	configured := len(o.opts.Clusters) > 0
+	if !configured && c.value == nil {
+		c.missing = confirmations // nobody has asked for it, and nothing is lost
+	}
 	if configured || (!c.gone() && c.value != nil) {
 		o.fail(fleet.GapCluster, c.id, attempted, gapf(fleet.NotFound, "%s", why))
 	}

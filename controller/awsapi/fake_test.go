@@ -520,3 +520,21 @@ func observer(t testing.TB, o Options) *Observer {
 var unlimited = Budgets{
 	ClusterRead: math.Inf(1), ClusterResourceRead: math.Inf(1), ServiceRead: math.Inf(1), TaskDefinitionRead: math.Inf(1), BalancerRead: math.Inf(1),
 }
+
+// hanging never answers DescribeTasks of one cluster.
+type hanging struct {
+	*fake
+	cluster string
+}
+
+func (h hanging) Do(req *http.Request) (*http.Response, error) {
+	if strings.HasSuffix(req.Header.Get("X-Amz-Target"), ".DescribeTasks") {
+		body, _ := io.ReadAll(req.Body)
+		if bytes.Contains(body, []byte("cluster/"+h.cluster)) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		}
+		req.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return h.fake.Do(req)
+}

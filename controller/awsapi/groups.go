@@ -27,6 +27,7 @@ type group struct {
 	round int // of the list that last had it
 
 	health   clock
+	refused  bool // the last try was denied, or there is no such group
 	rows     []fleet.Target
 	rowsRead fleet.Read
 
@@ -97,6 +98,9 @@ func (o *Observer) readGroups(ctx context.Context) {
 		out, read, err := ask(ctx, o.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{
 			PageSize: aws.Int32(groupsAPage), Marker: token,
 		})
+		if err == nil && out.TargetGroups == nil {
+			err = gapf(fleet.Invalid, "the reply has no list of target groups")
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -168,48 +172,52 @@ func (o *Observer) readBalancers(ctx context.Context) {
 	groups := sorted(o.groups)
 	var reads []read
 	for _, g := range groups {
+		// One that is refused gets no better by asking faster.
+		urgent := hot[g.arn] && !g.refused
 		interval := o.opts.CalmInterval
-		if hot[g.arn] {
+		if urgent {
 			interval = o.opts.HotInterval
 		}
 		if !o.due(&g.health, now, interval) {
 			continue
 		}
 		reads = append(reads, read{
-			turn:   turn{hot: hot[g.arn], late: g.health.late(now, interval)},
+			turn:   turn{hot: urgent, late: g.health.late(now, interval)},
 			clocks: []*clock{&g.health}, due: 1,
 			call: func(ctx context.Context) func() { return o.describeHealth(ctx, g) },
 		})
 	}
-	// Until they have been read once they are as urgent as the inventory.
-	var fresh, aged []*group
-	for _, g := range groups {
-		if g.attrs.Known {
-			aged = append(aged, g)
-		} else {
-			fresh = append(fresh, g)
-		}
-	}
 	attributes := func(g *group) *clock { return &g.attributes }
-	reads = append(reads, batch(o, fresh, attributes, o.opts.InventoryInterval, 1, o.describeAttributes)...)
-	reads = append(reads, batch(o, aged, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
-	reads = append(reads, batch(o, groups, func(g *group) *clock { return &g.tagging }, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
+	tagging := func(g *group) *clock { return &g.tagging }
+	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known })
+	tagged, untagged := split(groups, func(g *group) bool { return g.tagged })
+	// Until they have been read once they are as urgent as the rows.
+	reads = append(reads, batch(o, unknown, attributes, o.opts.CalmInterval, 1, o.describeAttributes)...)
+	reads = append(reads, batch(o, known, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
+	reads = append(reads, batch(o, untagged, tagging, o.opts.CalmInterval, tagsACall, o.describeTags)...)
+	reads = append(reads, batch(o, tagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
 	o.perform(ctx, o.buckets[BalancerReadBucket], reads)
 }
 
 func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 	out, read, err := ask(ctx, o.elb.DescribeTargetHealth, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
 	var rows []fleet.Target
+	if err == nil && out.TargetHealthDescriptions == nil {
+		// An empty group has an empty list. No list at all is some other
+		// document, which the SDK takes for a reply with nothing in it.
+		err = gapf(fleet.Invalid, "the reply has no list of targets")
+	}
 	if err == nil {
 		rows = convertRows(g, out.TargetHealthDescriptions)
 	}
 	return func() {
 		if err != nil {
 			g.health.failed = passing(Classify(err))
+			g.refused = !g.health.failed
 			o.fail(fleet.GapTargetHealth, string(g.arn), "DescribeTargetHealth of "+g.arn.Name(), err)
 			return
 		}
-		g.health.failed = false
+		g.health.failed, g.refused = false, false
 		o.clear(fleet.GapTargetHealth, string(g.arn))
 		g.rows, g.rowsRead, g.value = rows, read, nil
 	}
@@ -250,6 +258,9 @@ func convertRows(g *group, in []types.TargetHealthDescription) []fleet.Target {
 func (o *Observer) describeAttributes(ctx context.Context, groups []*group) func() {
 	g := groups[0]
 	out, _, err := ask(ctx, o.elb.DescribeTargetGroupAttributes, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: aws.String(string(g.arn))})
+	if err == nil && len(out.Attributes) == 0 {
+		err = gapf(fleet.Invalid, "the reply has no attributes")
+	}
 	return func() {
 		if err != nil {
 			g.attributes.fail(err, 1)

@@ -86,7 +86,7 @@ type clock struct {
 
 // aloneFactor stretches the interval of what is refused alone as well: a call
 // each, and no sign that it will get better.
-const aloneFactor = 10
+const aloneFactor = 5
 
 // fail notes that a call for n things failed. If it was refused, each is tried
 // by itself next: one that is denied must not hide the rest.

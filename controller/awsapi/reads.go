@@ -87,6 +87,18 @@ func batch[T any](o *Observer, items []T, clk func(T) *clock, interval time.Dura
 	return reads
 }
 
+// split parts what is so from what is not.
+func split[T any](items []T, is func(T) bool) (yes, no []T) {
+	for _, t := range items {
+		if is(t) {
+			yes = append(yes, t)
+		} else {
+			no = append(no, t)
+		}
+	}
+	return yes, no
+}
+
 // first orders what is so before what is not.
 func first(a, b bool) int {
 	switch {

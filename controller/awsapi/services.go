@@ -96,7 +96,7 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 				continue
 			}
 			s.ok()
-			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return value(in.ServiceArn) == s.arn })
+			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return lastSegment(value(in.ServiceArn)) == s.id.Name })
 			if i >= 0 {
 				o.applyService(s, &out.Services[i], read)
 				continue

@@ -14,7 +14,7 @@ import (
 )
 
 // A STOPPED task stays in the Snapshot for so many of AWS's seconds and so many
-// passes, whichever is longer, so that nobody who reads Snapshots misses it.
+// more passes, whichever is longer, so that nobody who reads Snapshots misses it.
 const (
 	stoppedStaysSeconds = 60
 	stoppedStaysPasses  = 3
@@ -312,7 +312,7 @@ func (o *Observer) dropTasks() {
 	now := time.Now()
 	for _, c := range o.clusters {
 		for _, t := range c.tasks {
-			if !t.stoppedRead.IsZero() && o.pass-t.stoppedPass >= stoppedStaysPasses &&
+			if !t.stoppedRead.IsZero() && o.pass-t.stoppedPass > stoppedStaysPasses &&
 				now.Sub(t.stoppedRead) >= o.ofSeconds(stoppedStaysSeconds) {
 				o.closeTask(c, t)
 			}

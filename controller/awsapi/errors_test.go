@@ -1,0 +1,410 @@
+package awsapi
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func TestClassify(t *testing.T) {
+	reply := func(status int, body string) *fakeReply { return &fakeReply{status: status, body: body} }
+	for _, c := range []struct {
+		name  string
+		reply *fakeReply
+		want  fleet.Class
+	}{
+		{"throttled", ecsError("ThrottlingException"), fleet.Throttled},
+		{"throttled, the other name", ecsError("Throttling"), fleet.Throttled},
+		{"429", reply(429, `{}`), fleet.Throttled},
+		{"denied", ecsError("AccessDeniedException"), fleet.Denied},
+		{"unknown key", ecsError("UnrecognizedClientException"), fleet.Denied},
+		{"expired", ecsError("ExpiredTokenException"), fleet.Denied},
+		{"403 of a proxy", reply(403, `<html>no</html>`), fleet.Denied},
+		{"no such cluster", ecsError("ClusterNotFoundException"), fleet.NotFound},
+		{"server fault", reply(500, `{"__type":"ServerException","message":"m"}`), fleet.Transient},
+		{"503 of a proxy", reply(503, `<html>busy</html>`), fleet.Transient},
+		{"bad parameter", ecsError("InvalidParameterException"), fleet.Invalid},
+		{"client exception", ecsError("ClientException"), fleet.Invalid},
+		{"200 of a portal", reply(200, `<html>log in</html>`), fleet.Invalid},
+		{"cut off", reply(200, `{"clusterArns": ["arn:aws:ecs:`), fleet.Invalid},
+		{"connection refused", &fakeReply{err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}, fleet.Transient},
+		{"reset", &fakeReply{err: syscall.ECONNRESET}, fleet.Transient},
+		{"unexpected end", &fakeReply{err: io.ErrUnexpectedEOF}, fleet.Transient},
+		{"deadline", &fakeReply{err: context.DeadlineExceeded}, fleet.Transient},
+		{"cancelled", &fakeReply{err: context.Canceled}, fleet.Transient},
+		{"no such host", &fakeReply{err: &net.DNSError{Err: "no such host", Name: "x", IsNotFound: true}}, fleet.Transient},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			f.fault = func(fakeCall) *fakeReply { return c.reply }
+			rec := newRecorder()
+			s := observer(t, Options{Config: f.config(), Recorder: rec}).Observe(t.Context(), nil)
+			if len(s.Gaps) != 1 || s.Gaps[0].Kind != fleet.GapClusters || s.Gaps[0].Class != c.want {
+				t.Errorf("gaps %+v, want one of class %s", s.Gaps, c.want)
+			}
+			if d := s.Gaps[0].Detail; strings.ContainsAny(d, "\n\r") || !strings.HasPrefix(d, "ListClusters in eu-central-1: ") {
+				t.Errorf("detail %q", d)
+			}
+			if rec.requests["ecs ListClusters "+string(c.want)] != 1 {
+				t.Errorf("counted %v", rec.requests)
+			}
+		})
+	}
+	t.Run("nil", func(t *testing.T) {
+		if got := Classify(nil); got != "" {
+			t.Errorf("got %q", got)
+		}
+	})
+	t.Run("wrapped", func(t *testing.T) {
+		err := errors.Join(nil, fmt.Errorf("check: %w", gapf(fleet.NotFound, "gone")))
+		if got := Classify(err); got != fleet.NotFound {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+func TestClassifyELB(t *testing.T) {
+	for _, c := range []struct {
+		reply *fakeReply
+		want  fleet.Class
+	}{
+		{elbError(400, "Throttling"), fleet.Throttled},
+		{elbError(400, "ThrottlingException"), fleet.Throttled},
+		{elbError(403, "AccessDenied"), fleet.Denied},
+		{elbError(403, "SignatureDoesNotMatch"), fleet.Denied},
+		{elbError(400, "TargetGroupNotFound"), fleet.NotFound},
+		{elbError(400, "ValidationError"), fleet.Invalid},
+		{elbError(500, "InternalFailure"), fleet.Transient},
+		{elbError(503, "HealthUnavailable"), fleet.Transient},
+		{&fakeReply{status: 200, body: "<Descr"}, fleet.Invalid},
+		{&fakeReply{status: 200, body: `{"json": true}`}, fleet.Invalid},
+		{&fakeReply{status: 502, body: "Bad Gateway"}, fleet.Transient},
+	} {
+		f := newFake(1, 1, 1)
+		f.fault = func(call fakeCall) *fakeReply {
+			if call.op == "DescribeTargetHealth" {
+				return c.reply
+			}
+			return nil
+		}
+		s := observer(t, Options{Config: f.config()}).Observe(t.Context(), nil)
+		if len(s.Gaps) != 1 || s.Gaps[0].Kind != fleet.GapTargetHealth || s.Gaps[0].Class != c.want {
+			t.Errorf("%.100s: gaps %+v, want class %s", c.reply.body, s.Gaps, c.want)
+		}
+	}
+}
+
+// One thing that cannot be read leaves one Gap, and everything else is read.
+func TestOneFailureHidesNothingElse(t *testing.T) {
+	denied := func(match func(fakeCall) bool) func(fakeCall) *fakeReply {
+		return func(c fakeCall) *fakeReply {
+			if match(c) {
+				if bucketOf[c.op] == BalancerReadBucket {
+					return elbError(403, "AccessDenied")
+				}
+				return ecsError("AccessDeniedException")
+			}
+			return nil
+		}
+	}
+	names := func(c fakeCall, part string) bool {
+		return slices.ContainsFunc(c.refs, func(r string) bool { return strings.Contains(r, part) })
+	}
+	for _, c := range []struct {
+		name  string
+		match func(fakeCall) bool
+		want  []string
+	}{
+		{"health of a group", func(c fakeCall) bool { return c.op == "DescribeTargetHealth" && names(c, "c00-s0001") }, []string{"target_health denied c00-s0001"}},
+		{"attributes of a group", func(c fakeCall) bool { return c.op == "DescribeTargetGroupAttributes" && names(c, "c00-s0001") }, []string{"target_group_attributes denied c00-s0001"}},
+		{"tags of a group", func(c fakeCall) bool { return c.op == "DescribeTags" && names(c, "c00-s0001") }, []string{"tags denied c00-s0001"}},
+		{"a service", func(c fakeCall) bool { return c.op == "DescribeServices" && names(c, "c00/s0001") }, []string{"service denied c00/s0001"}},
+		{"the services of a cluster", func(c fakeCall) bool { return c.op == "ListServices" && c.cluster == "c01" }, []string{"services denied c01"}},
+		{"the tasks of a cluster", func(c fakeCall) bool { return c.op == "DescribeTasks" && c.cluster == "c01" }, []string{"tasks denied c01"}},
+		{"the lists of a cluster", func(c fakeCall) bool { return c.op == "ListTasks" && c.cluster == "c01" }, []string{"task_list denied c01"}},
+		{"a cluster", func(c fakeCall) bool { return c.op == "DescribeClusters" && names(c, "c01") }, []string{"cluster denied c01"}},
+		{"a definition", func(c fakeCall) bool { return c.op == "DescribeTaskDefinition" && names(c, "s0002") }, []string{"task_definition denied s0002:1"}},
+		{"all groups", func(c fakeCall) bool { return c.op == "DescribeTargetGroups" }, []string{"target_groups denied eu-central-1"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(2, 3, 2)
+				f.fault = denied(c.match)
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				start := time.Now()
+				for range 5 { // time enough to try alone what was refused in a batch
+					o.Observe(t.Context(), nil)
+					time.Sleep(5 * time.Second)
+				}
+				s := o.Observe(t.Context(), nil)
+				var got []string
+				for _, g := range s.Gaps {
+					ref := g.Ref
+					if strings.Contains(ref, ":targetgroup/") {
+						ref = fleet.TargetGroupARN(ref).Name()
+					} else if strings.HasPrefix(ref, "arn:") {
+						ref = lastSegment(ref)
+					}
+					got = append(got, fmt.Sprintf("%s %s %s", g.Kind, g.Class, ref))
+					if !g.Since.Equal(start) {
+						t.Errorf("gap since %s, want %s", g.Since, start)
+					}
+				}
+				if !slices.Equal(got, c.want) {
+					t.Errorf("gaps %q, want %q", got, c.want)
+				}
+				f.fault = nil // allowed at last
+				for range 140 {
+					time.Sleep(5 * time.Second)
+					s = o.Observe(t.Context(), nil)
+				}
+				if len(s.Gaps) != 0 || len(s.Tasks) != 12 || len(s.Services) != 6 || len(s.TargetGroups) != 6 || len(s.Clusters) != 2 {
+					t.Errorf("afterwards: gaps %v", gapsOf(s))
+				}
+			})
+		})
+	}
+}
+
+// SAFETY: whatever call fails, and however, nothing that was read disappears.
+func TestFailuresEmptyNothing(t *testing.T) {
+	operations := make([]string, 0, len(bucketOf))
+	for op := range bucketOf {
+		operations = append(operations, op)
+	}
+	slices.Sort(operations)
+	for _, op := range operations {
+		for name, reply := range map[string]func(bool) *fakeReply{
+			"denied": func(elb bool) *fakeReply {
+				if elb {
+					return elbError(403, "AccessDenied")
+				}
+				return ecsError("AccessDeniedException")
+			},
+			"throttled": func(elb bool) *fakeReply {
+				if elb {
+					return elbError(400, "Throttling")
+				}
+				return ecsError("ThrottlingException")
+			},
+			"cut":   func(bool) *fakeReply { return &fakeReply{err: syscall.ECONNRESET} },
+			"empty": func(bool) *fakeReply { return &fakeReply{status: 200, body: ""} },
+			"empty document": func(elb bool) *fakeReply {
+				if elb {
+					return &fakeReply{status: 200, body: "<a></a>"}
+				}
+				return &fakeReply{status: 200, body: "{}"}
+			},
+		} {
+			t.Run(op+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					f := newFake(2, 2, 2)
+					o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+					a := o.Observe(t.Context(), nil)
+					f.fault = func(c fakeCall) *fakeReply {
+						if c.op == op {
+							return reply(bucketOf[op] == BalancerReadBucket)
+						}
+						return nil
+					}
+					var b *fleet.Snapshot
+					for range 60 { // five minutes
+						time.Sleep(5 * time.Second)
+						b = o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0000"}})
+					}
+					if len(a.Tasks) != len(b.Tasks) || len(a.Services) != len(b.Services) || len(a.Clusters) != len(b.Clusters) || len(a.TargetGroups) != len(b.TargetGroups) {
+						t.Errorf("was %d tasks, %d services, %d clusters, %d groups; is %d, %d, %d, %d",
+							len(a.Tasks), len(a.Services), len(a.Clusters), len(a.TargetGroups), len(b.Tasks), len(b.Services), len(b.Clusters), len(b.TargetGroups))
+					}
+					for _, g := range b.TargetGroups {
+						if len(g.Targets) != 2 {
+							t.Errorf("%s has %d rows", g.Name, len(g.Targets))
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// An outage ends nothing: all Gaps, the old values, and back again.
+func TestOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 2, 2)
+		o := observer(t, Options{Config: f.config()})
+		a := o.Observe(t.Context(), nil)
+		f.fault = func(fakeCall) *fakeReply { return &fakeReply{err: syscall.ECONNREFUSED} }
+		var b *fleet.Snapshot
+		for range 30 {
+			time.Sleep(5 * time.Second)
+			b = o.Observe(t.Context(), nil)
+		}
+		if !slices.Equal(a.Tasks, b.Tasks) || len(b.Gaps) == 0 {
+			t.Errorf("in the outage: gaps %v", gapsOf(b))
+		}
+		for _, g := range b.Gaps {
+			if g.Class != fleet.Transient {
+				t.Errorf("gap %+v", g)
+			}
+		}
+		f.fault = nil
+		for range 4 {
+			time.Sleep(5 * time.Second)
+			b = o.Observe(t.Context(), nil)
+		}
+		if len(b.Gaps) != 0 {
+			t.Errorf("20 s after the outage: gaps %v", gapsOf(b))
+		}
+	})
+}
+
+// A call that hangs takes half of what is left to the pass, not all of it.
+func TestHangingCallLeavesTimeToTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(2, 1, 1)
+		cfg := f.config()
+		cfg.HTTPClient = hanging{f, "c00"}
+		o := observer(t, Options{Config: cfg, Budgets: unlimited})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		s := o.Observe(ctx, nil)
+		if len(s.Tasks) != 1 || s.Tasks[0].Cluster.Name() != "c01" || len(s.TargetGroups) != 2 {
+			t.Errorf("%d tasks, %d groups, gaps %v", len(s.Tasks), len(s.TargetGroups), gapsOf(s))
+		}
+		if !slices.Equal(gapsOf(s), []string{"tasks transient c00"}) {
+			t.Errorf("gaps %v", gapsOf(s))
+		}
+	})
+}
+
+// Retries of the SDK are counted one by one, and pay for their tokens.
+func TestRetriesAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		n := 0
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "ListClusters" {
+				if n++; n < 3 {
+					return ecsError("ThrottlingException")
+				}
+			}
+			return nil
+		}
+		rec := newRecorder()
+		o := observer(t, Options{Config: f.retrying(3), Recorder: rec, Budgets: Budgets{ClusterRead: 0.01}})
+		o.buckets[ClusterReadBucket].limiter.SetBurst(2)
+		begun := time.Now()
+		s := o.Observe(t.Context(), nil)
+		if rec.requests["ecs ListClusters throttled"] != 2 || rec.requests["ecs ListClusters ok"] != 1 {
+			t.Errorf("counted %v", rec.requests)
+		}
+		// The third attempt had to wait for its token: one in 100 s.
+		if took := time.Since(begun); took < 90*time.Second || rec.waits[ClusterReadBucket] < 90*time.Second {
+			t.Errorf("took %s, waited %s", took, rec.waits[ClusterReadBucket])
+		}
+		// None was left for the description; the list has the ARN, so that is all.
+		if !slices.Equal(gapsOf(s), []string{"cluster paced c00"}) {
+			t.Errorf("gaps %v", gapsOf(s))
+		}
+	})
+}
+
+func TestPreflight(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		clusters []string
+		change   func(*fake, *aws.Config)
+		class    fleet.Class
+		says     []string
+	}{
+		{name: "all is well", class: ""},
+		{name: "a configured cluster", clusters: []string{"c00"}, class: ""},
+		{
+			name: "no such cluster", clusters: []string{"c00", "prod", "staging"}, class: fleet.NotFound,
+			says: []string{"no ECS cluster prod, staging in eu-central-1"},
+		},
+		{
+			name: "no credentials", class: fleet.Denied,
+			change: func(_ *fake, cfg *aws.Config) {
+				cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+					return aws.Credentials{}, errors.New("no role found")
+				})
+			},
+			says: []string{"no AWS credentials: no role found", "task role", "eu-central-1"},
+		},
+		{
+			name: "two actions denied", class: fleet.Denied,
+			change: func(f *fake, _ *aws.Config) {
+				f.fault = func(c fakeCall) *fakeReply {
+					switch c.op {
+					case "ListTasks":
+						return ecsError("AccessDeniedException")
+					case "DescribeTargetGroups":
+						return elbError(403, "AccessDenied")
+					}
+					return nil
+				}
+			},
+			says: []string{"allow ecs:ListTasks in the IAM policy", "allow elasticloadbalancing:DescribeTargetGroups"},
+		},
+		{
+			name: "unreachable", class: fleet.Transient,
+			change: func(f *fake, _ *aws.Config) {
+				f.fault = func(fakeCall) *fakeReply {
+					return &fakeReply{err: &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}}
+				}
+			},
+			says: []string{"ecs:ListClusters in eu-central-1", "connection refused", "AWS_ENDPOINT_URL"},
+		},
+		{
+			name: "not AWS at all", class: fleet.Invalid,
+			change: func(f *fake, _ *aws.Config) {
+				f.fault = func(fakeCall) *fakeReply { return &fakeReply{status: 200, body: "<html>log in</html>"} }
+			},
+			says: []string{"ecs:ListClusters", "AWS_ENDPOINT_URL"},
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			cfg := f.config()
+			if c.change != nil {
+				c.change(f, &cfg)
+			}
+			err := observer(t, Options{Config: cfg, Clusters: c.clusters}).Preflight(t.Context())
+			if Classify(err) != c.class {
+				t.Errorf("class %q of %v, want %q", Classify(err), err, c.class)
+			}
+			for _, s := range c.says {
+				if err == nil || !strings.Contains(err.Error(), s) {
+					t.Errorf("%v does not say %q", err, s)
+				}
+			}
+			if err != nil && strings.Contains(err.Error(), "operation error") {
+				t.Errorf("the SDK's nesting shows: %v", err)
+			}
+		})
+	}
+}
+
+func TestNewNamesEveryMistake(t *testing.T) {
+	_, err := New(Options{
+		Clusters: []string{"a", ""}, Interval: -1, Budgets: Budgets{BalancerRead: -2},
+	})
+	for _, s := range []string{"no region", "clusters[1] is empty", "interval must be above 0 (got -1ns)", "balancer read must be above 0 calls a second (got -2)"} {
+		if err == nil || !strings.Contains(err.Error(), s) {
+			t.Errorf("%v does not say %q", err, s)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package awsapi
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// SAFETY: a reply that was cut off anywhere is no evidence that a row is gone.
+func TestCutReplyLosesNoRow(t *testing.T) {
+	for _, op := range []string{"DescribeTargetHealth", "DescribeTasks"} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 2)
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			o.Observe(t.Context(), nil)
+			whole := ""
+			recording := func(c fakeCall) *fakeReply {
+				if c.op != op || whole != "" {
+					return nil
+				}
+				var r *fakeReply
+				f.fault = nil
+				if op == "DescribeTasks" {
+					r = f.ecs(op, []byte(`{"cluster":"c00","tasks":["`+strings.Join(c.refs, `","`)+`"]}`))
+				} else {
+					r = f.elb(map[string][]string{"Action": {op}, "TargetGroupArn": c.refs})
+				}
+				whole = r.body
+				return r
+			}
+			f.fault = recording
+			time.Sleep(time.Minute)
+			o.Observe(t.Context(), nil)
+			if whole == "" {
+				t.Fatal("nothing recorded")
+			}
+			for cut := range len(whole) {
+				f.fault = func(c fakeCall) *fakeReply {
+					if c.op == op {
+						return &fakeReply{status: 200, body: whole[:cut]}
+					}
+					return nil
+				}
+				time.Sleep(time.Minute)
+				s := o.Observe(t.Context(), nil)
+				if len(s.Tasks) != 2 || len(s.TargetGroups[0].Targets) != 2 {
+					t.Fatalf("%s cut at %d of %d: %d tasks, %d rows, gaps %v", op, cut, len(whole), len(s.Tasks), len(s.TargetGroups[0].Targets), gapsOf(s))
+				}
+				for _, task := range s.Tasks {
+					if task.Health != fleet.Healthy {
+						t.Fatalf("%s cut at %d: %s is %s", op, cut, task.ARN.ID(), task.Health)
+					}
+				}
+			}
+		})
+	}
+}
+
+// FuzzReplies feeds arbitrary replies to every operation: nothing panics, and
+// what was known stays.
+func FuzzReplies(f *testing.F) {
+	for _, seed := range []string{
+		``, `null`, `[]`, `{}`, `{"tasks":[{}]}`, `{"tasks":[null]}`, `{"tasks":[{"taskArn":"","group":"service:"}]}`,
+		`{"services":[{}],"failures":[{}]}`, `{"clusters":[{}],"failures":[{}]}`, `{"clusterArns":[""]}`, `{"taskArns":["",null,"x"]}`,
+		`{"serviceArns":["","/","a/"]}`, `{"taskArns":["t"],"nextToken":"same"}`,
+		`{"services":[{"serviceArn":"arn:aws:ecs:eu-central-1:123456789012:service/c00/s0000","desiredCount":-1,"healthCheckGracePeriodSeconds":-5,
+			"loadBalancers":[{},{"targetGroupArn":"tg","containerPort":-1,"advancedConfiguration":{}}],"deployments":[{}],"taskSets":[{"loadBalancers":[{}]}]}]}`,
+		`{"tasks":[{"taskArn":"arn:aws:ecs:eu-central-1:123456789012:task/c00/00000000000000000000000000000000","group":"service:s0000","version":9,
+			"lastStatus":"DANCING","healthStatus":"SO_SO","attachments":[{"details":[{}, {"name":"privateIPv4Address","value":"not an address"}]}],
+			"containers":[{},{"networkBindings":[{},{"hostPort":-1,"containerPort":-2}],"networkInterfaces":[{}],"exitCode":-9}]}]}`,
+		`{"taskDefinition":{"containerDefinitions":[{},{"healthCheck":{"command":["CMD"],"interval":-3,"retries":-1}}]}}`,
+		`{"containerInstances":[{}]}`,
+		`<a/>`, `<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions><member/><member><Target/></member>` +
+			`<member><Target><Id>x</Id><Port>-4</Port></Target><TargetHealth/></member></TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>`,
+		`<DescribeTargetGroupsResponse><DescribeTargetGroupsResult><TargetGroups><member/></TargetGroups></DescribeTargetGroupsResult></DescribeTargetGroupsResponse>`,
+		`<DescribeTagsResponse><DescribeTagsResult><TagDescriptions><member/></TagDescriptions></DescribeTagsResult></DescribeTagsResponse>`,
+		`<DescribeTargetGroupAttributesResponse><DescribeTargetGroupAttributesResult><Attributes><member/><member>` +
+			`<Key>deregistration_delay.timeout_seconds</Key><Value>-99999999999999999999</Value></member></Attributes></DescribeTargetGroupAttributesResult></DescribeTargetGroupAttributesResponse>`,
+	} {
+		f.Add(seed, uint8(0))
+		f.Add(seed, uint8(1))
+		f.Add(seed, uint8(2))
+	}
+	f.Fuzz(func(t *testing.T, body string, after uint8) {
+		synctest.Test(t, func(t *testing.T) {
+			fa := newFake(1, 1, 2)
+			o := observer(t, Options{Config: fa.config()})
+			for range after % 3 {
+				o.Observe(t.Context(), nil)
+				time.Sleep(time.Minute)
+			}
+			fa.fault = func(fakeCall) *fakeReply { return &fakeReply{status: 200, body: body} }
+			before := len(o.clusters)
+			for range 2 {
+				s := o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0000"}})
+				for _, g := range s.Gaps {
+					if !strings.Contains(g.Detail, " ") || g.Class == "" || g.Since.IsZero() {
+						t.Errorf("gap %+v", g)
+					}
+				}
+				time.Sleep(time.Minute)
+			}
+			if len(o.clusters) < before {
+				t.Errorf("%d clusters were %d", len(o.clusters), before)
+			}
+		})
+	})
+}
