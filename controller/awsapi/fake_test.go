@@ -34,6 +34,8 @@ type fake struct {
 	clusters []*fakeCluster
 	groups   []*fakeGroup
 	calls    []fakeCall
+	// networkMode is that of every task definition; empty for awsvpc.
+	networkMode string
 	// fault answers a call instead of the fake when it returns a reply.
 	fault func(c fakeCall) *fakeReply
 }
@@ -84,6 +86,7 @@ type fakeGroup struct {
 	kind    string // target type
 	targets []fakeTarget
 	absent  bool
+	ipv6    bool
 }
 
 type fakeTarget struct {
@@ -261,8 +264,12 @@ func (f *fake) ecs(op string, body []byte) *fakeReply {
 	case "DescribeTasks":
 		out = cluster.describeTasks(in.Tasks)
 	case "DescribeTaskDefinition":
+		mode := f.networkMode
+		if mode == "" {
+			mode = fleet.NetworkAWSVPC
+		}
 		out = map[string]any{"taskDefinition": map[string]any{
-			"taskDefinitionArn": in.TaskDefinition, "networkMode": "awsvpc",
+			"taskDefinitionArn": in.TaskDefinition, "networkMode": mode,
 			"containerDefinitions": []any{
 				map[string]any{"name": "nginx", "essential": true, "healthCheck": map[string]any{"command": []string{"CMD", "true"}}},
 				map[string]any{"name": "app"},
@@ -433,9 +440,13 @@ func (f *fake) elb(form url.Values) *fakeReply {
 			if g.absent {
 				continue
 			}
+			family := "ipv4"
+			if g.ipv6 {
+				family = "ipv6"
+			}
 			fmt.Fprintf(&b, "<member><TargetGroupArn>%s</TargetGroupArn><TargetGroupName>%s</TargetGroupName><Protocol>TCP</Protocol><Port>10080</Port>"+
-				"<TargetType>%s</TargetType><IpAddressType>ipv4</IpAddressType><HealthCheckProtocol>TCP</HealthCheckProtocol>"+
-				"<HealthCheckIntervalSeconds>10</HealthCheckIntervalSeconds></member>", groupARN(g.name), g.name, g.kind)
+				"<TargetType>%s</TargetType><IpAddressType>%s</IpAddressType><HealthCheckProtocol>TCP</HealthCheckProtocol>"+
+				"<HealthCheckIntervalSeconds>10</HealthCheckIntervalSeconds></member>", groupARN(g.name), g.name, g.kind, family)
 		}
 		b.WriteString("</TargetGroups>")
 		if to < len(f.groups) {
