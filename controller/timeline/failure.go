@@ -18,6 +18,7 @@ type failure struct {
 	announced  bool
 	task       *fleet.Task // last reading
 	wasHealthy bool        // the reading before the failure was HEALTHY
+	wasKnown   bool        // there was a reading before the failure
 	sick       fleet.Read  // the latest reading that showed the failure
 
 	// When the task was seen to have reached these steps, if it was.
@@ -68,6 +69,7 @@ func (f *failure) readTask(t *Tracker, was, is *fleet.Task) {
 	}
 	changed := since(before, is.Read, is.Created)
 	if f.task == nil {
+		f.wasKnown = was != nil
 		f.wasHealthy = was != nil && was.Health == fleet.Healthy
 	}
 	if is.Failing() && !is.Leaving() && !f.known(Unhealthy) {
@@ -146,10 +148,10 @@ func (f *failure) readTargets(prev, s *fleet.Snapshot) {
 		}
 		row := f.row(s, key)
 		if !seen {
-			was := prev.TargetGroup(key.Group)
-			if row == nil && !f.hadRow(prev, was, g, key) {
+			if row == nil && !f.hadRow(prev, s, key) {
 				continue
 			}
+			was := prev.TargetGroup(key.Group)
 			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
 			if was != nil && was != g && !was.Read.Never() {
 				f.targets[i].take(f.row(prev, key), was.Read, f.task)
@@ -163,13 +165,20 @@ func (f *failure) readTargets(prev, s *fleet.Snapshot) {
 }
 
 // hadRow tells a row that has gone from one that never was: a task without a row
-// may not have been registered yet. Of a task that castoff first met on its way
-// out nobody knows; that it had its rows is far more likely.
-func (f *failure) hadRow(prev *fleet.Snapshot, was, is *fleet.TargetGroup, key fleet.TargetKey) bool {
-	if !f.task.Leaving() || was == is {
+// may not have been registered yet, or in another of its groups. Of a task that
+// castoff first met on its way out nobody knows; that it had its rows is far
+// more likely.
+func (f *failure) hadRow(prev, s *fleet.Snapshot, key fleet.TargetKey) bool {
+	was := prev.TargetGroup(key.Group)
+	switch {
+	case !f.task.Leaving() || was == s.TargetGroup(key.Group):
 		return false
+	case was == nil || was.Read.Never():
+		return !f.wasKnown
+	default:
+		firstSight := prev.Task(f.tl.Task) == nil && s.Task(f.tl.Task) != nil
+		return firstSight || f.row(prev, key) != nil
 	}
-	return prev.Task(f.tl.Task) == nil || was == nil || was.Read.Never() || f.row(prev, key) != nil
 }
 
 // row is the task's row in a group, nil when it has none: an address that was

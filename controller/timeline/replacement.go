@@ -109,8 +109,23 @@ func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot, r *fleet.Task
 	}
 }
 
-// followServing waits until every row of the replacement is healthy, and at
-// least as many as the failing task had.
+// passed reports that the task has passed the checks that it has. A balancer
+// that only sees an open port calls a task healthy that was born dead.
+func passed(task *fleet.Task, def *fleet.TaskDefinition) bool {
+	if def == nil {
+		return true // nobody knows of a check
+	}
+	for _, c := range task.Containers {
+		if d := def.Container(c.Name); d != nil && d.Essential && d.Check != nil && c.Health != fleet.Healthy {
+			return false
+		}
+	}
+	return true
+}
+
+// followServing waits until every row of the replacement is healthy, at least as
+// many as the failing task had, and the task has passed its own checks: only
+// then is the place filled again, since the rows became healthy.
 func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 	rows := 0
 	var healthy []servingTarget
@@ -141,7 +156,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 		healthy = append(healthy, servingTarget{key: key, since: since(before, read, r.Created)})
 	}
 	f.serving = healthy
-	if len(healthy) == 0 || len(healthy) < max(rows, len(f.targets)) {
+	if len(healthy) == 0 || len(healthy) < max(rows, len(f.targets)) || !passed(r, s.Definitions[r.Definition]) {
 		return
 	}
 	var last Bounds

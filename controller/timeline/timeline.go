@@ -54,7 +54,7 @@ const (
 	Recovery           Kind = "recovery"            // healthy again, for good as far as is known
 	ReplacementCreated Kind = "replacement_created" // the replacement's createdAt
 	ReplacementRunning Kind = "replacement_running" // the replacement's startedAt
-	ReplacementServing Kind = "replacement_serving" // every target of the replacement is healthy
+	ReplacementServing Kind = "replacement_serving" // every target of the replacement is healthy, and its own checks pass
 	Detach             Kind = "detach"              // deregistration has begun, of the last of the task's targets
 	Detached           Kind = "detached"            // the last of the task's rows is gone or unused
 	Stopping           Kind = "stopping"            // the containers are told to stop

@@ -1,0 +1,72 @@
+package scenario
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/awsapi"
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/sim"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// daemon is the whole controller on a simulated region, in process. It lives in
+// the bubble of the test that starts it.
+type daemon struct {
+	*controller.Controller
+	region   *sim.Region
+	registry *prometheus.Registry
+	polling  config.Polling
+}
+
+// start runs castoff with its defaults against the region. The SDK is as it
+// ships but for its backoff, which is jittered by default and would make no two
+// runs alike.
+func start(t *testing.T, region *sim.Region) *daemon {
+	t.Helper()
+	cfg := config.Default()
+	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
+	aws.HTTPClient = sim.Doer{Region: region}
+	aws.Retryer = steadyRetries
+	registry := prometheus.NewRegistry()
+	m := metrics.New(registry, metrics.Options{})
+	observer, err := awsapi.New(awsapi.Options{Config: aws, Recorder: m.AWS})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := controller.New(controller.Options{
+		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Start()
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	return &daemon{Controller: c, region: region, registry: registry, polling: cfg.Polling}
+}
+
+func steadyRetries() aws.Retryer {
+	return retry.NewStandard(func(o *retry.StandardOptions) {
+		o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return 200 * time.Millisecond, nil })
+	})
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	for _, err := range errs {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
