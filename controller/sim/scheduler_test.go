@@ -188,12 +188,15 @@ func TestStopFirst(t *testing.T) {
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			inBubble(t, sim.Options{}, 2, func(t *testing.T, w *world) {
+			inBubble(t, sim.Options{}, 3, func(t *testing.T, w *world) {
 				spec := sim.ReferenceWorkload(clusterName, "greeter")
 				row.spec(&spec)
-				task := w.add(spec)[0]
-				w.must(w.r.Hang(task.ARN))
-				w.until(30*time.Minute, "calm again", func() bool { return w.calm(greeter, 2)() && !w.truth().Stopped.IsZero() })
+				tasks := w.add(spec)
+				if spec.Scheduling == fleet.Daemon && len(tasks) != 3 {
+					t.Fatalf("%d daemon tasks on 3 instances", len(tasks))
+				}
+				w.must(w.r.Hang(tasks[0].ARN))
+				w.until(30*time.Minute, "calm again", func() bool { return w.calm(greeter, len(tasks))() && !w.truth().Stopped.IsZero() })
 				got := w.truth()
 				if got.Deactivating.IsZero() || !got.Deactivating.Before(got.ReplacementCreated) {
 					t.Errorf("DEACTIVATING at %v, replacement at %v", got.Deactivating, got.ReplacementCreated)
@@ -347,6 +350,90 @@ func TestFailureDuringDeployment(t *testing.T) {
 		if got := w.truth().StoppedReason; got != "Task failed container health checks" && !strings.HasPrefix(got, "Scaling activity") {
 			t.Error(got)
 		}
+		// The slot that the rollout filled is not filled again at the next failure.
+		for _, task := range w.r.Tasks(greeter) {
+			if task.Serving {
+				w.must(w.r.Hang(task.ARN))
+				break
+			}
+		}
+		time.Sleep(10 * time.Minute)
+		if all := w.r.Truth(); len(all) != 2 || all[1].Replacement == "" {
+			t.Errorf("the next failure: %+v", all)
+		}
+	})
+}
+
+// Of two sick tasks the one whose replacement is healthy goes first, however
+// long the other has been sick.
+func TestReplacedTaskIsStoppedFirst(t *testing.T) {
+	params := sim.DefaultParams()
+	params.React = sim.Range{}
+	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+		spec := sim.ReferenceWorkload(clusterName, "greeter")
+		spec.Desired = 4
+		tasks := w.add(spec)
+		w.must(w.r.NextTasks(greeter, sim.NeverStarts))
+		w.must(w.r.Hang(tasks[0].ARN))
+		time.Sleep(10 * time.Second)
+		w.must(w.r.Hang(tasks[1].ARN))
+		w.until(30*time.Minute, "calm", func() bool { return w.calm(greeter, 4)() && !w.r.Truth()[0].Stopped.IsZero() })
+		all := w.r.Truth()
+		if all[0].Task != tasks[0].ARN || all[1].Task != tasks[1].ARN || !all[1].Deactivating.Before(all[0].Deactivating) {
+			t.Errorf("DEACTIVATING: the first failure %v, the second %v", all[0].Deactivating, all[1].Deactivating)
+		}
+	})
+}
+
+// Once ECS has made up its mind at 100 %, recovery does not change it.
+func TestRecoveryAfterTheDecisionToStopFirst(t *testing.T) {
+	params := sim.DefaultParams()
+	params.React, params.StopDelay = sim.Range{}, sim.Exactly(time.Minute)
+	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+		spec := sim.ReferenceWorkload(clusterName, "greeter")
+		spec.MaximumPercent = 100
+		task := w.add(spec)[0]
+		w.must(w.r.Hang(task.ARN))
+		w.until(20*time.Second, "UNHEALTHY", func() bool { return !w.truth().Unhealthy.IsZero() })
+		time.Sleep(11 * time.Second)
+		w.must(w.r.Recover(task.ARN))
+		time.Sleep(20 * time.Minute)
+		got := w.truth()
+		if got.Recovery.IsZero() || got.Stopped.IsZero() || got.Replacement == "" {
+			t.Errorf("recovery %v, stopped %v, replacement %q", got.Recovery, got.Stopped, got.Replacement)
+		}
+	})
+}
+
+// Starts that fail are spaced out further and further.
+func TestRestartThrottle(t *testing.T) {
+	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
+		spec := sim.ReferenceWorkload(clusterName, "greeter")
+		spec.Desired, spec.Settled = 1, false
+		w.must(w.r.AddService(spec))
+		w.must(w.r.NextTasks(greeter, slices.Repeat([]sim.Fate{sim.NeverStarts}, 6)...))
+		w.until(time.Hour, "calm", w.calm(greeter, 1))
+		tasks := w.r.Tasks(greeter)
+		if gap := tasks[6].Created.Sub(tasks[5].Created); gap < 320*time.Second || gap > 400*time.Second {
+			t.Errorf("the seventh start came %v after the sixth", gap)
+		}
+	})
+}
+
+// A failure that nobody saw is forgotten when the task fails for good.
+func TestBlip(t *testing.T) {
+	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
+		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		w.must(w.r.Hang(task.ARN))
+		time.Sleep(time.Second)
+		w.must(w.r.Recover(task.ARN))
+		time.Sleep(time.Minute)
+		second := time.Now()
+		w.must(w.r.Crash(task.ARN))
+		time.Sleep(20 * time.Second)
+		if got := w.truth(); !got.Onset.Equal(second) || got.Cause != sim.Crash || got.Unhealthy.IsZero() || !got.Answering.IsZero() {
+			t.Errorf("%+v", got)
+		}
 	})
 }
 
@@ -356,6 +443,7 @@ func TestRegisteredAgain(t *testing.T) {
 		t.Run(fmt.Sprint(never), func(t *testing.T) {
 			params := sim.DefaultParams()
 			params.Reregister, params.NeverReregister = sim.Exactly(30*time.Second), never
+			params.RegistrationLag = sim.Exactly(90 * time.Second)
 			inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
 				key := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0].Targets[0]
 				w.must(w.deregister(key))
@@ -375,13 +463,43 @@ func TestRegisteredAgain(t *testing.T) {
 				if state := w.row(key).TargetHealth.State; string(state) != want {
 					t.Errorf("%s after 30 s, want %s", state, want)
 				}
-				time.Sleep(271 * time.Second)
+				time.Sleep(89 * time.Second)
+				if row := w.row(key); !never && row.TargetHealth.Reason != "Elb.RegistrationInProgress" {
+					t.Errorf("89 s later %v", row.TargetHealth)
+				}
+				time.Sleep(time.Second)
+				if row := w.row(key); !never && row.TargetHealth.Reason != "Elb.InitialHealthChecking" {
+					t.Errorf("90 s later %v", row.TargetHealth)
+				}
+				time.Sleep(181 * time.Second)
 				if row := w.row(key); never != (row == nil) || !never && row.TargetHealth.State != "healthy" {
 					t.Errorf("in the end %v", row)
 				}
 			})
 		})
 	}
+}
+
+// The truth of a target that was put back is the second deregistration.
+func TestTruthOfATargetRegisteredAgain(t *testing.T) {
+	params := sim.DefaultParams()
+	params.Reregister = sim.Exactly(5 * time.Second)
+	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		w.must(w.r.Hang(task.ARN))
+		w.must(w.deregister(task.Targets[0]))
+		if target := w.truth().Targets[0]; target.By != sim.ByAPI || target.LastFlow.Before(target.Detach.Add(100*time.Second)) {
+			t.Errorf("deregistered %+v", target)
+		}
+		time.Sleep(6 * time.Second)
+		if target := w.truth().Targets[0]; !target.Detach.IsZero() || !target.LastFlow.IsZero() {
+			t.Errorf("registered again %+v", target)
+		}
+		w.until(20*time.Minute, "STOPPED", func() bool { return !w.truth().Stopped.IsZero() })
+		if target := w.truth().Targets[0]; target.By != sim.ByECS || target.Detached.Sub(target.Detach) != 300*time.Second {
+			t.Errorf("in the end %+v", target)
+		}
+	})
 }
 
 func TestStoppedTasksAreForgotten(t *testing.T) {
