@@ -39,7 +39,7 @@ type Truth struct {
 	Onset     time.Time // the app stopped answering, or failed to start
 	Unhealthy time.Time // DescribeTasks began to say UNHEALTHY
 	Answering time.Time // the app answers again
-	Recovery  time.Time // AWS says so: the task HEALTHY or, where only the balancer saw it, its targets
+	Recovery  time.Time // AWS says so: its essential containers' checks pass or, where only the balancer saw it, its targets
 
 	Targets []TargetTruth // one a target group, in the service's order
 
@@ -155,9 +155,21 @@ func (t *task) truthHealth() {
 		if f := t.seen(); f.Unhealthy.IsZero() {
 			f.Unhealthy = now
 		}
-	case t.health == fleet.Healthy && t.failure != nil && !t.failure.Unhealthy.IsZero() && t.failure.Recovery.IsZero():
+	case t.passes() && t.failure != nil && !t.failure.Unhealthy.IsZero() && t.failure.Recovery.IsZero():
 		t.failure.Recovery = now
 	}
+}
+
+// passes reports that every check of the task's essential containers passes, as
+// far as ECS knows: the task may read UNKNOWN all the same, for the sake of one
+// without a check.
+func (t *task) passes() bool {
+	for _, c := range t.containers {
+		if c.spec.Check != nil && !c.spec.NotEssential && c.reported != fleet.Healthy {
+			return false
+		}
+	}
+	return true
 }
 
 // truthTargets notes when all the task's targets are healthy.

@@ -51,17 +51,17 @@ func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
 	was := t.prev.Task(f.tl.Task)
 	is := s.Task(f.tl.Task)
 	if is != nil && is != f.task {
-		f.readTask(t, was, is)
+		f.readTask(t, s, was, is)
 		f.task = is
 	}
 	f.readTargets(t.prev, s)
 	f.summarise()
 	f.estimateOnset(t, s)
-	f.judge(t, s.At)
+	f.judge(t, s)
 }
 
 // readTask takes in a new reading of the task.
-func (f *failure) readTask(t *Tracker, was, is *fleet.Task) {
+func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 	f.tl.StopCode, f.tl.StoppedReason = is.StopCode, is.StoppedReason
 	var before fleet.Read
 	if was != nil {
@@ -70,7 +70,9 @@ func (f *failure) readTask(t *Tracker, was, is *fleet.Task) {
 	changed := since(before, is.Read, is.Created)
 	if f.task == nil {
 		f.wasKnown = was != nil
-		f.wasHealthy = was != nil && was.Health == fleet.Healthy
+		if was != nil {
+			_, f.wasHealthy = checks(was, s.Definitions[f.tl.Definition])
+		}
 	}
 	if is.Failing() && !is.Leaving() && !f.known(Unhealthy) {
 		if was != nil && was.Failing() { // nobody saw it turn
@@ -346,7 +348,7 @@ func (f *failure) estimateOnset(t *Tracker, s *fleet.Snapshot) {
 // judge decides whether the task is sick or well by the latest reading of each
 // thing that can tell, and bounds its recovery: after the last reading that
 // showed one of them sick, and before all of them had been read well.
-func (f *failure) judge(t *Tracker, now time.Time) {
+func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 	if f.task.Leaving() {
 		return
 	}
@@ -360,7 +362,7 @@ func (f *failure) judge(t *Tracker, now time.Time) {
 	}
 	for i := range f.targets {
 		ft := &f.targets[i]
-		if t.blindTo(ft, now) {
+		if t.blindTo(ft, s.At) {
 			continue
 		}
 		switch ft.state {
@@ -384,7 +386,7 @@ func (f *failure) judge(t *Tracker, now time.Time) {
 		f.sick = later(f.sick, sickAt)
 		return
 	}
-	well := f.task.Healthy()
+	_, well := checks(f.task, s.Definitions[f.tl.Definition])
 	if f.byTarget() {
 		well = served
 	}
@@ -393,6 +395,24 @@ func (f *failure) judge(t *Tracker, now time.Time) {
 	}
 	f.set(Milestone{Kind: Recovery, Bounds: since(f.sick, wellAt, f.task.Created), Source: Observed, By: ByApp,
 		Evidence: "no check fails any more"})
+}
+
+// checks tells whether the task has a health check that counts, and whether all
+// of them pass. The task's own healthStatus does not tell the latter: whether an
+// essential container without a check makes it UNKNOWN is documented one way and
+// reported the other (amazon-ecs-agent#4094).
+func checks(task *fleet.Task, def *fleet.TaskDefinition) (checked, passed bool) {
+	if def == nil {
+		return task.Health != fleet.Unknown, task.Healthy()
+	}
+	passed = task.Connectivity != fleet.Disconnected
+	for _, c := range task.Containers {
+		if d := def.Container(c.Name); d != nil && d.Essential && d.Check != nil {
+			checked = true
+			passed = passed && c.Health == fleet.Healthy
+		}
+	}
+	return checked, checked && passed
 }
 
 // byTarget reports that only the balancer has complained: then it is the

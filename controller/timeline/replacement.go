@@ -109,18 +109,11 @@ func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot, r *fleet.Task
 	}
 }
 
-// passed reports that the task has passed the checks that it has. A balancer
-// that only sees an open port calls a task healthy that was born dead.
-func passed(task *fleet.Task, def *fleet.TaskDefinition) bool {
-	if def == nil {
-		return true // nobody knows of a check
-	}
-	for _, c := range task.Containers {
-		if d := def.Container(c.Name); d != nil && d.Essential && d.Check != nil && c.Health != fleet.Healthy {
-			return false
-		}
-	}
-	return true
+// born reports that the task has passed the checks that it has, if it has any. A
+// balancer that only sees an open port calls a task healthy that was born dead.
+func born(task *fleet.Task, def *fleet.TaskDefinition) bool {
+	checked, passed := checks(task, def)
+	return passed || !checked
 }
 
 // followServing waits until every row of the replacement is healthy, at least as
@@ -156,7 +149,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 		healthy = append(healthy, servingTarget{key: key, since: since(before, read, r.Created)})
 	}
 	f.serving = healthy
-	if len(healthy) == 0 || len(healthy) < max(rows, len(f.targets)) || !passed(r, s.Definitions[r.Definition]) {
+	if len(healthy) == 0 || len(healthy) < max(rows, len(f.targets)) || !born(r, s.Definitions[r.Definition]) {
 		return
 	}
 	var last Bounds
