@@ -408,3 +408,21 @@ func TestNewNamesEveryMistake(t *testing.T) {
 		}
 	}
 }
+
+// A group without targets is no failure, however its reply writes "none".
+func TestEmptyGroup(t *testing.T) {
+	for _, list := range []string{"<TargetHealthDescriptions/>", "<TargetHealthDescriptions></TargetHealthDescriptions>", ""} {
+		f := newFake(1, 1, 1)
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op != "DescribeTargetHealth" {
+				return nil
+			}
+			return &fakeReply{status: 200, body: `<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">` +
+				`<DescribeTargetHealthResult>` + list + `</DescribeTargetHealthResult></DescribeTargetHealthResponse>`}
+		}
+		s := observer(t, Options{Config: f.config()}).Observe(t.Context(), nil)
+		if len(s.Gaps) != 0 || len(s.TargetGroups[0].Targets) != 0 || s.TargetGroups[0].Read.Never() {
+			t.Errorf("%q: gaps %v, group %+v", list, gapsOf(s), s.TargetGroups[0])
+		}
+	}
+}

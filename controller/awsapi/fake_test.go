@@ -363,13 +363,13 @@ func (c *fakeCluster) describeServices(arns []string) any {
 }
 
 func (c *fakeCluster) describeTasks(arns []string) any {
-	byARN := make(map[string]*fakeTask, len(c.tasks))
+	byID := make(map[string]*fakeTask, len(c.tasks))
 	for _, t := range c.tasks {
-		byARN[string(c.taskARN(t.id))] = t
+		byID[t.id] = t
 	}
 	found, failures := []any{}, []any{}
 	for _, arn := range arns {
-		t := byARN[arn]
+		t := byID[lastSegment(arn)]
 		if t == nil {
 			failures = append(failures, map[string]any{"arn": arn, "reason": "MISSING"})
 			continue

@@ -37,7 +37,7 @@ func TestCutReplyLosesNoRow(t *testing.T) {
 			if whole == "" {
 				t.Fatal("nothing recorded")
 			}
-			for cut := range len(whole) {
+			for cut := 0; cut < len(whole); cut += 1 + len(whole)/400 {
 				f.fault = func(c fakeCall) *fakeReply {
 					if c.op == op {
 						return &fakeReply{status: 200, body: whole[:cut]}

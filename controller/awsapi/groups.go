@@ -98,9 +98,6 @@ func (o *Observer) readGroups(ctx context.Context) {
 		out, read, err := ask(ctx, o.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{
 			PageSize: aws.Int32(groupsAPage), Marker: token,
 		})
-		if err == nil && out.TargetGroups == nil {
-			err = gapf(fleet.Invalid, "the reply has no list of target groups")
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -202,11 +199,6 @@ func (o *Observer) readBalancers(ctx context.Context) {
 func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 	out, read, err := ask(ctx, o.elb.DescribeTargetHealth, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
 	var rows []fleet.Target
-	if err == nil && out.TargetHealthDescriptions == nil {
-		// An empty group has an empty list. No list at all is some other
-		// document, which the SDK takes for a reply with nothing in it.
-		err = gapf(fleet.Invalid, "the reply has no list of targets")
-	}
 	if err == nil {
 		rows = convertRows(g, out.TargetHealthDescriptions)
 	}

@@ -72,7 +72,7 @@ func New(o Options) (*Observer, error) {
 			e.APIOptions = append(e.APIOptions, watch("ecs"))
 		}),
 		elb: elb.NewFromConfig(cfg, func(e *elb.Options) {
-			e.APIOptions = append(e.APIOptions, watch("elbv2"))
+			e.APIOptions = append(e.APIOptions, watch("elbv2"), genuine{}.add)
 		}),
 		buckets:     buckets,
 		clusters:    make(map[string]*cluster),
