@@ -41,7 +41,7 @@ func (t *task) report(c *container) {
 		at = r.nextOf(t.instance.phase, r.params.HealthReportEC2)
 	}
 	r.at(at, func() {
-		if !t.alive || c.reported == c.health {
+		if !t.alive || t.cut || c.reported == c.health {
 			return
 		}
 		c.reported = c.health

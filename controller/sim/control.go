@@ -86,6 +86,22 @@ func (r *Region) Recover(arn fleet.TaskARN) error {
 	return r.onRunning("recover", arn, func(t *task) { t.answer() })
 }
 
+// Disconnect cuts a task's agent off from ECS, which goes on giving the last
+// health that it heard.
+func (r *Region) Disconnect(arn fleet.TaskARN) error {
+	return r.onRunning("disconnect", arn, func(t *task) { t.cut = true })
+}
+
+// Reconnect ends what Disconnect began: the agent reports what it has found.
+func (r *Region) Reconnect(arn fleet.TaskARN) error {
+	return r.onRunning("reconnect", arn, func(t *task) {
+		t.cut, t.connected = false, r.now
+		for _, c := range t.containers {
+			t.report(c)
+		}
+	})
+}
+
 // StopTask stops a task as a person would; an empty reason gives AWS's own.
 func (r *Region) StopTask(arn fleet.TaskARN, reason string) error {
 	return r.onTask("stop", arn, func(t *task) error {

@@ -23,6 +23,7 @@
 //	a hung app costs a check its whole timeout         doc
 //	EC2 agent reports health on a ticker, 20 s         doc    HealthReportEC2
 //	Fargate reports health after 0–1 s                 open   HealthReportFargate
+//	a disconnected agent's last health stays           doc    Region.Disconnect
 //	task health over essential containers              doc
 //	  …unchecked ones do not make a task UNKNOWN       user   UncheckedUnknown
 //	lifecycle, its timestamps, version                 doc

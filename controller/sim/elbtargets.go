@@ -137,7 +137,7 @@ func (r *Region) elbChangeTargets(c *call) reply {
 			err = invalid("ValidationError", "1 validation error detected: Value null at 'targets' failed to satisfy constraint: Member must not be null")
 		}
 		for i := 0; err == nil && i < len(asked); i++ {
-			err = g.accepts(asked[i])
+			err = g.accepts(asked[i], c.operation == "RegisterTargets")
 		}
 		if err != nil {
 			rep = queryError(c, err)
@@ -160,10 +160,11 @@ func (r *Region) elbChangeTargets(c *call) reply {
 	return rep
 }
 
-// accepts holds a target's id to the group's type.
-func (g *targetGroup) accepts(a wanted) *apiError {
+// accepts holds a target's id to the group's type. What is to be registered must
+// exist as well.
+func (g *targetGroup) accepts(a wanted, register bool) *apiError {
 	if g.targetType == fleet.TargetTypeInstance {
-		if g.region.hosts[a.id] == nil {
+		if register && g.region.hosts[a.id] == nil {
 			return invalid("InvalidTarget", "The following targets are not in a running state and cannot be registered: '%s'", a.id)
 		}
 		return nil

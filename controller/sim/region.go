@@ -177,6 +177,9 @@ func (r *Region) change(do func() error) error {
 	if whole := at.Truncate(resolution); whole.Before(at) {
 		at = whole.Add(resolution)
 	}
+	if at.Before(r.now) {
+		at = r.now // the clock was set back
+	}
 	r.at(at, func() { err = do() })
 	r.advance()
 	r.mu.Unlock()

@@ -7,6 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
@@ -513,6 +517,39 @@ func TestStoppedTasksAreForgotten(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		if slices.ContainsFunc(w.r.Tasks(greeter), func(t sim.TaskInfo) bool { return t.ARN == task.ARN }) {
 			t.Error("described after an hour")
+		}
+	})
+}
+
+// A disconnected agent's news comes when it is connected again.
+func TestDisconnectedAgent(t *testing.T) {
+	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
+		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		w.must(w.r.Disconnect(task.ARN))
+		w.must(w.r.Hang(task.ARN))
+		time.Sleep(time.Minute)
+		if got := w.task(task.ARN); got.HealthStatus != "HEALTHY" || got.Connectivity != "DISCONNECTED" {
+			t.Errorf("cut off: %s %s", got.HealthStatus, got.Connectivity)
+		}
+		w.must(w.r.Reconnect(task.ARN))
+		time.Sleep(2 * time.Second)
+		if got := w.task(task.ARN); got.HealthStatus != "UNHEALTHY" || got.Connectivity != "CONNECTED" {
+			t.Errorf("connected: %s %s", got.HealthStatus, got.Connectivity)
+		}
+	})
+}
+
+// By default ListTasks hides what ECS wants stopped, from DEACTIVATING on.
+func TestListTasksHidesTheLeaving(t *testing.T) {
+	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
+		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		w.must(w.r.StopTask(task.ARN, ""))
+		for status, want := range map[ecstypes.DesiredStatus]bool{"": false, "RUNNING": false, "STOPPED": true, "PENDING": false} {
+			out, err := w.ecs.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: aws.String(clusterName), ServiceName: aws.String("greeter"), DesiredStatus: status})
+			w.must(err)
+			if got := slices.Contains(out.TaskArns, string(task.ARN)); got != want {
+				t.Errorf("desired status %q lists it: %v", status, got)
+			}
 		}
 	})
 }

@@ -68,6 +68,7 @@ type task struct {
 	front    bool // its port accepts connections
 	booting  bool // the app has yet to come up
 	alive    bool // its containers run
+	cut      bool // its agent cannot reach ECS, which keeps the last health that it heard
 	stops    int  // raised when the task is told to stop: what was still to come does not
 	drainEnd time.Time
 

@@ -89,6 +89,9 @@ func (t *task) json() taskJSON {
 	}
 	if !t.connected.IsZero() {
 		j.Connectivity = fleet.Connected
+		if t.cut {
+			j.Connectivity = fleet.Disconnected
+		}
 	}
 	if t.instance != nil {
 		j.Instance = string(t.instance.arn)

@@ -375,3 +375,37 @@ func TestNotARequest(t *testing.T) {
 		}
 	})
 }
+
+// SAFETY: no request, whatever is in it, ends the region.
+func FuzzRequests(f *testing.F) {
+	for _, op := range []string{
+		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTasks", "DescribeTaskDefinition",
+		"DescribeContainerInstances", "DescribeTaskSets", "ListTagsForResource", "StopTask",
+	} {
+		f.Add(op, `{"cluster":"prod","tasks":["a"],"services":["greeter"],"service":"greeter","maxResults":1,"nextToken":"YWZ0ZXItMQ=="}`)
+		f.Add(op, `{"cluster":null,"tasks":[null,""],"maxResults":-1,"nextToken":"%"}`)
+	}
+	for _, op := range []string{"DescribeTargetHealth", "RegisterTargets", "DescribeTargetGroups", "DescribeTags", "AssumeRole"} {
+		f.Add("", "Version=2015-12-01&Action="+op+"&PageSize=1&Marker=9&Targets.member.1.Id=::1&Targets.member.1.Port=-1&Names.member.1=x")
+	}
+	r := sim.New(sim.Options{})
+	if err := r.AddCluster(clusterName, sim.ClusterOptions{Instances: 1}); err != nil {
+		f.Fatal(err)
+	}
+	if err := r.AddService(sim.ReferenceWorkload(clusterName, "greeter")); err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, op, body string) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://sim.invalid/", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if op != "" {
+			req.Header.Set("X-Amz-Target", "AmazonEC2ContainerServiceV20141113."+op)
+		}
+		rep, err := sim.Doer{Region: r}.Do(req)
+		if err != nil || rep.StatusCode >= http.StatusInternalServerError {
+			t.Errorf("%v %v", rep, err)
+		}
+	})
+}
