@@ -85,6 +85,16 @@ func (c *chain) turns(o *Observer, now time.Time, interval time.Duration, hot bo
 	return turns
 }
 
+// noList refuses a reply that lacks its list. One that is empty is there and has
+// nothing in it; none at all is some other document, which the SDK takes for a
+// reply that says nothing.
+func noList[T any](list []T, of string) error {
+	if list == nil {
+		return gapf(fleet.Invalid, "the reply has no list of %s", of)
+	}
+	return nil
+}
+
 // listed is one list's worth of results.
 type listed struct {
 	found []string

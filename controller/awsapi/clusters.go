@@ -82,7 +82,7 @@ func (o *Observer) listClusters(ctx context.Context, b *bucket) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return out.ClusterArns, out.NextToken, nil
+		return out.ClusterArns, out.NextToken, noList(out.ClusterArns, "clusters")
 	})
 	for _, arn := range l.found {
 		if arn != "" {

@@ -58,12 +58,13 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) (v *fleet
 	return v, t.addr.with(in), true
 }
 
-// same returns the copy that is in memory already, if it is equal.
+// same returns the copy that is in memory already, if it is equal, and else one
+// of its own: the strings of the SDK share blocks of memory within a reply.
 func same[S ~string](was, is S) S {
 	if was == is {
 		return was
 	}
-	return is
+	return S(strings.Clone(string(is)))
 }
 
 func convertContainers(was []fleet.Container, in []types.Container) []fleet.Container {

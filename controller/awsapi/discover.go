@@ -108,7 +108,7 @@ func (o *Observer) listTasks(ctx context.Context, l *taskList) listed {
 		if err != nil {
 			return nil, nil, err
 		}
-		return out.TaskArns, out.NextToken, nil
+		return out.TaskArns, out.NextToken, noList(out.TaskArns, "tasks")
 	})
 }
 

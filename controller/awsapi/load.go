@@ -48,7 +48,7 @@ func Load(ctx context.Context, o LoadOptions) (aws.Config, error) {
 	}
 	cfg, err := config.LoadDefaultConfig(ctx, opts...)
 	if err != nil {
-		return aws.Config{}, fmt.Errorf("load the AWS configuration: %s", explain(err))
+		return aws.Config{}, fmt.Errorf("load the AWS configuration: %s; check AWS_PROFILE, AWS_CONFIG_FILE and AWS_CA_BUNDLE", explain(err))
 	}
 	if cfg.Region == "" {
 		if cfg.Region, err = taskRegion(ctx); err != nil {

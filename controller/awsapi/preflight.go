@@ -31,12 +31,21 @@ func (o *Observer) Preflight(ctx context.Context) error {
 	}
 	errs := []error{err}
 	if cluster != nil {
-		_, err = o.ecs.ListServices(ctx, &ecs.ListServicesInput{Cluster: cluster, MaxResults: aws.Int32(1)})
+		services, err := o.ecs.ListServices(ctx, &ecs.ListServicesInput{Cluster: cluster, MaxResults: aws.Int32(1)})
+		if err == nil {
+			err = noList(services.ServiceArns, "services")
+		}
 		errs = append(errs, advise("ecs:ListServices", region, err))
-		_, err = o.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: cluster, MaxResults: aws.Int32(1)})
+		tasks, err := o.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: cluster, MaxResults: aws.Int32(1)})
+		if err == nil {
+			err = noList(tasks.TaskArns, "tasks")
+		}
 		errs = append(errs, advise("ecs:ListTasks", region, err))
 	}
-	_, err = o.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{PageSize: aws.Int32(1)})
+	groups, err := o.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{PageSize: aws.Int32(1)})
+	if err == nil {
+		err = noList(groups.TargetGroups, "target groups")
+	}
 	errs = append(errs, advise("elasticloadbalancing:DescribeTargetGroups", region, err))
 	return errors.Join(errs...)
 }
@@ -47,6 +56,9 @@ func (o *Observer) preflightClusters(ctx context.Context) (*string, error) {
 	region, ids := o.opts.Config.Region, o.opts.Clusters
 	if len(ids) == 0 {
 		out, err := o.ecs.ListClusters(ctx, &ecs.ListClustersInput{MaxResults: aws.Int32(1)})
+		if err == nil {
+			err = noList(out.ClusterArns, "clusters")
+		}
 		if err != nil {
 			return nil, advise("ecs:ListClusters", region, err)
 		}
@@ -60,6 +72,9 @@ func (o *Observer) preflightClusters(ctx context.Context) (*string, error) {
 	for from := 0; from < len(ids); from += clustersACall {
 		part := ids[from:min(from+clustersACall, len(ids))]
 		out, err := o.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: part})
+		if err == nil {
+			err = noList(out.Clusters, "clusters")
+		}
 		if err != nil {
 			return nil, advise("ecs:DescribeClusters", region, err)
 		}
@@ -100,7 +115,9 @@ func advise(action, region string, err error) error {
 	default:
 		todo = "check the region and AWS_ENDPOINT_URL"
 	}
-	return &adviceError{text: fmt.Sprintf("%s in %s: %s; %s", action, region, explain(err), todo), err: err}
+	// AWS ends its sentences; here it goes on.
+	said := strings.TrimRight(explain(err), ". ")
+	return &adviceError{text: fmt.Sprintf("%s in %s: %s; %s", action, region, said, todo), err: err}
 }
 
 // adviceError is an error whose text is for an operator; the cause is there

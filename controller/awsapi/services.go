@@ -39,7 +39,7 @@ func (o *Observer) readServices(ctx context.Context) {
 			if err != nil {
 				return nil, nil, err
 			}
-			return out.ServiceArns, out.NextToken, nil
+			return out.ServiceArns, out.NextToken, noList(out.ServiceArns, "services")
 		})
 	})
 	for i, c := range clusters {
