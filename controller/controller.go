@@ -3,10 +3,12 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"sync"
@@ -29,8 +31,8 @@ type Observer interface {
 	Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot
 }
 
-// Options are what a Controller is made of. All are required but Listen and
-// WebConfigFile.
+// Options are what a Controller is made of. All are required but Listen,
+// WebConfigFile and Seed.
 type Options struct {
 	Observer Observer
 	Metrics  *metrics.Metrics
@@ -47,6 +49,9 @@ type Options struct {
 	Listen string
 	// WebConfigFile is exporter-toolkit's, for TLS and basic authentication.
 	WebConfigFile string
+	// Seed fixes the jitter of the intervals, so that a run can be repeated; 0
+	// means a random one.
+	Seed uint64
 }
 
 func (o Options) validate() error {
@@ -70,6 +75,7 @@ type Controller struct {
 	history history
 	view    atomic.Pointer[status.View]
 	gaps    gapLog
+	jitter  *rand.Rand // used by the loop alone
 
 	listener net.Listener
 	server   *http.Server
@@ -93,7 +99,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c := &Controller{
 		options: o, log: o.Logger, tracker: timeline.NewTracker(o.Tracker), history: history{keep: o.Keep},
-		gaps: gapLog{log: o.Logger}, failed: make(chan error, 1),
+		gaps: gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: time.Now(),

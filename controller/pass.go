@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -38,7 +37,7 @@ func (c *Controller) interval() time.Duration {
 	if len(c.tracker.Hot()) > 0 {
 		d = min(d, c.options.Polling.HotInterval)
 	}
-	return d - rand.N(d/10+1) //nolint:gosec // jitter needs no secrecy
+	return d - time.Duration(c.jitter.Int64N(int64(d)/10+1))
 }
 
 // pass is one turn: observe, track, record. Whatever happens in it, the daemon
@@ -66,7 +65,7 @@ func (c *Controller) pass(ctx context.Context) {
 		return
 	}
 	changes := c.tracker.Track(snapshot)
-	c.record(snapshot, changes)
+	c.record(changes)
 
 	next.Snapshot = snapshot
 	next.Open = c.tracker.Open()
@@ -81,7 +80,7 @@ func (c *Controller) pass(ctx context.Context) {
 }
 
 // record tells metrics and log what changed.
-func (c *Controller) record(s *fleet.Snapshot, changes timeline.Changes) {
+func (c *Controller) record(changes timeline.Changes) {
 	m := c.options.Metrics.Timelines
 	for _, e := range changes.Exposure {
 		m.Exposed(e.Service, e.Group, e.Duration)

@@ -16,8 +16,9 @@ import (
 )
 
 var (
-	worlds    = flag.Int("worlds", 8, "how many random worlds TestSafetyTruthWithinBounds runs")
-	firstSeed = flag.Uint64("seed", 1, "seed of the first of them")
+	worlds     = flag.Int("worlds", 8, "how many random worlds TestSafetyTruthWithinBounds runs")
+	showMissed = flag.Bool("missed", false, "show what castoff did not see")
+	firstSeed  = flag.Uint64("seed", 1, "seed of the first of them")
 )
 
 // Rounds of failures in a world: one failure in each service a round.
@@ -28,7 +29,9 @@ func services() []sim.ServiceSpec {
 	check := func() *fleet.HealthCheck {
 		return &fleet.HealthCheck{Command: []string{"CMD", "/check"}, Interval: 10 * time.Second, Timeout: 5 * time.Second, Retries: 3}
 	}
-	app := func() []sim.ContainerSpec { return []sim.ContainerSpec{{Name: "app", Ports: []int{8080}, Check: check()}} }
+	app := func() []sim.ContainerSpec {
+		return []sim.ContainerSpec{{Name: "app", Ports: []int{8080}, Check: check()}}
+	}
 	short := 60 * time.Second
 	group := func(name string) sim.GroupSpec {
 		return sim.GroupSpec{Name: name, DeregistrationDelay: short, Check: fleet.TargetCheck{Interval: 10 * time.Second, HealthyThreshold: 3}}
@@ -135,9 +138,10 @@ func trouble(rng *rand.Rand, region *sim.Region) {
 
 // tally counts what the worlds showed.
 type tally struct {
-	timelines, milestones, missed int
-	widths                        map[timeline.Kind][]time.Duration
-	outcomes                      map[timeline.Outcome]int
+	timelines, milestones int
+	missed                map[timeline.Kind]int
+	widths                map[timeline.Kind][]time.Duration
+	outcomes              map[timeline.Outcome]int
 }
 
 // SAFETY: in random worlds with failures of every kind, in services of every
@@ -145,7 +149,7 @@ type tally struct {
 // milestone of every timeline, and half of all bounds are no wider than one
 // polling interval.
 func TestSafetyTruthWithinBounds(t *testing.T) {
-	sum := tally{widths: map[timeline.Kind][]time.Duration{}, outcomes: map[timeline.Outcome]int{}}
+	sum := tally{missed: map[timeline.Kind]int{}, widths: map[timeline.Kind][]time.Duration{}, outcomes: map[timeline.Outcome]int{}}
 	var interval time.Duration
 	for i := range *worlds {
 		seed := *firstSeed + uint64(i)
@@ -161,10 +165,10 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 	var all []time.Duration
 	for _, k := range timeline.Kinds {
 		all = append(all, sum.widths[k]...)
-		t.Logf("%-20s n=%-4d width: median %-8s p95 %s", k, len(sum.widths[k]), quantile(sum.widths[k], .5), quantile(sum.widths[k], .95))
+		t.Logf("%-20s n=%-4d width: median %-8s p95 %-8s  not seen %d", k, len(sum.widths[k]), quantile(sum.widths[k], .5), quantile(sum.widths[k], .95), sum.missed[k])
 	}
-	t.Logf("%d timelines %v, %d milestones, median width %s, p95 %s; %d milestones missed",
-		sum.timelines, sum.outcomes, sum.milestones, quantile(all, .5), quantile(all, .95), sum.missed)
+	t.Logf("%d timelines %v, %d milestones, median width %s, p95 %s",
+		sum.timelines, sum.outcomes, sum.milestones, quantile(all, .5), quantile(all, .95))
 	if m := quantile(all, .5); m > interval {
 		t.Errorf("half of all bounds are wider than %s, the polling interval is %s", m, interval)
 	}
@@ -195,7 +199,10 @@ func (sum *tally) judge(t *testing.T, d *daemon) {
 				t.Errorf("%s was at %s: %s\n%s", f.Kind, f.Truth.Format("15:04:05.000"), describe(tl), narrate(truths[tl.Task][n]))
 			}
 			if f.Missed() {
-				sum.missed++
+				sum.missed[f.Kind]++
+				if testing.Verbose() && *showMissed {
+					t.Logf("missed %s: %s\n%s", f.Kind, describe(tl), narrate(truths[tl.Task][n]))
+				}
 			}
 			if f.Known {
 				sum.milestones++

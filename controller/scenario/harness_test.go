@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -45,8 +44,8 @@ func start(t *testing.T, region *sim.Region) *daemon {
 		t.Fatal(err)
 	}
 	c, err := controller.New(controller.Options{
-		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
-		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep,
+		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
+		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -73,7 +73,7 @@ func containerOnset(task *fleet.Task, def *fleet.TaskDefinition, unhealthy Bound
 // UNHEALTHY. Where ECS does not show one any more (a failure seen only in
 // retrospect), every essential one may be.
 func suspect(task *fleet.Task, c *fleet.ContainerDefinition) bool {
-	any := false
+	others := false
 	for _, tc := range task.Containers {
 		if tc.Health != fleet.Unhealthy {
 			continue
@@ -81,9 +81,9 @@ func suspect(task *fleet.Task, c *fleet.ContainerDefinition) bool {
 		if tc.Name == c.Name {
 			return true
 		}
-		any = true
+		others = true
 	}
-	return !any && c.Essential
+	return !others && c.Essential
 }
 
 // targetOnset estimates when the app stopped answering from the group's check.

@@ -181,17 +181,27 @@ func (t *Timeline) Milestone(k Kind) (m Milestone, ok bool) {
 func (t *Timeline) IsOpen() bool { return t.Closed.IsZero() }
 
 // Known is when the failure was first known to anyone in AWS: the milestone
-// that most phases start from. It is the earlier of Unhealthy and LBUnhealthy,
-// and for a container that ended by itself, Onset.
+// that most phases start from. It is the first of Unhealthy and LBUnhealthy, and
+// for a container that ended by itself, Onset. Its bounds are those of the first
+// of the two, whichever that was.
 func (t *Timeline) Known() (m Milestone, ok bool) {
 	m, ok = t.Milestone(Unhealthy)
-	if lb, lbok := t.Milestone(LBUnhealthy); lbok && (!ok || lb.NotAfter.Before(m.NotAfter)) {
-		m, ok = lb, true
+	lb, lbok := t.Milestone(LBUnhealthy)
+	switch {
+	case ok && lbok:
+		first := earlier(m.Bounds, lb.Bounds)
+		if lb.NotAfter.Before(m.NotAfter) {
+			m = lb
+		}
+		m.Bounds = first
+		return m, true
+	case lbok:
+		return lb, true
+	case !ok && t.Trigger == Exit:
+		return t.Milestone(Onset)
+	default:
+		return m, ok
 	}
-	if !ok && t.Trigger == Exit {
-		m, ok = t.Milestone(Onset)
-	}
-	return m, ok
 }
 
 // Clone copies the timeline so that neither copy's changes show in the other.
