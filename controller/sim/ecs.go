@@ -158,10 +158,11 @@ type failureJSON struct {
 
 func missing(arn string) failureJSON { return failureJSON{ARN: arn, Reason: "MISSING"} }
 
+// listJSON has one of the lists, empty or not, as AWS's replies do.
 type listJSON struct {
-	ClusterARNs []string `json:"clusterArns,omitempty"`
-	ServiceARNs []string `json:"serviceArns,omitempty"`
-	TaskARNs    []string `json:"taskArns,omitempty"`
+	ClusterARNs []string `json:"clusterArns,omitzero"`
+	ServiceARNs []string `json:"serviceArns,omitzero"`
+	TaskARNs    []string `json:"taskArns,omitzero"`
 	NextToken   string   `json:"nextToken,omitempty"`
 }
 
@@ -170,7 +171,7 @@ func (r *Region) listClusters(q *ecsRequest) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	out := listJSON{}
+	out := listJSON{ClusterARNs: []string{}}
 	for _, c := range r.clusters[from:to] {
 		out.ClusterARNs = append(out.ClusterARNs, string(c.arn))
 	}
@@ -216,7 +217,7 @@ func (r *Region) listServices(q *ecsRequest) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	out := listJSON{}
+	out := listJSON{ServiceARNs: []string{}}
 	for _, s := range services[from:to] {
 		out.ServiceARNs = append(out.ServiceARNs, string(s.arn))
 	}
@@ -292,7 +293,7 @@ func (r *Region) listTasks(q *ecsRequest) (any, *apiError) {
 	if q.MaxResults != nil {
 		size = *q.MaxResults
 	}
-	out := listJSON{}
+	out := listJSON{TaskARNs: []string{}}
 	last := 0
 	for _, t := range c.tasks[from:] {
 		if t.desired != desired || !q.wants(t, s) {

@@ -344,3 +344,46 @@ func (w *world) checkTruth(seed uint64) {
 		seen[f.Replacement] = f.Task
 	}
 }
+
+// An essential container without a check makes the task UNKNOWN by the
+// documented rule; its checked ones still say when it fails and recovers.
+func TestUncheckedContainerByTheDocumentedRule(t *testing.T) {
+	params := sim.DefaultParams()
+	params.UncheckedUnknown = true
+	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		reads := func(want string) {
+			t.Helper()
+			if got := w.task(task.ARN).HealthStatus; string(got) != want {
+				t.Errorf("%s, want %s", got, want)
+			}
+		}
+		reads("UNKNOWN")
+		w.must(w.r.Hang(task.ARN))
+		time.Sleep(20 * time.Second)
+		reads("UNHEALTHY")
+		w.must(w.r.Recover(task.ARN))
+		time.Sleep(15 * time.Second)
+		reads("UNKNOWN")
+		if w.truth().Recovery.IsZero() {
+			t.Error("no recovery")
+		}
+	})
+}
+
+// An empty list is a list: leaving it out would say that nothing was read.
+func TestEmptyListsAreThere(t *testing.T) {
+	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
+		ctx, cluster := t.Context(), aws.String(clusterName)
+		services, err := w.ecs.ListServices(ctx, &ecs.ListServicesInput{Cluster: cluster})
+		w.must(err)
+		tasks, err := w.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: cluster})
+		w.must(err)
+		w.must(w.r.RemoveCluster(clusterName))
+		clusters, err := w.ecs.ListClusters(ctx, &ecs.ListClustersInput{})
+		w.must(err)
+		if services.ServiceArns == nil || tasks.TaskArns == nil || clusters.ClusterArns == nil {
+			t.Errorf("services %v, tasks %v, clusters %v", services.ServiceArns, tasks.TaskArns, clusters.ClusterArns)
+		}
+	})
+}
