@@ -123,9 +123,8 @@ func BenchmarkPass(b *testing.B) {
 	b.ReportMetric(float64(pass)/float64(sdk), "cpu/bare")
 	b.ReportMetric(float64(pass.Nanoseconds())/float64(passes), "cpu-ns/pass")
 	with := heap()
-	runtime.KeepAlive(observer)
+	runtime.KeepAlive(observer) // and no longer
 	runtime.KeepAlive(snapshot)
-	observer, snapshot = nil, nil
 	b.ReportMetric(float64(with-heap())/(services*perService), "heap-B/task")
 	runtime.KeepAlive(http)
 	runtime.KeepAlive(bare)

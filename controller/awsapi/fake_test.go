@@ -105,11 +105,6 @@ func groupARN(name string) string {
 	return "arn:aws:elasticloadbalancing:" + fakeRegion + ":" + fakeAccount + ":targetgroup/" + name + "/0123456789abcdef"
 }
 
-func (c *fakeCluster) task(id string) *fakeTask {
-	i := slices.IndexFunc(c.tasks, func(t *fakeTask) bool { return t.id == id })
-	return c.tasks[i]
-}
-
 func (c *fakeCluster) taskARN(id string) fleet.TaskARN {
 	return fleet.TaskARN(ecsARN("task/" + c.name + "/" + id))
 }
@@ -297,7 +292,7 @@ func page(name string, all []string, token string, size int) map[string]any {
 	}
 	from, _ := strconv.Atoi(token)
 	to := min(from+size, len(all))
-	out := map[string]any{name: all[min(from, to):to]}
+	out := map[string]any{name: append([]string{}, all[min(from, to):to]...)} // AWS says [], not null
 	if to < len(all) {
 		out["nextToken"] = strconv.Itoa(to)
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -41,7 +42,7 @@ func (genuine) HandleDeserialize(ctx context.Context, in middleware.DeserializeI
 	}
 	body := bufio.NewReader(reply.Body)
 	head, err := body.Peek(headOfReply)
-	if err != nil && err != io.EOF {
+	if err != nil && !errors.Is(err, io.EOF) {
 		return out, metadata, err
 	}
 	root := awsmiddleware.GetOperationName(ctx) + "Response"
