@@ -41,7 +41,7 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	})
 	free := t.candidates(s, waiting)
 	for _, f := range waiting {
-		i := slices.IndexFunc(free, func(c *fleet.Task) bool { return f.mayBeReplacedBy(c, t.settings.SettleWindow) })
+		i := slices.IndexFunc(free, func(c *fleet.Task) bool { return t.mayReplace(c, f) })
 		if i < 0 {
 			f.replaceBy("")
 			continue
@@ -52,17 +52,21 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	}
 }
 
-// mayBeReplacedBy reports that the task was started in the same place since the
-// failure was known. When nobody watched as the task failed, the bounds of that
-// go back to its own creation, and every younger task would do: so window is how
-// far back it may be.
-func (f *failure) mayBeReplacedBy(c *fleet.Task, window time.Duration) bool {
+// mayReplace reports that a task was started in the failing one's place since
+// its failure was known.
+func (t *Tracker) mayReplace(c *fleet.Task, f *failure) bool {
+	return f.tl.Outcome != Superseded && c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(t.replacedSince(f))
+}
+
+// replacedSince is the earliest that a failure's replacement can have been
+// created. When nobody watched as the task failed, the bounds of that go back to
+// its own creation, and every younger task would do: so they are cut short.
+func (t *Tracker) replacedSince(f *failure) time.Time {
 	known, _ := f.tl.Known()
-	from := known.NotAfter.Add(-window)
-	if known.NotBefore.After(from) {
-		from = known.NotBefore
+	if from := known.NotAfter.Add(-t.settings.SettleWindow); from.After(known.NotBefore) {
+		return from
 	}
-	return f.tl.Outcome != Superseded && c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(from)
+	return known.NotBefore
 }
 
 // replaceBy takes another task, or none, for the replacement.
@@ -80,12 +84,20 @@ func (f *failure) replaceBy(arn fleet.TaskARN) {
 // one created first ahead.
 func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Task {
 	services := make(map[fleet.ServiceID]bool, 1)
+	since := t.replacedSince(waiting[0])
 	for _, f := range waiting {
 		services[f.tl.Service] = true
+		if from := t.replacedSince(f); from.Before(since) {
+			since = from
+		}
 	}
 	var free []*fleet.Task
 	for _, task := range s.Tasks {
-		if services[task.Service] && !t.taken[task.ARN] && !task.Created.IsZero() && !task.Leaving() && !t.openFailure(task.ARN) {
+		// Nearly all tasks are older: that is the cheapest question, so it is first.
+		if task.Created.Before(since) || task.Created.IsZero() || !services[task.Service] {
+			continue
+		}
+		if !t.taken[task.ARN] && !task.Leaving() && !t.openFailure(task.ARN) {
 			free = append(free, task)
 		}
 	}
