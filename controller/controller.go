@@ -11,6 +11,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -118,7 +120,7 @@ func (c *Controller) bind() error {
 		return nil
 	}
 	if err := web.Validate(o.WebConfigFile); err != nil {
-		return fmt.Errorf("web configuration %s: %w", o.WebConfigFile, err)
+		return &WebConfigError{File: o.WebConfigFile, Err: err}
 	}
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
@@ -155,9 +157,33 @@ type ListenError struct {
 	Err     error
 }
 
-func (e *ListenError) Error() string { return fmt.Sprintf("cannot listen on %s: %v", e.Address, e.Err) }
+func (e *ListenError) Error() string {
+	reason := e.Err
+	var op *net.OpError // says the address again
+	if errors.As(reason, &op) {
+		reason = op.Err
+	}
+	var call *os.SyscallError
+	if errors.As(reason, &call) {
+		reason = call.Err
+	}
+	return fmt.Sprintf("cannot listen on %s: %v", e.Address, reason)
+}
 
 func (e *ListenError) Unwrap() error { return e.Err }
+
+// WebConfigError is a web configuration that cannot be read or makes no sense.
+type WebConfigError struct {
+	File string
+	Err  error
+}
+
+func (e *WebConfigError) Error() string {
+	// The YAML decoder's messages have several lines.
+	return fmt.Sprintf("web configuration %s: %s", e.File, strings.Join(strings.Fields(e.Err.Error()), " "))
+}
+
+func (e *WebConfigError) Unwrap() error { return e.Err }
 
 // Address is where the controller listens; empty when it does not.
 func (c *Controller) Address() string {

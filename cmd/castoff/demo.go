@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller"
@@ -72,13 +71,17 @@ func (c demoCmd) Run(ctx context.Context, to streams) error {
 		progress: newProgress(to, c),
 	}
 	err = watch.run(ctx, to.out)
-	if c.Stay && !errors.Is(err, context.Canceled) {
-		fmt.Fprintf(to.err, "\nStill serving http://%s/ — press Ctrl-C to end.\n", daemon.Address())
-		<-ctx.Done()
+	if ctx.Err() != nil {
+		err = errors.New("interrupted before the timeline was complete")
+	} else if c.Stay {
+		fmt.Fprintf(to.err, "\nStill serving http://%s/ (Ctrl-C ends it).\n", daemon.Address())
+		select {
+		case <-ctx.Done():
+		case failure := <-daemon.Failed():
+			err = errors.Join(err, failure)
+		}
 	}
-	stopping, cancel := context.WithTimeout(context.Background(), grace)
-	defer cancel()
-	return errors.Join(err, daemon.Stop(stopping))
+	return errors.Join(err, stop(daemon))
 }
 
 // demoRegion is three calm services; the first is the reference workload.
@@ -159,6 +162,7 @@ const glance = 50 * time.Millisecond
 
 func (w *demoWatch) run(ctx context.Context, out io.Writer) error {
 	w.progress.begin(w.daemon.Address())
+	defer w.progress.clear()
 	ctx, cancel := context.WithTimeoutCause(ctx, w.shorten(demoPatience), errors.New("the timeline was not complete in time"))
 	defer cancel()
 	ready := func() bool { return !w.daemon.View().LastFull.IsZero() }
@@ -199,7 +203,6 @@ func (w *demoWatch) run(ctx context.Context, out io.Writer) error {
 	if err := w.until(ctx, complete); err != nil {
 		return err
 	}
-	w.progress.end()
 	return w.report(out, done)
 }
 
@@ -224,6 +227,7 @@ func (w *demoWatch) since(t time.Time) time.Duration { return w.lengthen(t.Sub(w
 
 // report judges the timeline by the truth and prints both.
 func (w *demoWatch) report(out io.Writer, tl *timeline.Timeline) error {
+	w.progress.clear()
 	for _, truth := range w.region.Truth() {
 		if truth.Task != w.task {
 			continue
@@ -239,14 +243,4 @@ func (w *demoWatch) report(out io.Writer, tl *timeline.Timeline) error {
 		return nil
 	}
 	return fmt.Errorf("the region knows of no failure of %s", w.task.ID())
-}
-
-// isTerminal reports that w is a screen that can be written over.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -70,17 +71,27 @@ func run(ctx context.Context, args []string, to streams) int {
 		return explain(to.err, err)
 	}
 	if len(args) == 0 {
-		args = []string{"--help"}
+		fmt.Fprintln(to.err, "castoff: no command: give run, demo, check or version; see castoff --help")
+		return exitUsage
 	}
 	command, err := parser.Parse(args)
 	if exited {
 		return code
 	}
 	if err != nil {
-		fmt.Fprintf(to.err, "castoff: %v; see castoff --help\n", err)
-		return exitUsage
+		return explain(to.err, misread(err))
 	}
 	return explain(to.err, command.Run())
+}
+
+// misread says which help to read about a command line that cannot be parsed.
+func misread(err error) error {
+	help := "castoff --help"
+	var parsing *kong.ParseError
+	if errors.As(err, &parsing) && parsing.Context.Selected() != nil {
+		help = "castoff " + parsing.Context.Selected().Name + " --help"
+	}
+	return usageError(fmt.Sprintf("%v; see %s", err, help))
 }
 
 // awsError is a failure to use AWS at all; its text says what to do.
@@ -98,18 +109,21 @@ func explain(w io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(w, "castoff: %v\n", err)
+	for line := range strings.Lines(err.Error()) {
+		fmt.Fprintf(w, "castoff: %s\n", strings.TrimSuffix(line, "\n"))
+	}
 	var (
 		aws    awsError
 		usage  usageError
 		wrong  *config.ValidationError
 		file   *fileError
+		web    *controller.WebConfigError
 		listen *controller.ListenError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &wrong), errors.As(err, &file):
+	case errors.As(err, &wrong), errors.As(err, &file), errors.As(err, &web):
 		return exitConfig
 	case errors.As(err, &aws):
 		return exitAWS

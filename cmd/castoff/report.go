@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"text/tabwriter"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -30,22 +32,22 @@ func newProgress(to streams, c demoCmd) *progress {
 }
 
 func (p *progress) begin(address string) {
-	fmt.Fprintf(p.w, `castoff demo: a simulated AWS region, %g times faster than the clock (seed %d).
-Three services in cluster %s. One is the reference workload: a gRPC app behind nginx behind an NLB
-whose TCP check sees only that nginx accepts; the container health check sees the app.
-castoff reads it over loopback in AWS's own protocols, every 5 s, and every 2 s while something fails
-(the region's seconds), and shows what it sees at http://%s/
+	fmt.Fprintf(p.w, `A simulated AWS region, %g times faster than the clock (seed %d).
+Cluster %s has three services. One is a gRPC app behind nginx behind an NLB: the
+NLB's TCP check sees only that nginx accepts, ECS's container check sees the app.
+castoff reads them over loopback in AWS's own protocols, every 5 s, and every 2 s
+while something fails (the region's seconds). Watch it at http://%s/
 
 `, p.demo.Speed, p.demo.Seed, demoCluster, address)
 }
 
 func (p *progress) hung(task fleet.TaskARN) {
-	p.line(0, "the app of task "+task.ID()+" hangs; nginx goes on accepting connections")
+	p.line(0, fmt.Sprintf("the app of task %.8s hangs; nginx goes on accepting", task.ID()))
 }
 
 // words say each milestone in a sentence.
 var words = map[timeline.Kind]string{
-	timeline.Unhealthy:          "ECS calls the task UNHEALTHY; the NLB still calls its target healthy",
+	timeline.Unhealthy:          "ECS calls the task UNHEALTHY; the NLB calls its target healthy",
 	timeline.LBUnhealthy:        "the NLB calls the target unhealthy",
 	timeline.Recovery:           "the task is healthy again",
 	timeline.ReplacementCreated: "ECS has created a replacement",
@@ -57,13 +59,19 @@ var words = map[timeline.Kind]string{
 	timeline.Stopped:            "the task is STOPPED",
 }
 
-// show writes a line for each milestone that castoff has learned of.
+// show writes a line for each milestone that castoff has learned of, the
+// earliest first of those that it learned of together.
 func (p *progress) show(tl *timeline.Timeline, since func(time.Time) time.Duration) {
+	var news []timeline.Milestone
 	for _, m := range tl.Milestones {
-		if text := words[m.Kind]; text != "" && !p.shown[m.Kind] {
+		if words[m.Kind] != "" && !p.shown[m.Kind] {
 			p.shown[m.Kind] = true
-			p.line(since(m.NotAfter), text)
+			news = append(news, m)
 		}
+	}
+	slices.SortStableFunc(news, func(a, b timeline.Milestone) int { return a.NotAfter.Compare(b.NotAfter) })
+	for _, m := range news {
+		p.line(since(m.NotAfter), words[m.Kind])
 	}
 }
 
@@ -72,13 +80,12 @@ func (p *progress) line(at time.Duration, text string) {
 	fmt.Fprintf(p.w, "%s  %s\n", clock(at), text)
 }
 
+// tick shows that time goes by, where the line can be written over.
 func (p *progress) tick(at time.Duration) {
 	if p.live {
 		fmt.Fprintf(p.w, "\r%s  …", clock(at))
 	}
 }
-
-func (p *progress) end() { p.clear() }
 
 func (p *progress) clear() {
 	if p.live {
@@ -86,8 +93,19 @@ func (p *progress) clear() {
 	}
 }
 
+// isTerminal reports that w is a screen that can be written over.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
 // clock is minutes and seconds since the hang.
 func clock(d time.Duration) string {
+	d = d.Round(100 * time.Millisecond) // first, or 59.96 s would read 60.0
 	return fmt.Sprintf("+%02d:%04.1f", int(d.Minutes()), (d % time.Minute).Seconds())
 }
 
@@ -133,7 +151,7 @@ func newReport(c demoCmd, tl *timeline.Timeline, findings []scenario.Finding, si
 		if t.IsZero() {
 			return nil
 		}
-		s := since(t).Seconds()
+		s := millis(since(t))
 		return &s
 	}
 	truth := map[timeline.Kind]time.Time{}
@@ -147,10 +165,10 @@ func newReport(c demoCmd, tl *timeline.Timeline, findings []scenario.Finding, si
 		})
 	}
 	for _, p := range tl.Phases() {
-		row := reportPhase{Phase: p.Name, Shortest: c.lengthen(p.Shortest).Seconds(), Longest: c.lengthen(p.Longest).Seconds()}
+		row := reportPhase{Phase: p.Name, Shortest: millis(c.lengthen(p.Shortest)), Longest: millis(c.lengthen(p.Longest))}
 		if from, to := truth[demoPhases[p.Name][0]], truth[demoPhases[p.Name][1]]; !from.IsZero() && !to.IsZero() {
 			took := to.Sub(from)
-			s := c.lengthen(took).Seconds()
+			s := millis(c.lengthen(took))
 			row.Truth, row.Holds = &s, took >= p.Shortest && took <= p.Longest
 		}
 		r.Holds = r.Holds && row.Holds
@@ -176,31 +194,64 @@ func (r report) print(w io.Writer, asJSON bool) error {
 		enc.SetIndent("", "  ")
 		return enc.Encode(r)
 	}
-	fmt.Fprintf(w, "\nTask %s of %s: found by %s, %s, replaced by %s.\n", r.Task, r.Service, r.Trigger, r.Outcome, r.Replacement)
-	fmt.Fprint(w, "Seconds of the region's time since the app hung.\n\n")
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "milestone\ttruth\tnot before\tnot after\terror\tsource\tby\tholds\t")
+	fmt.Fprintf(w, "\n%s, task %s\nfound by %s, %s, replaced by %s\n", r.Service, r.Task, r.Trigger, r.Outcome, r.Replacement)
+	fmt.Fprint(w, "Seconds of the region's time since the app hung:\n\n")
+	rows := [][]string{{"milestone", "truth", "earliest", "latest", "error", "source", "by", "holds"}}
 	for _, m := range r.Milestones {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", m.Milestone, number(m.Truth), number(m.NotBefore), number(m.NotAfter),
-			width(m.NotBefore, m.NotAfter), m.Source, m.By, yes(m.Holds))
+		rows = append(rows, []string{
+			string(m.Milestone), number(m.Truth), number(m.NotBefore), number(m.NotAfter),
+			width(m.NotBefore, m.NotAfter), string(m.Source), string(m.By), yes(m.Holds),
+		})
 	}
-	fmt.Fprintln(t, "\t\t\t\t\t\t\t\t")
-	fmt.Fprintln(t, "phase\ttruth\tat least\tat most\terror\t\t\tholds\t")
+	rows = append(rows, nil, []string{"phase", "truth", "at least", "at most", "error", "", "", "holds"})
 	for _, p := range r.Phases {
-		fmt.Fprintf(t, "%s\t%s\t%.1f\t%.1f\t%.1f\t\t\t%s\t\n", p.Phase, number(p.Truth), p.Shortest, p.Longest, p.Longest-p.Shortest, yes(p.Holds))
+		rows = append(rows, []string{
+			string(p.Phase), number(p.Truth), number(&p.Shortest), number(&p.Longest), width(&p.Shortest, &p.Longest), "", "", yes(p.Holds),
+		})
 	}
-	if err := t.Flush(); err != nil {
+	if err := table(w, rows); err != nil {
 		return err
 	}
 	for _, p := range r.Phases {
 		if p.Phase == timeline.Exposure {
-			fmt.Fprintf(w, "\nFor %.0f to %.0f s the NLB called a target healthy whose task ECS knew to be dead.\n", p.Shortest, p.Longest)
+			fmt.Fprintf(w, "\nFor %.0f to %.0f s the NLB called a target healthy whose task ECS called UNHEALTHY.\n", p.Shortest, p.Longest)
 		}
 	}
 	if r.Holds {
 		fmt.Fprintln(w, "Every bound holds the truth.")
 	}
 	return nil
+}
+
+// millis are seconds as far as AWS's own timestamps go.
+func millis(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond)) / float64(time.Second)
+}
+
+// table writes rows in columns, the first one flush left and numbers flush
+// right, with no blanks at the ends of lines.
+func table(w io.Writer, rows [][]string) error {
+	var widths []int
+	for _, row := range rows {
+		widths = append(widths, make([]int, max(0, len(row)-len(widths)))...)
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	var b strings.Builder
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			if i == 0 {
+				fmt.Fprintf(&line, "%-*s", widths[i], cell)
+			} else {
+				fmt.Fprintf(&line, "  %*s", widths[i], cell)
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
 }
 
 func number(s *float64) string {

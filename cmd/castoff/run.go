@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -30,14 +31,14 @@ const configEnv = "CASTOFF_CONFIG"
 const grace = 10 * time.Second
 
 type runCmd struct {
-	Config    string        `help:"Configuration file. Without it, the YAML in CASTOFF_CONFIG; without that, defaults: every cluster of the region." placeholder:"FILE"`
-	Region    string        `help:"AWS region. Default: as the AWS SDK finds it."`
-	Cluster   []string      `help:"Cluster to watch, by name or ARN; may be given several times. Default: all."`
-	Listen    string        `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
-	WebConfig string        `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
-	Interval  time.Duration `help:"How often every task is read (default 5s)."`
-	LogLevel  string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
-	LogFormat string        `help:"json or text (default json)." placeholder:"FORMAT"`
+	Config    string         `help:"Configuration file. Without it, the YAML in CASTOFF_CONFIG; without that, defaults: every cluster of the region." placeholder:"FILE"`
+	Region    string         `help:"AWS region. Default: as the AWS SDK finds it."`
+	Cluster   []string       `help:"Cluster to watch, by name or ARN; may be given several times. Default: all."`
+	Listen    string         `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
+	WebConfig string         `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
+	Interval  *time.Duration `help:"How often every task is read (default 5s)."`
+	LogLevel  string         `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
+	LogFormat string         `help:"json or text (default json)." placeholder:"FORMAT"`
 }
 
 func (c runCmd) Help() string {
@@ -60,14 +61,7 @@ func (c runCmd) settle() (config.Config, error) {
 		{len(c.Cluster) > 0, func() { cfg.Clusters = c.Cluster }},
 		{c.Listen != "", func() { cfg.Web.Listen = c.Listen }},
 		{c.WebConfig != "", func() { cfg.Web.ConfigFile = c.WebConfig }},
-		{c.Interval != 0, func() {
-			cfg.Polling.Interval = c.Interval
-			// One flag is to be enough: what must not be longer, or shorter, follows.
-			cfg.Polling.HotInterval = min(cfg.Polling.HotInterval, c.Interval)
-			cfg.Polling.CalmInterval = max(cfg.Polling.CalmInterval, c.Interval)
-			cfg.Polling.DiscoveryInterval = max(cfg.Polling.DiscoveryInterval, c.Interval)
-			cfg.Polling.InventoryInterval = max(cfg.Polling.InventoryInterval, c.Interval)
-		}},
+		{c.Interval != nil, func() { poll(&cfg.Polling, *c.Interval) }},
 		{c.LogLevel != "", func() { cfg.Log.Level = config.Level(c.LogLevel) }},
 		{c.LogFormat != "", func() { cfg.Log.Format = config.Format(c.LogFormat) }},
 	} {
@@ -75,17 +69,55 @@ func (c runCmd) settle() (config.Config, error) {
 			o.apply()
 		}
 	}
-	return cfg, cfg.Validate()
+	return cfg, blameFlags(cfg.Validate())
+}
+
+// poll sets the interval and what must not be longer, or shorter, than it: one
+// flag is to be enough.
+func poll(p *config.Polling, interval time.Duration) {
+	p.Interval = interval
+	p.HotInterval = min(p.HotInterval, max(interval, time.Second))
+	p.CalmInterval = max(p.CalmInterval, interval)
+	p.DiscoveryInterval = max(p.DiscoveryInterval, interval)
+	p.InventoryInterval = max(p.InventoryInterval, interval)
+}
+
+// flagOf is the flag that sets a setting.
+var flagOf = map[string]string{
+	"region": "--region", "clusters": "--cluster", "web.listen": "--listen", "polling.interval": "--interval",
+	"log.level": "--log-level", "log.format": "--log-format",
+}
+
+// blameFlags names the flags behind the problems of a configuration that was
+// good before flags changed it. Where a flag is to blame, what follows from it
+// is not said.
+func blameFlags(err error) error {
+	var wrong *config.ValidationError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	var lines []string
+	for _, p := range wrong.Problems {
+		setting, _, _ := strings.Cut(p.Path, "[")
+		if flag := flagOf[setting]; flag != "" {
+			p.Path = flag
+			lines = append(lines, p.String())
+		}
+	}
+	if len(lines) == 0 {
+		return err
+	}
+	return usageError(strings.Join(lines, "\n"))
 }
 
 func (c runCmd) base() (config.Config, error) {
-	inline, set := os.LookupEnv(configEnv)
+	inline := os.Getenv(configEnv)
 	switch {
-	case set && c.Config != "":
+	case inline != "" && c.Config != "":
 		return config.Config{}, usageError("both --config and " + configEnv + " are given; give one")
 	case c.Config != "":
 		return readConfig(c.Config)
-	case set:
+	case inline != "":
 		return config.Parse(configEnv, []byte(inline))
 	default:
 		return config.Default(), nil
@@ -115,17 +147,31 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	if err := preflight(ctx, observer, log); err != nil {
-		return errors.Join(err, daemon.Stop(ctx))
+		return errors.Join(err, stop(daemon))
 	}
 	daemon.Start()
-	log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", cfg.Clusters)
+	log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters))
 	return serve(ctx, daemon, log)
 }
+
+// watched says in a word what no list of clusters means.
+func watched(clusters []string) string {
+	if len(clusters) == 0 {
+		return "all"
+	}
+	return strings.Join(clusters, ",")
+}
+
+// patience is how long AWS may take to answer a first time: enough for the
+// SDK's retries, and for credentials from a metadata service that is slow.
+const patience = 15 * time.Second
 
 // preflight tells a mistake that will not mend itself from a bad moment of
 // AWS's: being throttled is no reason not to start.
 func preflight(ctx context.Context, observer *awsapi.Observer, log *slog.Logger) error {
-	err := observer.Preflight(ctx)
+	limited, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := observer.Preflight(limited)
 	switch {
 	case err == nil:
 		return nil
@@ -134,13 +180,14 @@ func preflight(ctx context.Context, observer *awsapi.Observer, log *slog.Logger)
 	case awsapi.Classify(err) == fleet.Throttled:
 		log.Warn("AWS throttles castoff from the start", "error", err)
 		return nil
+	case limited.Err() != nil:
+		return awsError{fmt.Errorf("no answer within %s: %w", patience, err)}
 	default:
 		return awsError{err}
 	}
 }
 
-// serve waits until ctx is done or the daemon fails, and stops it. A signal
-// that comes while it stops cuts that short.
+// serve waits until ctx is done or the daemon fails, and stops it.
 func serve(ctx context.Context, daemon *controller.Controller, log *slog.Logger) error {
 	var failure error
 	select {
@@ -148,15 +195,26 @@ func serve(ctx context.Context, daemon *controller.Controller, log *slog.Logger)
 		log.Info("stopping", "grace", grace)
 	case failure = <-daemon.Failed():
 	}
-	patience, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	return errors.Join(failure, stop(daemon))
+}
+
+// stop gives the daemon its grace. A signal that comes meanwhile cuts that
+// short.
+func stop(daemon *controller.Controller) error {
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
-	patience, cancel := context.WithTimeout(patience, grace)
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	return errors.Join(failure, daemon.Stop(patience))
+	return daemon.Stop(ctx)
 }
 
 func newLogger(cfg config.Log, to streams) *slog.Logger {
-	o := &slog.HandlerOptions{Level: cfg.Level.Slog()}
+	o := &slog.HandlerOptions{Level: cfg.Level.Slog(), ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Value.Kind() == slog.KindDuration {
+			a.Value = slog.StringValue(a.Value.Duration().String()) // JSON would have nanoseconds
+		}
+		return a
+	}}
 	if cfg.Format == config.Text {
 		return slog.New(slog.NewTextHandler(to.err, o))
 	}
@@ -202,8 +260,9 @@ func newDaemon(cfg config.Config, settings timeline.Settings, observer *awsapi.O
 		Polling: cfg.Polling, Tracker: settings, Keep: cfg.Timelines.Keep,
 		Listen: cfg.Web.Listen, WebConfigFile: cfg.Web.ConfigFile,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("starting: %w", err)
+	var listen *controller.ListenError
+	if errors.As(err, &listen) {
+		return nil, fmt.Errorf("%w; choose another with --listen", err)
 	}
-	return daemon, nil
+	return daemon, err
 }
