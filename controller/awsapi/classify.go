@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -144,6 +145,10 @@ func gapf(class fleet.Class, format string, args ...any) error {
 // maxDetail bounds what a Gap quotes of an error.
 const maxDetail = 300
 
+// nesting is what the SDK puts around an error of an operation, here in the
+// middle of the chain of providers that were tried.
+var nesting = regexp.MustCompile(`operation error [^:,]+: [^:,]+, `)
+
 // explain is an error in one line for people: AWS's own code and message where
 // it gave them, without the SDK's nesting.
 func explain(err error) string {
@@ -160,7 +165,7 @@ func explain(err error) string {
 			text += ": " + m
 		}
 	case errors.As(err, &creds):
-		text = creds.Error()
+		text = nesting.ReplaceAllString(creds.Error(), "")
 	case errors.As(err, &garbage):
 		text = "the reply is none of AWS's: " + garbage.Err.Error()
 	case errors.As(err, &send):
