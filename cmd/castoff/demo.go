@@ -81,7 +81,7 @@ func (c demoCmd) Run(ctx context.Context, to streams) error {
 			err = errors.Join(err, failure)
 		}
 	}
-	return errors.Join(err, stop(daemon))
+	return errors.Join(err, stop(daemon, log))
 }
 
 // demoRegion is three calm services; the first is the reference workload.

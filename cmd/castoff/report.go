@@ -32,11 +32,12 @@ func newProgress(to streams, c demoCmd) *progress {
 }
 
 func (p *progress) begin(address string) {
-	fmt.Fprintf(p.w, `A simulated AWS region, %g times faster than the clock (seed %d).
+	fmt.Fprintf(p.w, `A simulated AWS region at %g times the speed of the clock (seed %d).
 Cluster %s has three services. One is a gRPC app behind nginx behind an NLB: the
 NLB's TCP check sees only that nginx accepts, ECS's container check sees the app.
 castoff reads them over loopback in AWS's own protocols, every 5 s, and every 2 s
-while something fails (the region's seconds). Watch it at http://%s/
+while something fails (the region's seconds). After 20 calm ones an app hangs.
+Watch it at http://%s/
 
 `, p.demo.Speed, p.demo.Seed, demoCluster, address)
 }

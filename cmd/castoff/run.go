@@ -147,7 +147,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		return err
 	}
 	if err := preflight(ctx, observer, log); err != nil {
-		return errors.Join(err, stop(daemon))
+		return errors.Join(err, stop(daemon, slog.New(slog.DiscardHandler)))
 	}
 	daemon.Start()
 	log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters))
@@ -192,19 +192,19 @@ func serve(ctx context.Context, daemon *controller.Controller, log *slog.Logger)
 	var failure error
 	select {
 	case <-ctx.Done():
-		log.Info("stopping", "grace", grace)
 	case failure = <-daemon.Failed():
 	}
-	return errors.Join(failure, stop(daemon))
+	return errors.Join(failure, stop(daemon, log))
 }
 
 // stop gives the daemon its grace. A signal that comes meanwhile cuts that
 // short.
-func stop(daemon *controller.Controller) error {
+func stop(daemon *controller.Controller, log *slog.Logger) error {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer release()
 	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
+	log.Info("stopping", "grace", grace)
 	return daemon.Stop(ctx)
 }
 
