@@ -124,5 +124,11 @@ func TestTargetsFollowTheInventory(t *testing.T) {
 		if c := pass(t, o, time.Minute).Tasks[0]; c != b {
 			t.Error("nothing changed, and the task is a new value")
 		}
+		f.clusters[0].services[0].extra = map[string]any{"loadBalancers": []any{
+			map[string]any{"targetGroupArn": groupARN("second"), "containerName": "nginx", "containerPort": 9000},
+		}}
+		if d := pass(t, o, time.Minute).Tasks[0]; len(d.Targets) != 1 || d.Targets[0].Port != 9000 || d.Read != a.Read {
+			t.Errorf("after a change of the port: targets %v", d.Targets)
+		}
 	})
 }

@@ -144,7 +144,7 @@ func TestOneFailureHidesNothingElse(t *testing.T) {
 				f.fault = denied(c.match)
 				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
 				start := time.Now()
-				for range 5 { // time enough to try alone what was refused in a batch
+				for range 80 { // time enough to try alone what was refused in a batch
 					o.Observe(t.Context(), nil)
 					time.Sleep(5 * time.Second)
 				}
@@ -176,6 +176,36 @@ func TestOneFailureHidesNothingElse(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What is refused is asked for again, at leisure: the budget is for the rest.
+func TestRefusalsAreNotHammered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 5, 1)
+		f.fault = func(c fakeCall) *fakeReply {
+			if (c.op == "DescribeTargetHealth" || c.op == "DescribeTags") && slices.Contains(c.refs, groupARN("c00-s0002")) {
+				return elbError(403, "AccessDenied")
+			}
+			return nil
+		}
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		refused := make(map[string]int)
+		for range 300 { // 10 minutes
+			o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0002"}})
+			time.Sleep(2 * time.Second)
+		}
+		for _, c := range f.taken() {
+			if slices.Contains(c.refs, groupARN("c00-s0002")) {
+				refused[c.op]++
+			}
+		}
+		if n := refused["DescribeTargetHealth"]; n < 20 || n > 21 {
+			t.Errorf("rows: asked %d times in 10 minutes", n)
+		}
+		if n := refused["DescribeTags"]; n < 4 || n > 7 {
+			t.Errorf("tags: asked %d times in 10 minutes", n)
+		}
+	})
 }
 
 // SAFETY: whatever call fails, and however, nothing that was read disappears.
@@ -321,6 +351,28 @@ func TestRetriesAreCounted(t *testing.T) {
 	})
 }
 
+// The instants of a reading are those of the attempt that was answered: the
+// ones before it say nothing.
+func TestReadIsThatOfTheAnsweredAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		failed := false
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "DescribeTasks" && !failed {
+				failed = true
+				return &fakeReply{status: 500, body: `{"__type":"ServerException"}`}
+			}
+			return nil
+		}
+		begun := time.Now()
+		s := observer(t, Options{Config: f.retrying(2)}).Observe(t.Context(), nil)
+		want := begun.Add(100 * time.Millisecond).UTC().Round(0) // after the backoff
+		if got := s.Tasks[0].Read; got != (fleet.Read{Sent: want, Received: want}) {
+			t.Errorf("read %v, want %v", got, want)
+		}
+	})
+}
+
 func TestPreflight(t *testing.T) {
 	for _, c := range []struct {
 		name     string
@@ -425,4 +477,25 @@ func TestEmptyGroup(t *testing.T) {
 			t.Errorf("%q: gaps %v, group %+v", list, gapsOf(s), s.TargetGroups[0])
 		}
 	}
+}
+
+// A list that gives the same page for ever is a mistake, not a reason to hang.
+func TestEndlessList(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "ListServices" {
+				return &fakeReply{status: 200, body: `{"serviceArns":["` + ecsARN("service/c00/s0000") + `"],"nextToken":"again"}`}
+			}
+			return nil
+		}
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		s := o.Observe(t.Context(), nil)
+		if n := tally(f.taken())["ListServices"]; n != 2 {
+			t.Errorf("%d calls", n)
+		}
+		if !slices.Equal(gapsOf(s), []string{"services invalid c00"}) || len(s.Services) != 1 {
+			t.Errorf("%d services, gaps %v", len(s.Services), gapsOf(s))
+		}
+	})
 }

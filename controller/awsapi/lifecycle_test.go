@@ -81,6 +81,24 @@ func TestMissingOnceIsNotGone(t *testing.T) {
 	})
 }
 
+// However far apart the answers are, it takes three.
+func TestMissingTwiceIsNotGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		o := observer(t, Options{Config: f.config()})
+		arn := pass(t, o, 0).Tasks[0].ARN
+		f.clusters[0].tasks = nil
+		for n := 1; n < 3; n++ {
+			if got := pass(t, o, time.Minute).Task(arn); got == nil || got.Missing != n {
+				t.Fatalf("after %d answers: %+v", n, got)
+			}
+		}
+		if pass(t, o, time.Minute).Task(arn) != nil {
+			t.Error("still there after three")
+		}
+	})
+}
+
 // A task on its way out is no longer in the default list: it is described to
 // the end, and stays in the Snapshot long enough to be noticed.
 func TestStoppingTaskIsReadToTheEnd(t *testing.T) {
@@ -94,6 +112,9 @@ func TestStoppingTaskIsReadToTheEnd(t *testing.T) {
 			c.tasks[0].status, c.tasks[0].desired, c.tasks[0].version = status, "STOPPED", 10+i
 			if status == "STOPPED" {
 				c.tasks[0].ip = "" // the interface is gone
+				c.tasks[0].extra = map[string]any{"attachments": []any{map[string]any{"status": "DELETED", "details": []any{
+					map[string]any{"name": "privateIPv4Address"}, map[string]any{"name": "privateIPv4Address", "value": ""},
+				}}}}
 			}
 			got := pass(t, o, 5*time.Second).Task(arn)
 			if got == nil || string(got.LastStatus) != status {
@@ -266,6 +287,62 @@ func TestDeletedService(t *testing.T) {
 		c.services = append(c.services, gone)
 		if e := pass(t, o, time.Minute); len(e.Services) != 2 || len(e.Gaps) != 0 {
 			t.Errorf("after it came back: gaps %v", gapsOf(e))
+		}
+	})
+}
+
+// DescribeServices goes on answering for a deleted service, INACTIVE.
+func TestInactiveService(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 2, 1)
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		pass(t, o, 0)
+		f.clusters[0].services[1].status = "INACTIVE"
+		if s := pass(t, o, time.Minute); len(s.Services) != 2 || s.Services[1].Status != "INACTIVE" || len(s.Gaps) != 0 {
+			t.Errorf("after one answer: %d services, gaps %v", len(s.Services), gapsOf(s))
+		}
+		f.fault = func(c fakeCall) *fakeReply { // and is in no list
+			if c.op == "ListServices" {
+				return &fakeReply{status: 200, body: `{"serviceArns":[]}`}
+			}
+			return nil
+		}
+		pass(t, o, time.Minute)
+		if s := pass(t, o, time.Minute); len(s.Services) != 1 || len(s.Gaps) != 0 {
+			t.Errorf("after three: %d services, gaps %v", len(s.Services), gapsOf(s))
+		}
+	})
+}
+
+// A cluster that was deleted before castoff began, and is listed for a while.
+func TestInactiveClusterNobodyAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(2, 1, 1)
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "DescribeClusters" {
+				return &fakeReply{status: 200, body: `{"clusters":[{"clusterArn":"` + f.clusters[0].arn() + `","clusterName":"c00","status":"ACTIVE"},` +
+					`{"clusterArn":"` + f.clusters[1].arn() + `","clusterName":"c01","status":"INACTIVE"}]}`}
+			}
+			if c.cluster == "c01" {
+				return ecsError("ClusterNotFoundException")
+			}
+			return nil
+		}
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		for range 3 {
+			if s := pass(t, o, time.Minute); len(s.Clusters) != 1 || len(s.Gaps) != 0 {
+				t.Errorf("%d clusters, gaps %v", len(s.Clusters), gapsOf(s))
+			}
+		}
+		if len(o.clusters) != 2 {
+			t.Errorf("it is listed, and forgotten: %d clusters", len(o.clusters))
+		}
+		f.clusters[1].gone = true
+		for range 3 {
+			pass(t, o, time.Minute)
+		}
+		if len(o.clusters) != 1 {
+			t.Errorf("no list has it, and it is remembered: %d clusters", len(o.clusters))
 		}
 	})
 }

@@ -101,14 +101,15 @@ func TestHotServiceIsReadAtTheHotInterval(t *testing.T) {
 		f := newFake(1, 10, 25)
 		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
 		o.Observe(t.Context(), nil)
-		f.clusters[0].tasks[0].health = "UNHEALTHY"
+		sick := f.clusters[0].tasks[140]
+		sick.health = "UNHEALTHY"
 		time.Sleep(5 * time.Second)
 		f.taken()
 		o.Observe(t.Context(), nil)
 		// The pass that shows it also reads the group, after the task.
 		calls := f.taken()
 		last := calls[len(calls)-1]
-		if last.op != "DescribeTargetHealth" || last.refs[0] != groupARN("c00-s0000") || tally(calls)["DescribeTargetHealth"] != 1 {
+		if last.op != "DescribeTargetHealth" || last.refs[0] != groupARN("c00-s0005") || tally(calls)["DescribeTargetHealth"] != 1 {
 			t.Errorf("calls %v", tally(calls))
 		}
 		for range 2 {
@@ -118,7 +119,7 @@ func TestHotServiceIsReadAtTheHotInterval(t *testing.T) {
 			if got["DescribeTargetHealth"] != 1 || got["DescribeTasks"] < 1 || got["ListTasks"] != 1 {
 				t.Errorf("hot pass: %v", got)
 			}
-			task := s.Task(f.clusters[0].taskARN(f.clusters[0].tasks[0].id))
+			task := s.Task(f.clusters[0].taskARN(sick.id))
 			if age := task.Read.Age(time.Now()); age != 0 {
 				t.Errorf("hot task is %s old", age)
 			}
@@ -134,7 +135,13 @@ func TestBatchesAreFilledUp(t *testing.T) {
 		o.Observe(t.Context(), nil)
 		f.taken()
 		time.Sleep(2 * time.Second)
-		o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0003"}})
+		hot := fleet.ServiceID{Cluster: "c00", Name: "s0007"}
+		s := o.Observe(t.Context(), []fleet.ServiceID{hot})
+		for _, task := range s.Tasks {
+			if task.Service == hot && !task.Read.Received.Equal(s.At) {
+				t.Errorf("hot task %s was not read", task.ARN.ID())
+			}
+		}
 		for _, c := range f.taken() {
 			if c.op == "DescribeTasks" && len(c.refs) != 100 {
 				t.Errorf("a call for %d tasks", len(c.refs))
@@ -162,6 +169,20 @@ func TestUnreadPartsKeepTheirPointers(t *testing.T) {
 		}
 		if !slices.Equal(a.TargetGroups, c.TargetGroups) {
 			t.Error("calm groups were read again")
+		}
+	})
+}
+
+// A loop whose passes come a little early still reads everything in each.
+func TestJitterPutsNothingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		o := observer(t, Options{Config: f.config()})
+		for range 20 {
+			s := pass(t, o, 4500*time.Millisecond)
+			if age := s.Tasks[0].Read.Age(s.At); age != 0 {
+				t.Fatalf("a task of %s was not read", age)
+			}
 		}
 	})
 }
