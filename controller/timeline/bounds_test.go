@@ -98,8 +98,8 @@ func randomWorld(t *rapid.T) *world {
 }
 
 // SAFETY: the truth is within the bounds of every milestone of every timeline,
-// whatever fails, however irregular the reads are, and whether or not some of
-// them fail.
+// whatever fails, however irregular the reads are, whether or not some of them
+// fail, and however often castoff is restarted.
 func TestSafetyTruthWithinBounds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := randomWorld(t)
@@ -117,9 +117,23 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 			},
 			skip: func(string) bool { return next(100) < failing },
 		}
-		settings := DefaultSettings()
-		tracker := NewTracker(settings)
-		closed := c.film(tracker, sec(590), sec(2200), every)
+		restarts := rapid.SampledFrom([]int{0, 0, 0, 1, 3, 10}).Draw(t, "restarts")
+		tracker := NewTracker(DefaultSettings())
+		var closed []*Timeline
+		now, end := sec(590), sec(2200)
+		for range restarts {
+			stop := now.Add(time.Duration(next(1600/restarts)) * time.Second)
+			closed = append(closed, c.film(tracker, now, stop, every)...)
+			now = stop.Add(time.Duration(next(60)) * time.Second)
+			var err error
+			if tracker, err = c.restart(tracker, now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if now.After(end) {
+			end = now
+		}
+		closed = append(closed, c.film(tracker, now, end.Add(15*time.Minute), every)...)
 		if open := tracker.Open(); len(open) > 0 {
 			t.Fatalf("LIVENESS: %d timelines open long after the end: %s", len(open), describe(open[0]))
 		}
@@ -144,13 +158,13 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 				continue
 			}
 			if tl == nil {
-				if w.outcome(l) == Recovered || failing > 0 || l.reason == "Scaling activity initiated by (deployment ecs-svc/1)" {
+				if w.outcome(l) == Recovered || failing > 0 || restarts > 0 || l.reason == "Scaling activity initiated by (deployment ecs-svc/1)" {
 					continue // may have passed between two reads
 				}
 				t.Fatalf("no timeline of %s", l.id)
 			}
 			checkBounds(t, w, l, tl, pairingCertain)
-			if failing == 0 {
+			if failing == 0 && restarts == 0 {
 				checkWidths(t, tl, tight)
 			}
 		}

@@ -54,7 +54,7 @@ func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
 		f.readTask(t, s, was, is)
 		f.task = is
 	}
-	f.readTargets(t.prev, s)
+	f.readTargets(t, s)
 	f.summarise()
 	f.estimateOnset(t, s)
 	f.judge(t, s)
@@ -63,13 +63,9 @@ func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
 // readTask takes in a new reading of the task.
 func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 	f.tl.StopCode, f.tl.StoppedReason = is.StopCode, is.StoppedReason
-	var before fleet.Read
-	if was != nil {
-		before = was.Read
-	}
-	changed := since(before, is.Read, is.Created)
+	changed := since(t.before(was, is), is.Read, is.Created)
 	if f.task == nil {
-		f.wasKnown = was != nil
+		f.wasKnown = was != nil || t.calm.knew(is)
 		if was != nil {
 			_, f.wasHealthy = checks(was, s.Definitions[f.tl.Definition])
 		}
@@ -90,7 +86,7 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 		f.set(m)
 	}
 	if f.tl.Trigger == Exit && !f.known(Onset) {
-		f.set(exitOnset(was, is, t.settings.ExitLag))
+		f.set(exitOnset(t.before(was, is), is, t.settings.ExitLag))
 	}
 }
 
@@ -136,7 +132,8 @@ func (f *failure) readStop(was, is *fleet.Task, changed Bounds) {
 
 // readTargets takes in the rows of every group that was read again, and of
 // those in which the task was not looked for before.
-func (f *failure) readTargets(prev, s *fleet.Snapshot) {
+func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
+	prev := t.prev
 	f.blind = false
 	for _, key := range f.task.Targets {
 		g := s.TargetGroup(key.Group)
@@ -154,7 +151,7 @@ func (f *failure) readTargets(prev, s *fleet.Snapshot) {
 				continue
 			}
 			was := prev.TargetGroup(key.Group)
-			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, read: t.calm.group(f.task)})
 			if was != nil && was != g && !was.Read.Never() {
 				f.targets[i].take(f.row(prev, key), was.Read, f.task)
 			}

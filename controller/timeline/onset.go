@@ -118,11 +118,7 @@ func afterCreation(b Bounds, task *fleet.Task, wasHealthy bool) Bounds {
 // exitOnset bounds the end of an essential container: after the last read that
 // showed the task up, less what the news may have needed, and before the first
 // sign of its stop.
-func exitOnset(was, is *fleet.Task, lag time.Duration) Milestone {
-	var before fleet.Read
-	if was != nil {
-		before = was.Read
-	}
+func exitOnset(before fleet.Read, is *fleet.Task, lag time.Duration) Milestone {
 	before.Sent = before.Sent.Add(-lag)
 	b := since(before, is.Read, is.Created)
 	for _, at := range []time.Time{upTo(is.ExecutionStopped), is.StoppingAt, is.StoppedAt} {

@@ -67,8 +67,8 @@ func (t *Tracker) failing(s *fleet.Snapshot, was, is *fleet.Task) *failure {
 // counted as recovered.
 func (t *Tracker) unseen(was, is *fleet.Task) Bounds {
 	from := is.Created
-	if was != nil {
-		if seen := was.Read.Sent.Add(-t.settings.RecoveryWindow); seen.After(from) {
+	if before := t.before(was, is); !before.Never() {
+		if seen := before.Sent.Add(-t.settings.RecoveryWindow); seen.After(from) {
 			from = seen
 		}
 	}
@@ -100,6 +100,19 @@ func ordered(a, b time.Time) Bounds {
 		a, b = b, a
 	}
 	return Bounds{NotBefore: a, NotAfter: b}
+}
+
+// before is the read before a task's new reading: after a restart, the one that
+// found all to be well.
+func (t *Tracker) before(was, is *fleet.Task) fleet.Read {
+	switch {
+	case was != nil:
+		return was.Read
+	case t.calm.knew(is):
+		return fleet.Read{Sent: t.calm.Tasks, Received: t.calm.Tasks}
+	default:
+		return fleet.Read{}
+	}
 }
 
 // since bounds a change that a new read shows and the one before did not. With

@@ -57,6 +57,7 @@ type Tracker struct {
 	failures []*failure             // sorted by task; finished ones stay while their task is in sight
 	taken    map[fleet.TaskARN]bool // tasks that replace another for good, while in sight
 	exposed  []exposure             // sorted by key
+	calm     Calm                   // before the restart; zero without one
 }
 
 // NewTracker makes a tracker that has seen nothing yet.

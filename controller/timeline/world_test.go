@@ -1,7 +1,9 @@
 package timeline
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -166,6 +168,9 @@ type camera struct {
 	skip func(ref string) bool
 	// hide says that a task is out of sight for good.
 	hide func(*life) bool
+	// began is when castoff was last restarted: it never hears of a task that it
+	// did not know and that had stopped before.
+	began time.Time
 	// opened are the timelines that opened so far.
 	opened []*Timeline
 }
@@ -200,18 +205,17 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 			s.Tasks = append(s.Tasks, was)
 			continue
 		}
-		if t := c.w.task(l, now, c.read(now)); t != nil {
+		if t := c.w.task(l, now, c.read(now)); t != nil && (was != nil || !t.Gone() || !t.StoppedAt.Before(c.began)) {
 			s.Tasks = append(s.Tasks, t)
 			note(t.Read)
 		}
 	}
 	for i, g := range c.w.groups {
 		if c.skip != nil && c.skip(g.Name) {
-			if c.last != nil {
-				s.TargetGroups = append(s.TargetGroups, c.last.TargetGroup(g.ARN))
-			} else {
-				s.TargetGroups = append(s.TargetGroups, g) // known, never read
+			if c.last != nil && c.last.TargetGroup(g.ARN) != nil {
+				g = c.last.TargetGroup(g.ARN)
 			}
+			s.TargetGroups = append(s.TargetGroups, g) // as it was, or known and never read
 			continue
 		}
 		is := c.w.group(i, now, c.read(now))
@@ -220,6 +224,22 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 	}
 	c.last = fleet.NewSnapshot(s)
 	return c.last
+}
+
+// restart is what is left after castoff has been away until now: the state, as
+// written and read back, and the tasks in it.
+func (c *camera) restart(t *Tracker, now time.Time) (*Tracker, error) {
+	text, err := json.Marshal(t.State())
+	if err != nil {
+		return nil, err
+	}
+	var s State
+	if err := json.Unmarshal(text, &s); err != nil {
+		return nil, err
+	}
+	c.began = now
+	c.last = fleet.NewSnapshot(fleet.Snapshot{At: s.At, Tasks: slices.Clone(s.Tasks)})
+	return Restore(t.settings, s), nil
 }
 
 // film tracks a world from one instant to another, every so often, and returns

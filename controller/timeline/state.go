@@ -1,0 +1,192 @@
+package timeline
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// State is what a tracker must remember to go on where another one ended: after
+// a restart the bounds are as much wider as castoff was away, and true. It is
+// plain data that JSON keeps whole.
+type State struct {
+	Began    time.Time
+	At       time.Time // of the last snapshot
+	Failures []FailureState
+	Taken    []fleet.TaskARN // replacements for good, sorted
+	// Tasks and Groups are the last readings of the failing tasks' services.
+	Tasks  []*fleet.Task
+	Groups []*fleet.TargetGroup
+	Calm   Calm
+}
+
+// Calm is what is known of tasks that did not fail, without a word on each: one
+// that was there was read then, and was not failing.
+type Calm struct {
+	// Tasks and Groups are when the oldest of the last readings were sent; zero
+	// when there were none.
+	Tasks  time.Time
+	Groups time.Time
+	// Newest is when the newest known task of each service was created, sorted by
+	// service. AWS lists a service's tasks whole, so every task created no later
+	// was known.
+	Newest []Newest
+}
+
+// Newest is when a service's newest known task was created.
+type Newest struct {
+	Service fleet.ServiceID
+	Created time.Time
+}
+
+// FailureState is a failure in the making; see failure.
+type FailureState struct {
+	Timeline               *Timeline
+	Muted, Announced       bool
+	WasKnown, WasHealthy   bool
+	Task                   *fleet.Task
+	Sick                   fleet.Read
+	Deactivating, Stopping Bounds
+	Targets                []TargetState
+	Serving                []ServingState
+}
+
+// TargetState is what the balancer last said of a failing task's row.
+type TargetState struct {
+	Target
+	State fleet.TargetState
+	Read  fleet.Read
+	Sick  bool
+}
+
+// ServingState is a healthy row of a replacement.
+type ServingState struct {
+	Key   fleet.TargetKey
+	Since Bounds
+}
+
+// State is what Track left to remember. It shares nothing with the tracker.
+func (t *Tracker) State() State {
+	s := State{Began: t.began, At: t.prev.At, Calm: t.calmNow()}
+	for arn := range t.taken {
+		s.Taken = append(s.Taken, arn)
+	}
+	slices.Sort(s.Taken)
+	groups := map[fleet.TargetGroupARN]bool{}
+	for _, f := range t.failures {
+		s.Failures = append(s.Failures, f.state())
+	}
+	hot := t.Hot()
+	for _, task := range t.prev.Tasks {
+		if _, ok := slices.BinarySearchFunc(hot, task.Service, fleet.ServiceID.Compare); !ok && t.failure(task.ARN) == nil {
+			continue
+		}
+		s.Tasks = append(s.Tasks, task)
+		for _, key := range task.Targets {
+			groups[key.Group] = true
+		}
+	}
+	for _, g := range t.prev.TargetGroups {
+		if groups[g.ARN] {
+			s.Groups = append(s.Groups, g)
+		}
+	}
+	return s
+}
+
+// calmNow sums up what is known of the tasks that do not fail. Where some tasks
+// could not be read, that is nothing: it is not known which.
+func (t *Tracker) calmNow() Calm {
+	for _, g := range t.prev.Gaps {
+		switch g.Kind {
+		case fleet.GapTasks, fleet.GapTaskList, fleet.GapClusters, fleet.GapCluster, fleet.GapServices:
+			return t.calm
+		}
+	}
+	var c Calm
+	newest := map[fleet.ServiceID]time.Time{}
+	for _, task := range t.prev.Tasks {
+		if task.Gone() {
+			continue
+		}
+		if c.Tasks.IsZero() || task.Read.Sent.Before(c.Tasks) {
+			c.Tasks = task.Read.Sent
+		}
+		if task.Created.After(newest[task.Service]) {
+			newest[task.Service] = task.Created
+		}
+	}
+	for _, g := range t.prev.TargetGroups {
+		if !g.Read.Never() && (c.Groups.IsZero() || g.Read.Sent.Before(c.Groups)) {
+			c.Groups = g.Read.Sent
+		}
+	}
+	for id, created := range newest {
+		c.Newest = append(c.Newest, Newest{Service: id, Created: created})
+	}
+	slices.SortFunc(c.Newest, func(a, b Newest) int { return a.Service.Compare(b.Service) })
+	return c
+}
+
+// knew reports that the task was known, and not failing, when c was summed up.
+func (c Calm) knew(task *fleet.Task) bool {
+	i, ok := slices.BinarySearchFunc(c.Newest, task.Service, func(n Newest, id fleet.ServiceID) int { return n.Service.Compare(id) })
+	return ok && !task.Created.IsZero() && !task.Created.After(c.Newest[i].Created)
+}
+
+// group is the read of its groups that found all to be well with a task.
+func (c Calm) group(task *fleet.Task) fleet.Read {
+	if !c.knew(task) || c.Groups.IsZero() {
+		return fleet.Read{}
+	}
+	return fleet.Read{Sent: c.Groups, Received: c.Groups}
+}
+
+// Restore makes a tracker that goes on from a State.
+func Restore(settings Settings, s State) *Tracker {
+	t := NewTracker(settings)
+	t.began, t.calm = s.Began, s.Calm
+	t.prev = fleet.NewSnapshot(fleet.Snapshot{At: s.At, Tasks: slices.Clone(s.Tasks), TargetGroups: slices.Clone(s.Groups)})
+	for _, arn := range s.Taken {
+		t.taken[arn] = true
+	}
+	for _, fs := range s.Failures {
+		f := fs.failure()
+		if is := t.prev.Task(f.tl.Task); is != nil {
+			f.task = is // the same value, so that it is not taken for a new reading
+		}
+		t.add(f)
+	}
+	return t
+}
+
+func (f *failure) state() FailureState {
+	s := FailureState{
+		Timeline: f.tl.Clone(), Muted: f.muted, Announced: f.announced, WasKnown: f.wasKnown, WasHealthy: f.wasHealthy,
+		Task: f.task, Sick: f.sick, Deactivating: f.deactivating, Stopping: f.stopping,
+	}
+	for _, ft := range f.targets {
+		ft.Milestones = slices.Clone(ft.Milestones)
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick})
+	}
+	for _, st := range f.serving {
+		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
+	}
+	return s
+}
+
+func (s FailureState) failure() *failure {
+	f := &failure{
+		tl: s.Timeline.Clone(), muted: s.Muted, announced: s.Announced, wasKnown: s.WasKnown, wasHealthy: s.WasHealthy,
+		task: s.Task, sick: s.Sick, deactivating: s.Deactivating, stopping: s.Stopping,
+	}
+	for _, ts := range s.Targets {
+		ts.Milestones = slices.Clone(ts.Milestones)
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick})
+	}
+	for _, st := range s.Serving {
+		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})
+	}
+	return f
+}
