@@ -33,10 +33,11 @@ func newProgress(to streams, c demoCmd) *progress {
 
 func (p *progress) begin(address string) {
 	fmt.Fprintf(p.w, `A simulated AWS region at %g times the speed of the clock (seed %d).
-Cluster %s has three services. One is a gRPC app behind nginx behind an NLB: the
-NLB's TCP check sees only that nginx accepts, ECS's container check sees the app.
-castoff reads them over loopback in AWS's own protocols, every 5 s, and every 2 s
-while something fails (the region's seconds). After 20 calm ones an app hangs.
+Cluster %s has three services. One is a gRPC app behind nginx behind an NLB:
+the NLB's TCP check sees only that nginx accepts, ECS's container check sees
+the app. castoff reads all that over loopback in AWS's own protocols, every 5 s,
+and every 2 s while something fails (the region's seconds). After 20 calm ones
+an app hangs.
 Watch it at http://%s/
 
 `, p.demo.Speed, p.demo.Seed, demoCluster, address)
@@ -215,7 +216,7 @@ func (r report) print(w io.Writer, asJSON bool) error {
 	}
 	for _, p := range r.Phases {
 		if p.Phase == timeline.Exposure {
-			fmt.Fprintf(w, "\nFor %.0f to %.0f s the NLB called a target healthy whose task ECS called UNHEALTHY.\n", p.Shortest, p.Longest)
+			fmt.Fprintf(w, "\nFor %.0f to %.0f s the NLB went on calling a target healthy after ECS had called\nits task UNHEALTHY.\n", p.Shortest, p.Longest)
 		}
 	}
 	if r.Holds {
