@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
+	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -71,7 +74,40 @@ func TestReadmeFreshness(t *testing.T) {
 			thousands(size.services*size.perService), size.services, b.ClusterResourceRead*size.budgets, b.ELBRead*size.budgets,
 			whole(a.tasks), whole(a.groups), whole(a.hotTasks), whole(a.hotGroup), whole(a.otherTasks), whole(a.complete), a.perSecond, a.elbCalls)
 	}
-	readmeTable(t, "freshness", freshnessHead+rows.String(), !*update)
+	text := readme(t)
+	before, part, after, ok := between(text, "freshness")
+	if !ok {
+		t.Fatal("README.md has no markers freshness:begin and freshness:end")
+	}
+	if *update {
+		text = before + "<!-- freshness:begin -->\n" + freshnessHead + rows.String() + "<!-- freshness:end -->" + after
+		if err := os.WriteFile(readmeFile, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	printed, ok := strings.CutPrefix(part, freshnessHead)
+	if !ok || strings.Count(printed, "\n") != len(sizes) || !alike(printed, rows.String()) {
+		t.Errorf("README.md's table of freshness is not what is measured (-update rewrites it). It has\n%s\nand these rows were measured:\n%s", printed, rows.String())
+	}
+}
+
+// alike reports that a table has the numbers that were measured, give or take
+// what depends on the order in which goroutines run.
+func alike(printed, measured string) bool {
+	number := regexp.MustCompile(`[0-9][0-9,]*(\.[0-9]+)?`)
+	was, is := number.FindAllString(printed, -1), number.FindAllString(measured, -1)
+	if len(was) < len(is) {
+		return false
+	}
+	for i := range is {
+		a, errA := strconv.ParseFloat(strings.ReplaceAll(was[i], ",", ""), 64)
+		b, errB := strconv.ParseFloat(strings.ReplaceAll(is[i], ",", ""), 64)
+		if errA != nil || errB != nil || math.Abs(a-b) > max(1, a/10) {
+			return false
+		}
+	}
+	return true
 }
 
 // whole rounds up, to seconds or, where the digits mean nothing, to more.
