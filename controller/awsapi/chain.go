@@ -26,12 +26,12 @@ type chain struct {
 
 // walk reads pages as long as they are due and there are tokens. It reports
 // whether it came to the end of the list.
-func (c *chain) walk(o *Observer, b *bucket, interval time.Duration, read func(token *string) (next *string, err error)) (ended bool, err error) {
+func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.Duration, read func(token *string) (next *string, err error)) (ended bool, err error) {
 	defer func() { c.granted = 0 }()
 	for {
 		now := time.Now()
 		clk := c.next(now)
-		if !o.due(clk, now, interval) {
+		if ctx.Err() != nil || !o.due(clk, now, interval) {
 			return false, nil
 		}
 		if c.granted > 0 {
@@ -67,20 +67,34 @@ func (c *chain) walk(o *Observer, b *bucket, interval time.Duration, read func(t
 	}
 }
 
-// next is the clock of the next page.
+// next is the clock of the next page. One that is new has been waiting since
+// the list began.
 func (c *chain) next(now time.Time) *clock {
 	if c.page == len(c.pages) {
+		if len(c.pages) > 0 {
+			now = c.pages[0].known
+		}
 		c.pages = append(c.pages, clock{known: now})
 	}
 	return &c.pages[c.page]
 }
 
-// turns are the pages that are due, as far as their number is known.
+// pagesAhead is how many pages are planned for in a list whose length is not
+// known yet, once it has shown that it has more than one. If there are fewer,
+// their tokens are lost, once.
+const pagesAhead = 10
+
+// turns are the pages that are due, as far as can be told beforehand.
 func (c *chain) turns(o *Observer, now time.Time, interval time.Duration, hot bool) []turn {
-	c.next(now)
+	clk := c.next(now)
 	var turns []turn
 	for i := c.page; i < len(c.pages) && o.due(&c.pages[i], now, interval); i++ {
 		turns = append(turns, turn{hot: hot, late: c.pages[i].late(now, interval)})
+	}
+	if c.page > 0 && c.page == len(c.pages)-1 {
+		for range pagesAhead - 1 {
+			turns = append(turns, turn{hot: hot, late: clk.late(now, interval)})
+		}
 	}
 	return turns
 }
@@ -107,7 +121,7 @@ func (o *Observer) list(ctx context.Context, c *chain, b *bucket, interval time.
 	page func(ctx context.Context, token *string) (found []string, next *string, err error),
 ) listed {
 	var l listed
-	l.ended, l.err = c.walk(o, b, interval, func(token *string) (*string, error) {
+	l.ended, l.err = c.walk(ctx, o, b, interval, func(token *string) (*string, error) {
 		found, next, err := page(ctx, token)
 		l.found = append(l.found, found...)
 		return next, err

@@ -5,13 +5,13 @@
 // # What a pass reads
 //
 // Not everything is read in every pass, so each part of a Snapshot has its own
-// [fleet.Read]. Four clocks say what is due:
+// [fleet.Read]. Five clocks say what is due:
 //
-//	every pass       tasks of hot services, their target groups, new tasks of theirs
-//	Interval         all other tasks, 100 a call: the sentinel that shows a failure
+//	HotInterval        tasks of hot services, their target groups, new tasks of theirs
+//	Interval           all other tasks, 100 a call: the sentinel that shows a failure
 //	DiscoveryInterval  the lists of tasks, both of desired RUNNING and of desired
-//	                 STOPPED, so that no task is missed that ended between two reads
-//	CalmInterval     target groups none of whose tasks fails, one a call
+//	                   STOPPED, so that no task is missed that ended between two reads
+//	CalmInterval       target groups of services that are not hot, one a call
 //	InventoryInterval  clusters, services, target groups, tags
 //
 // Target group attributes are read every 15 minutes, task definitions and EC2

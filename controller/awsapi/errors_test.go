@@ -144,8 +144,12 @@ func TestOneFailureHidesNothingElse(t *testing.T) {
 				f.fault = denied(c.match)
 				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
 				start := time.Now()
-				for range 80 { // time enough to try alone what was refused in a batch
-					o.Observe(t.Context(), nil)
+				for i := range 80 {
+					s := o.Observe(t.Context(), nil)
+					// Once tried alone, what is refused drags nothing else along.
+					if i > 4 && len(s.Gaps) != len(c.want) {
+						t.Errorf("pass %d: gaps %v", i, gapsOf(s))
+					}
 					time.Sleep(5 * time.Second)
 				}
 				s := o.Observe(t.Context(), nil)
@@ -496,6 +500,26 @@ func TestEndlessList(t *testing.T) {
 		}
 		if !slices.Equal(gapsOf(s), []string{"services invalid c00"}) || len(s.Services) != 1 {
 			t.Errorf("%d services, gaps %v", len(s.Services), gapsOf(s))
+		}
+	})
+}
+
+// A pass whose time is up makes no calls, spends no tokens, and invents no Gaps.
+func TestPassWithoutTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 2, 2)
+		o := observer(t, Options{Config: f.config()})
+		a := o.Observe(t.Context(), nil)
+		f.taken()
+		time.Sleep(time.Minute)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		b := o.Observe(ctx, nil)
+		if n := len(f.taken()); n != 0 || len(b.Gaps) != 0 || !slices.Equal(a.Tasks, b.Tasks) {
+			t.Errorf("%d calls, gaps %v", n, gapsOf(b))
+		}
+		if c := o.Observe(t.Context(), nil); len(c.Gaps) != 0 || c.Tasks[0] == a.Tasks[0] {
+			t.Errorf("the next pass did not read what was due: gaps %v", gapsOf(c))
 		}
 	})
 }

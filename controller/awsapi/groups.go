@@ -94,7 +94,7 @@ func (o *Observer) readGroups(ctx context.Context) {
 	}
 	var pages []page
 	region := o.opts.Config.Region
-	ended, err := o.groupList.walk(o, o.buckets[BalancerReadBucket], o.opts.InventoryInterval, func(token *string) (*string, error) {
+	ended, err := o.groupList.walk(ctx, o, o.buckets[BalancerReadBucket], o.opts.InventoryInterval, func(token *string) (*string, error) {
 		out, read, err := ask(ctx, o.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{
 			PageSize: aws.Int32(groupsAPage), Marker: token,
 		})
@@ -188,10 +188,14 @@ func (o *Observer) readBalancers(ctx context.Context) {
 	tagging := func(g *group) *clock { return &g.tagging }
 	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known })
 	tagged, untagged := split(groups, func(g *group) bool { return g.tagged })
-	// Until they have been read once they are as urgent as the rows.
-	reads = append(reads, batch(o, unknown, attributes, o.opts.CalmInterval, 1, o.describeAttributes)...)
+	for _, g := range unknown { // until they have been read once, they are inventory
+		for _, r := range batch(o, []*group{g}, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
+			r.hot = hot[g.arn] && !g.attributes.alone
+			reads = append(reads, r)
+		}
+	}
 	reads = append(reads, batch(o, known, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
-	reads = append(reads, batch(o, untagged, tagging, o.opts.CalmInterval, tagsACall, o.describeTags)...)
+	reads = append(reads, batch(o, untagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
 	reads = append(reads, batch(o, tagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
 	o.perform(ctx, o.buckets[BalancerReadBucket], reads)
 }

@@ -45,8 +45,9 @@ type Recorder interface {
 // Budgets are calls per second, for each of AWS's token buckets that castoff
 // takes from. AWS shares them among everyone in the account and region. Zero
 // stands for the default, a quarter of the published sustained rate;
-// [math.Inf] for no limit. The bursts are a quarter of the published ones, or
-// one second's worth if that is more.
+// [math.Inf] for no limit. The bursts are what the rate gives from one pass to
+// the next, so that none of it is lost, but at least a quarter of the published
+// ones and at most half of them, or one second's worth if that is more.
 //
 // Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html
 // and https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
@@ -152,24 +153,25 @@ func (o Options) validate() error {
 	return errors.Join(errs...)
 }
 
-// buckets makes the limiters; the bursts are a quarter of AWS's.
+// buckets makes the limiters.
 func (o Options) buckets() map[string]*bucket {
 	all := make(map[string]*bucket, len(Buckets))
 	for _, b := range []struct {
-		name  string
-		rate  float64
-		burst int
+		name      string
+		rate      float64
+		published int // burst
 	}{
-		{ClusterReadBucket, o.Budgets.ClusterRead, 50 / 4},
-		{ClusterResourceReadBucket, o.Budgets.ClusterResourceRead, 100 / 4},
-		{ServiceReadBucket, o.Budgets.ServiceRead, 100 / 4},
-		{TaskDefinitionReadBucket, o.Budgets.TaskDefinitionRead, 50 / 4},
-		{BalancerReadBucket, o.Budgets.BalancerRead, 40 / 4},
+		{ClusterReadBucket, o.Budgets.ClusterRead, 50},
+		{ClusterResourceReadBucket, o.Budgets.ClusterResourceRead, 100},
+		{ServiceReadBucket, o.Budgets.ServiceRead, 100},
+		{TaskDefinitionReadBucket, o.Budgets.TaskDefinitionRead, 50},
+		{BalancerReadBucket, o.Budgets.BalancerRead, 40},
 	} {
-		limit, burst := rate.Inf, b.burst
+		limit, burst := rate.Inf, b.published/4
 		if !math.IsInf(b.rate, 1) {
 			limit = rate.Limit(b.rate * float64(time.Second) / float64(o.Second))
-			burst = max(burst, int(math.Ceil(min(b.rate, 1e6))))
+			perPass := float64(limit) * o.Interval.Seconds() * 1.2 // a pass may come late
+			burst = max(burst, int(min(math.Ceil(perPass), float64(b.published/2))), int(math.Ceil(min(b.rate, 1e6))))
 		}
 		all[b.name] = &bucket{name: b.name, limiter: rate.NewLimiter(limit, burst), recorder: o.Recorder}
 	}

@@ -3,7 +3,6 @@ package awsapi
 import (
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -14,13 +13,14 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// published are the limits that the default budgets are a quarter of.
-var published = map[string]struct{ rate, burst float64 }{
-	ClusterReadBucket:         {20, 50},
-	ClusterResourceReadBucket: {20, 100},
-	ServiceReadBucket:         {20, 100},
-	TaskDefinitionReadBucket:  {20, 50},
-	BalancerReadBucket:        {10, 40},
+// allowed are the default budgets: a quarter of the published rates, and bursts
+// of a pass's worth but no more than half of the published ones.
+var allowed = map[string]struct{ rate, burst float64 }{
+	ClusterReadBucket:         {20 / 4, 50 / 2},
+	ClusterResourceReadBucket: {20 / 4, 5 * 5 * 1.2},
+	ServiceReadBucket:         {20 / 4, 5 * 5 * 1.2},
+	TaskDefinitionReadBucket:  {20 / 4, 50 / 2},
+	BalancerReadBucket:        {10 / 4.0, 2.5 * 5 * 1.2},
 }
 
 // overdrawn is the slow and obvious check of a token bucket: no stretch of time
@@ -76,8 +76,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 				byBucket[bucketOf[c.op]] = append(byBucket[bucketOf[c.op]], c)
 			}
 			for name, calls := range byBucket {
-				limit := published[name]
-				if err := overdrawn(calls, math.Floor(limit.burst/4), limit.rate/4); err != nil {
+				if err := overdrawn(calls, allowed[name].burst, allowed[name].rate); err != nil {
 					failed = fmt.Errorf("%s: %w", name, err)
 				}
 			}
@@ -106,12 +105,12 @@ func TestEverythingIsReadInTheEnd(t *testing.T) {
 			t.Error("the first pass waited for the budget")
 		}
 		var s *fleet.Snapshot
-		for range 400 / 2 { // 400 s
+		for range 600 / 2 { // 600 s
 			time.Sleep(2 * time.Second)
 			s = o.Observe(t.Context(), nil)
 		}
 		if len(s.Gaps) != 0 || len(s.Tasks) != 3000 || len(s.TargetGroups) != 300 {
-			t.Fatalf("after 400 s: %d tasks, %d groups, %d gaps", len(s.Tasks), len(s.TargetGroups), len(s.Gaps))
+			t.Fatalf("after 600 s: %d tasks, %d groups, %d gaps", len(s.Tasks), len(s.TargetGroups), len(s.Gaps))
 		}
 		// 30 DescribeTasks each 5 s and 32 ListTasks each 15 s are 8.1 a second
 		// where 5 are allowed: everything comes 1.63 times later.
@@ -223,6 +222,57 @@ func TestSecondScalesBudgetsAndSettings(t *testing.T) {
 		}
 		if got := o.buckets[ClusterResourceReadBucket].limiter.Limit(); got != 50 {
 			t.Errorf("%v calls a second", got)
+		}
+	})
+}
+
+// LIVENESS: ten thousand tasks in one cluster are all found and read, although
+// one walk through their list and one reading of each are 200 calls.
+func TestLargeClusterIsFoundSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 20, 500)
+		o := observer(t, Options{Config: f.config()})
+		begun := time.Now()
+		for {
+			s := o.Observe(t.Context(), nil)
+			if len(s.Tasks) == 10_000 && len(s.Gaps) == 0 {
+				break
+			}
+			if time.Since(begun) > 2*time.Minute {
+				t.Fatalf("after %s: %d tasks, gaps %v", time.Since(begun), len(s.Tasks), gapsOf(s))
+			}
+			time.Sleep(5 * time.Second)
+		}
+		t.Logf("after %s", time.Since(begun))
+		var oldest time.Duration
+		for range 24 {
+			s := pass(t, o, 5*time.Second)
+			for _, task := range s.Tasks {
+				oldest = max(oldest, task.Read.Age(s.At))
+			}
+		}
+		// 20 DescribeTasks and 6.7 ListTasks a second are wanted, 5 are allowed.
+		if oldest > 40*time.Second {
+			t.Errorf("oldest task %s", oldest)
+		}
+	})
+}
+
+// A hot group's attributes say how its targets will leave: they do not wait for
+// those of the other groups.
+func TestAttributesOfHotGroupsComeFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 200, 1)
+		o := observer(t, Options{Config: f.config()})
+		o.Observe(t.Context(), nil)
+		hot := fleet.ServiceID{Cluster: "c00", Name: "s0199"}
+		for range 4 {
+			time.Sleep(2 * time.Second)
+			o.Observe(t.Context(), []fleet.ServiceID{hot})
+		}
+		s := o.Observe(t.Context(), []fleet.ServiceID{hot})
+		if g := s.TargetGroup(fleet.TargetGroupARN(groupARN("c00-s0199"))); g == nil || g.Read.Never() || !g.Attributes.Known {
+			t.Errorf("after 8 s: %+v", g)
 		}
 	})
 }

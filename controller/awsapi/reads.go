@@ -18,7 +18,12 @@ type read struct {
 }
 
 // perform gives out the tokens that there are and makes the calls that got one.
+// Once the pass has no time left it makes none: tokens are for calls that can
+// be answered, and what is due stays due.
 func (o *Observer) perform(ctx context.Context, b *bucket, reads []read) {
+	if ctx.Err() != nil {
+		return
+	}
 	turns := make([]turn, len(reads))
 	for i := range reads {
 		turns[i] = reads[i].turn

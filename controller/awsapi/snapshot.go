@@ -15,7 +15,7 @@ type gapKey struct {
 
 // fail notes that something could not be read; since when is kept while it
 // lasts.
-func (o *Observer) fail(kind fleet.GapKind, ref string, attempted string, err error) {
+func (o *Observer) fail(kind fleet.GapKind, ref, attempted string, err error) {
 	key := gapKey{kind, ref}
 	since := time.Now().Round(0).UTC()
 	if was, ok := o.gaps[key]; ok {
@@ -32,71 +32,28 @@ func (o *Observer) clear(kind fleet.GapKind, ref string) { delete(o.gaps, gapKey
 // snapshot is the fleet as it is known now.
 func (o *Observer) snapshot() *fleet.Snapshot {
 	s := fleet.Snapshot{Definitions: o.definitionValues()}
-	gaps := maps.Clone(o.gaps)
-	// unread adds a Gap for what is known to be there and was never read, unless
-	// a failure says more.
-	unread := func(kind fleet.GapKind, ref string, since time.Time, detail string) {
-		key := gapKey{kind, ref}
-		if _, ok := gaps[key]; !ok {
-			gaps[key] = fleet.Gap{Kind: kind, Ref: ref, Class: fleet.Paced, Detail: detail, Since: since.Round(0).UTC()}
-		}
-	}
-	const waiting = "not read yet: it waits for castoff's own call budget"
-	if !o.clusterList.complete && len(o.opts.Clusters) == 0 {
-		unread(fleet.GapClusters, o.opts.Config.Region, o.started, waiting)
-	}
-	tasks := 0
 	for _, c := range o.clusters {
-		tasks += len(c.tasks)
-	}
-	s.Tasks = make([]*fleet.Task, 0, tasks)
-	for _, c := range sorted(o.clusters) {
 		if c.value != nil {
 			s.Clusters = append(s.Clusters, c.value)
-		} else if c.missing == 0 {
-			unread(fleet.GapCluster, c.id, c.known, waiting)
 		}
-		if !c.watched() {
-			continue
+		for _, t := range c.tasks {
+			if t.value != nil {
+				s.Tasks = append(s.Tasks, t.value)
+			}
 		}
-		if !c.serviceList.complete {
-			unread(fleet.GapServices, string(c.arn), c.since, waiting)
-		}
-		if !c.running.complete || !c.stopped.complete {
-			unread(fleet.GapTaskList, string(c.arn), c.since, waiting)
-		}
-		s.Tasks = o.appendTasks(s.Tasks, c, unread)
 	}
 	for _, sv := range o.services {
 		if sv.value != nil {
 			s.Services = append(s.Services, sv.value)
-		} else if sv.missing == 0 {
-			unread(fleet.GapService, sv.ref(), sv.known, waiting)
 		}
 	}
-	for arn, d := range o.definitions {
-		if d.value == nil {
-			unread(fleet.GapTaskDefinition, string(arn), d.known, waiting)
-		}
-	}
-	for _, g := range sorted(o.groups) {
+	for _, g := range o.groups {
 		if v := g.current(); v != nil {
 			s.TargetGroups = append(s.TargetGroups, v)
 		}
-		ref := string(g.arn)
-		if g.rowsRead.Never() {
-			unread(fleet.GapTargetHealth, ref, g.health.known, waiting)
-		}
-		if !g.attrs.Known {
-			unread(fleet.GapAttributes, ref, g.attributes.known, waiting)
-		}
-		if !g.tagged {
-			unread(fleet.GapTags, ref, g.tagging.known, waiting)
-		}
 	}
-	if !o.groupList.complete && len(o.groups) > 0 {
-		unread(fleet.GapTargetGroups, o.opts.Config.Region, o.started, waiting)
-	}
+	gaps := maps.Clone(o.gaps)
+	o.addUnread(gaps)
 	for _, g := range gaps {
 		s.Gaps = append(s.Gaps, g)
 	}
@@ -104,25 +61,56 @@ func (o *Observer) snapshot() *fleet.Snapshot {
 	return fleet.NewSnapshot(s)
 }
 
-// appendTasks adds the tasks of a cluster that have been read, and says how
-// many have not.
-func (o *Observer) appendTasks(to []*fleet.Task, c *cluster, unread func(fleet.GapKind, string, time.Time, string)) []*fleet.Task {
-	never, since := 0, time.Time{}
-	for _, t := range c.tasks {
-		if t.value != nil {
-			to = append(to, t.value)
+// addUnread adds a Gap for everything that is known to be there and was never
+// read, unless a failure says more.
+func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
+	add := func(unread bool, kind fleet.GapKind, ref string, since time.Time, what string) {
+		if _, ok := gaps[gapKey{kind, ref}]; unread && !ok {
+			gaps[gapKey{kind, ref}] = fleet.Gap{
+				Kind: kind, Ref: ref, Class: fleet.Paced, Since: since.Round(0).UTC(),
+				Detail: what + "not read yet: castoff's own call budget has not come to it",
+			}
+		}
+	}
+	region := o.opts.Config.Region
+	add(!o.clusterList.complete && len(o.opts.Clusters) == 0, fleet.GapClusters, region, o.started, "")
+	add(!o.groupList.complete && len(o.groups) > 0, fleet.GapTargetGroups, region, o.started, "")
+	for _, c := range o.clusters {
+		add(c.value == nil && c.missing == 0, fleet.GapCluster, c.id, c.known, "")
+		if !c.watched() {
 			continue
 		}
-		if never == 0 || t.known.Before(since) {
-			since = t.known
+		ref := string(c.arn)
+		add(!c.serviceList.complete, fleet.GapServices, ref, c.since, "")
+		add(!c.running.complete || !c.stopped.complete, fleet.GapTaskList, ref, c.since, "")
+		never, since := c.unread()
+		add(never > 0, fleet.GapTasks, ref, since, fmt.Sprintf("%d of %d tasks ", never, len(c.tasks)))
+	}
+	for _, s := range o.services {
+		add(s.value == nil && s.missing == 0, fleet.GapService, s.ref(), s.known, "")
+	}
+	for arn, d := range o.definitions {
+		add(d.value == nil, fleet.GapTaskDefinition, string(arn), d.known, "")
+	}
+	for arn, g := range o.groups {
+		add(g.rowsRead.Never(), fleet.GapTargetHealth, string(arn), g.health.known, "")
+		add(!g.attrs.Known, fleet.GapAttributes, string(arn), g.attributes.known, "")
+		add(!g.tagged, fleet.GapTags, string(arn), g.tagging.known, "")
+	}
+}
+
+// unread counts the tasks that were never read, and says since when the first
+// of them waits. ECS answering MISSING is a reading.
+func (c *cluster) unread() (n int, since time.Time) {
+	for _, t := range c.tasks {
+		if t.value == nil && t.missing == 0 {
+			if n == 0 || t.known.Before(since) {
+				since = t.known
+			}
+			n++
 		}
-		never++
 	}
-	if never > 0 {
-		unread(fleet.GapTasks, string(c.arn), since,
-			fmt.Sprintf("%d of %d tasks not read yet: they wait for castoff's own call budget", never, len(c.tasks)))
-	}
-	return to
+	return n, since
 }
 
 // definitionValues are the task definitions read so far.

@@ -52,6 +52,9 @@ func (t *task) final() bool { return t.value != nil && t.value.Gone() }
 func (o *Observer) readTasks(ctx context.Context) {
 	b := o.buckets[ClusterResourceReadBucket]
 	o.dropTasks()
+	if ctx.Err() != nil {
+		return
+	}
 	now := time.Now()
 	lists := o.taskLists(now)
 	batches := o.taskBatches(now)
