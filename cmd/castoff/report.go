@@ -230,8 +230,8 @@ func millis(d time.Duration) float64 {
 	return float64(d.Round(time.Millisecond)) / float64(time.Second)
 }
 
-// table writes rows in columns, the first one flush left and numbers flush
-// right, with no blanks at the ends of lines.
+// table writes rows in columns, the first one flush left and the others flush
+// right.
 func table(w io.Writer, rows [][]string) error {
 	var widths []int
 	for _, row := range rows {
@@ -242,15 +242,14 @@ func table(w io.Writer, rows [][]string) error {
 	}
 	var b strings.Builder
 	for _, row := range rows {
-		var line strings.Builder
 		for i, cell := range row {
 			if i == 0 {
-				fmt.Fprintf(&line, "%-*s", widths[i], cell)
+				fmt.Fprintf(&b, "%-*s", widths[i], cell)
 			} else {
-				fmt.Fprintf(&line, "  %*s", widths[i], cell)
+				fmt.Fprintf(&b, "  %*s", widths[i], cell)
 			}
 		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+		b.WriteString("\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
