@@ -1,0 +1,28 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+)
+
+// contested: a target that castoff took out and somebody put back, as ECS does,
+// is taken out again only so often, ever more spaced.
+func (q *question) contested() Finding {
+	d := q.detachment
+	if d == nil || q.mode != Detaching || d.due() {
+		return allow("nobody has put it back")
+	}
+	l := q.limits.Contested
+	value := count("tries", d.Tries, l.Tries)
+	if q.group == nil || !q.group.Read.Sent.After(d.Called) {
+		return hold(Unanswered, time.Time{}, "its group has not been read since castoff took it out at "+clock(d.Called), value)
+	}
+	if d.Tries >= l.Tries {
+		return refuse(GaveUp, fmt.Sprintf("castoff took it out %s and somebody put it back: left alone, limit %d", times(d.Tries), l.Tries), value)
+	}
+	next := d.Called.Add(l.Spacing << max(0, d.Tries-1))
+	if q.Now.Before(next) {
+		return hold(Spaced, next, fmt.Sprintf("somebody put it back after castoff took it out at %s: again at %s", clock(d.Called), clock(next)), value)
+	}
+	return allow(fmt.Sprintf("somebody put it back; try %d of %d", d.Tries+1, l.Tries), value)
+}

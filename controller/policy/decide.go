@@ -1,0 +1,368 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Input is everything that a decision follows from.
+type Input struct {
+	Now time.Time
+	// Snapshot is the whole fleet, for [Recheck] too: there, with the task, its
+	// service and its group read again. Nil decides nothing.
+	Snapshot *fleet.Snapshot
+	State    State
+	// Detachments are those that are open, in any order; closed ones are ignored.
+	Detachments []Detachment
+	// Limits are those of a service; without it nothing is allowed.
+	Limits func(fleet.ServiceID) Limits
+	Fleet  FleetLimits
+	// Pauses are the configuration's. Those of tags are read from the Snapshot.
+	Pauses []Pause
+	// Began is when this process started; zero allows nothing.
+	Began  time.Time
+	Halts  []Halt
+	Denied []Denial
+}
+
+// Halt is a fault of castoff's own that stops all detaching while it lasts: a
+// pass has panicked, or the journal cannot be written.
+type Halt struct {
+	Cause string // a short code: panic, journal
+	// Detail says in words what happened and what to do about it.
+	Detail string
+}
+
+// Denial is a target group that AWS does not let castoff change.
+type Denial struct {
+	Group fleet.TargetGroupARN
+	Until time.Time // when it is worth another try
+}
+
+// Decide gives a verdict for every failing target, longest failing task first,
+// and the State after it: what it has allowed is counted there and must be kept
+// before it is carried out.
+//
+// A target is failing when ECS calls its task UNHEALTHY, or its balancer the
+// target itself. One that was never registered in its group has no verdict.
+func Decide(in Input) ([]Verdict, State) {
+	if in.Snapshot == nil {
+		state := in.State.clone()
+		state.Grants = nil
+		return nil, state
+	}
+	v := look(in, nil)
+	var verdicts []Verdict
+	for _, q := range v.questions() {
+		verdict := q.ask()
+		if verdict.Decision == Allow {
+			v.grant(q)
+		}
+		verdicts = append(verdicts, verdict)
+	}
+	return verdicts, v.state
+}
+
+// Recheck asks the guards about an allowed verdict again, on fresh values: the
+// task and the group must have been read since. in.State is the one that Decide
+// returned, in.Detachments with those that were opened since. It never allows
+// what Decide did not.
+func Recheck(in Input, was Verdict) Verdict {
+	if in.Snapshot == nil {
+		in.Snapshot = fleet.NewSnapshot(fleet.Snapshot{At: in.Now})
+	}
+	v := look(in, &was)
+	q := v.question(was.Task, was.Target)
+	v.claim([]*question{q})
+	return q.ask()
+}
+
+// view is an Input made ready for the guards.
+type view struct {
+	Input
+	state  State    // as it will be afterwards
+	again  *Verdict // of a Recheck
+	pauses []Pause
+	known  map[fleet.ServiceID]*serviceView
+	groups map[fleet.TargetGroupARN][]row
+	gone   map[Mode]*gone
+	claims map[fleet.TargetKey]int // by tasks that have not stopped, of failing targets
+
+	failing map[fleet.ServiceID]int // tasks, of services that have any
+	running int                     // tasks of all services
+	fleet   []Problem               // of the fleet's limits
+}
+
+// serviceView is a service and what it may.
+type serviceView struct {
+	svc      *fleet.Service // nil: not seen
+	limits   Limits
+	problems []Problem
+	mode     Mode
+	up       int // tasks that run and are not leaving
+}
+
+// look makes an Input ready, and brings what is remembered up to date.
+func look(in Input, again *Verdict) *view {
+	v := &view{
+		Input: in, state: in.State.clone(), again: again,
+		pauses:  append(TagPauses(in.Snapshot), in.Pauses...),
+		known:   make(map[fleet.ServiceID]*serviceView),
+		groups:  make(map[fleet.TargetGroupARN][]row),
+		failing: make(map[fleet.ServiceID]int),
+		fleet:   in.Fleet.Validate(),
+	}
+	if again == nil {
+		v.state.Grants = nil
+	}
+	v.count()
+	v.remember()
+	v.takeOut()
+	return v
+}
+
+// count counts the tasks that run, and those that fail while ECS leaves them up.
+func (v *view) count() {
+	for _, t := range v.Snapshot.Tasks {
+		if t.LastStatus != fleet.Running || t.Leaving() {
+			continue
+		}
+		v.running++
+		if t.Failing() {
+			v.failing[t.Service]++
+		}
+	}
+	if len(v.failing) == 0 {
+		return
+	}
+	up := make(map[fleet.ServiceID]int, len(v.failing))
+	for _, t := range v.Snapshot.Tasks {
+		if v.failing[t.Service] > 0 && t.LastStatus == fleet.Running && !t.Leaving() {
+			up[t.Service]++
+		}
+	}
+	for id, n := range up {
+		v.service(id).up = n
+	}
+}
+
+func (v *view) service(id fleet.ServiceID) *serviceView {
+	s := v.known[id]
+	if s == nil {
+		s = &serviceView{svc: v.Snapshot.Service(id)}
+		if v.Limits != nil {
+			s.limits = v.Limits(id)
+		}
+		s.problems, s.mode = s.limits.Validate(), ModeOf(s.svc, s.limits)
+		v.known[id] = s
+	}
+	return s
+}
+
+// question is one target about which the guards are asked.
+type question struct {
+	*view
+	*serviceView
+	key   fleet.TargetKey
+	id    fleet.TaskARN
+	of    fleet.ServiceID
+	task  *fleet.Task // nil: not in the snapshot
+	group *fleet.TargetGroup
+	row   *fleet.Target // nil: none
+	def   *fleet.TaskDefinition
+	since time.Time // the first of the latest readings that show it failing
+	// detachment is the target's own, open and of the same mode; nil: none.
+	detachment *Detachment
+}
+
+func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
+	q := &question{view: v, id: task, key: key, task: v.Snapshot.Task(task), group: v.Snapshot.TargetGroup(key.Group), row: v.Snapshot.Target(key)}
+	switch {
+	case q.task != nil:
+		q.of = q.task.Service
+		q.def = v.Snapshot.Definitions[q.task.Definition]
+	case v.again != nil:
+		q.of = v.again.Service
+	}
+	q.serviceView = v.service(q.of)
+	if w := v.state.watch(task); w != nil {
+		q.since = w.Sick
+	}
+	if q.task != nil {
+		q.detachment = find(v.Detachments, key, task, q.task.Started, q.mode)
+	}
+	return q
+}
+
+// questions are the failing targets, longest failing first.
+func (v *view) questions() []*question {
+	var qs []*question
+	for _, t := range v.Snapshot.Tasks {
+		if t.Gone() {
+			continue
+		}
+		for _, key := range t.Targets {
+			g, row := v.Snapshot.TargetGroup(key.Group), v.Snapshot.Target(key)
+			bad := row != nil && row.Unhealthy() && v.Snapshot.Owner(key) == t
+			if !t.Failing() && !bad {
+				continue
+			}
+			seen := g != nil && !g.Read.Never()
+			if row == nil && seen && !slices.ContainsFunc(v.Detachments, func(d Detachment) bool {
+				return d.Open() && d.Target == key && d.of(t.ARN, t.Started)
+			}) {
+				continue // of a service with several groups, one that it is not in
+			}
+			qs = append(qs, v.question(t.ARN, key))
+		}
+	}
+	v.claim(qs)
+	slices.SortStableFunc(qs, func(a, b *question) int {
+		never := func(q *question) int {
+			if q.since.IsZero() {
+				return 1
+			}
+			return 0
+		}
+		return cmp.Or(never(a)-never(b), a.since.Compare(b.since), cmp.Compare(a.id, b.id), a.key.Compare(b.key))
+	})
+	return qs
+}
+
+// guards are asked in this order; the names are those of Guards.
+var guards = []struct {
+	name Guard
+	ask  func(*question) Finding
+}{
+	{Paused, (*question).paused},
+	{Stale, (*question).stale},
+	{Startup, (*question).startup},
+	{Identity, (*question).identity},
+	{Trigger, (*question).trigger},
+	{Grace, (*question).grace},
+	{Confirm, (*question).confirm},
+	{NoGain, (*question).noGain},
+	{Deployment, (*question).deployment},
+	{Floor, (*question).floor},
+	{Zone, (*question).zone},
+	{Correlated, (*question).correlated},
+	{Budget, (*question).budget},
+	{Rate, (*question).rate},
+	{Futile, (*question).futile},
+	{Contested, (*question).contested},
+}
+
+// ask asks every guard.
+func (q *question) ask() Verdict {
+	verdict := q.verdict(Detach)
+	for _, g := range guards {
+		f, bad := invalid(g.name, q.problems, "of "+q.of.String())
+		if !bad {
+			f, bad = invalid(g.name, q.view.fleet, "of the fleet")
+		}
+		if !bad {
+			f = g.ask(q)
+		}
+		f.Guard = g.name
+		verdict.Findings = append(verdict.Findings, f)
+	}
+	verdict.settle(fmt.Sprintf("every guard allows taking %s of task %s out of %s", q.key.Address(), q.id.ID(), q.key.Group.Name()))
+	return verdict
+}
+
+// verdict is one that says nothing yet.
+func (q *question) verdict(a Action) Verdict {
+	verdict := Verdict{Action: a, Target: q.key, Task: q.id, Service: q.of, Mode: q.mode, At: plain(q.Now)}
+	switch {
+	case q.task != nil:
+		verdict.Started = q.task.Started
+	case q.again != nil:
+		verdict.Started = q.again.Started
+	}
+	if q.row != nil {
+		verdict.Zone = q.row.Zone
+	}
+	return verdict
+}
+
+// claim counts the tasks that have not stopped and name the targets.
+func (v *view) claim(qs []*question) {
+	v.claims = make(map[fleet.TargetKey]int, len(qs))
+	for _, q := range qs {
+		v.claims[q.key] = 0
+	}
+	for _, t := range v.Snapshot.Tasks {
+		if t.Gone() {
+			continue
+		}
+		for _, key := range t.Targets {
+			if n, asked := v.claims[key]; asked {
+				v.claims[key] = n + 1
+			}
+		}
+	}
+}
+
+// grant counts an allowed target as out and takes its tokens.
+func (v *view) grant(q *question) {
+	if !q.paid() {
+		v.state.take(q.mode, q.of, q.limits.Rate, plain(v.Now))
+		v.state.take(q.mode, fleet.ServiceID{}, v.Input.Fleet.Rate, plain(v.Now))
+	}
+	g := Grant{Target: q.key, Task: q.id, Service: q.of, Mode: q.mode}
+	at, _ := slices.BinarySearchFunc(v.state.Grants, g, func(a, b Grant) int {
+		return cmp.Or(a.Target.Compare(b.Target), cmp.Compare(a.Task, b.Task))
+	})
+	v.state.Grants = slices.Insert(v.state.Grants, at, g)
+	v.add(g)
+}
+
+// gone is what counts as out for a decision in one mode.
+type gone struct {
+	targets  map[fleet.TargetKey]bool
+	tasks    map[fleet.TaskARN]bool
+	services map[fleet.ServiceID]int      // tasks
+	groups   map[fleet.TargetGroupARN]int // targets
+}
+
+// takeOut counts the open detachments, and what was allowed a moment ago.
+func (v *view) takeOut() {
+	v.gone = make(map[Mode]*gone, len(Modes))
+	for _, mode := range Modes {
+		v.gone[mode] = &gone{
+			targets: make(map[fleet.TargetKey]bool), tasks: make(map[fleet.TaskARN]bool),
+			services: make(map[fleet.ServiceID]int), groups: make(map[fleet.TargetGroupARN]int),
+		}
+	}
+	for i := range v.Detachments {
+		if d := &v.Detachments[i]; d.Open() {
+			v.add(Grant{Target: d.Target, Task: d.Task, Service: d.Service, Mode: d.Mode})
+		}
+	}
+	for _, g := range v.state.Grants {
+		v.add(g)
+	}
+}
+
+// add counts a target as out. What would have been done does not hold up what
+// is done.
+func (v *view) add(out Grant) {
+	for _, mode := range Modes {
+		if out.Mode != Detaching && mode == Detaching {
+			continue
+		}
+		g := v.gone[mode]
+		if !g.targets[out.Target] {
+			g.targets[out.Target] = true
+			g.groups[out.Target.Group]++
+		}
+		if !g.tasks[out.Task] {
+			g.tasks[out.Task] = true
+			g.services[out.Service]++
+		}
+	}
+}

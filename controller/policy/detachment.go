@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Progress is where a detachment stands.
+type Progress string
+
+// The steps. All but Closed count as out.
+const (
+	Out       Progress = "out"       // taken out, or about to be
+	Attaching Progress = "attaching" // told to go back, not seen back yet
+	Closed    Progress = "closed"
+)
+
+// Outcome is how a detachment ended; empty while it has not.
+type Outcome string
+
+// The outcomes.
+const (
+	Stopped   Outcome = "stopped"   // the task has stopped
+	Recovered Outcome = "recovered" // the task is healthy and its target back, whoever registered it
+	Lost      Outcome = "lost"      // castoff no longer sees the task's cluster
+)
+
+// Outcomes lists every outcome.
+var Outcomes = []Outcome{Stopped, Recovered, Lost}
+
+// Result is what became of a call.
+type Result string
+
+// The results.
+const (
+	Accepted    Result = "accepted"
+	Rejected    Result = "rejected"     // nothing happened: denied, throttled, refused
+	NotAnswered Result = "not_answered" // it may have happened
+)
+
+// Results lists every result.
+var Results = []Result{Accepted, Rejected, NotAnswered}
+
+// Bounds hold an instant: it was not before the one and not after the other. A
+// zero NotAfter stands for an instant that has not come.
+type Bounds struct {
+	NotBefore time.Time `json:"not_before"`
+	NotAfter  time.Time `json:"not_after"`
+}
+
+// Detachment is a target that castoff took out, or in observe mode would have.
+// It is written before the call and kept until the task has stopped or is back.
+// It is plain data for JSON.
+type Detachment struct {
+	Target  fleet.TargetKey  `json:"target"`
+	Task    fleet.TaskARN    `json:"task"`
+	Started time.Time        `json:"started"` // the task's startedAt
+	Service fleet.ServiceID  `json:"service"`
+	Cluster fleet.ClusterARN `json:"cluster"`
+	Zone    string           `json:"zone,omitempty"` // the row's, to register it again with; may be empty
+	Mode    Mode             `json:"mode"`
+
+	Decided time.Time `json:"decided"`
+	// Called is when the last call to take it out was sent; zero before the first,
+	// and in observe mode.
+	Called time.Time `json:"called,omitzero"`
+	Result Result    `json:"result,omitempty"` // of that call; empty while there is none
+	// Tries counts the calls that took the target out, or may have.
+	Tries int `json:"tries,omitempty"`
+	// Back is when the target was seen in the group again after Called.
+	Back *Bounds `json:"back,omitempty"`
+	// Banked is the time saved before the last call, when somebody put the target
+	// back in between.
+	Banked Saved `json:"banked,omitzero"`
+
+	// Up is the latest reading that showed the task not being taken down, by when
+	// it was sent.
+	Up time.Time `json:"up,omitzero"`
+	// ECS is when ECS itself began to take the task down.
+	ECS *Bounds `json:"ecs,omitempty"`
+
+	// Attached is when the last call to put it back was sent.
+	Attached     time.Time `json:"attached,omitzero"`
+	AttachResult Result    `json:"attach_result,omitempty"`
+
+	Seen     time.Time `json:"seen"` // when the task was last in a snapshot
+	Progress Progress  `json:"progress"`
+	Outcome  Outcome   `json:"outcome,omitempty"`
+	Ended    time.Time `json:"ended,omitzero"`
+}
+
+// Saved is how long a target was out thanks to castoff before ECS itself began,
+// within bounds. Castoff being later than ECS counts as negative.
+type Saved struct {
+	Shortest time.Duration `json:"shortest"`
+	Longest  time.Duration `json:"longest"`
+}
+
+// Open reports that the target counts as out.
+func (d *Detachment) Open() bool { return d.Progress != Closed }
+
+// Compare orders by target, then task, then mode.
+func (d *Detachment) Compare(other *Detachment) int {
+	return cmp.Or(d.Target.Compare(other.Target), cmp.Compare(d.Task, other.Task), cmp.Compare(d.Mode, other.Mode))
+}
+
+// of reports that the detachment is of this task, and not of one that had the
+// address before.
+func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
+	return d.Task == task && d.Started.Equal(started)
+}
+
+// due reports that a call was granted and has certainly not happened: it may be
+// made, or made again, at no further cost.
+func (d *Detachment) due() bool {
+	return d.Mode == Detaching && (d.Called.IsZero() || d.Result == Rejected)
+}
+
+// Detachment is the record to write before an allowed verdict is carried out:
+// the open one of the same target and task, if there is one among them, else a
+// new one.
+func (v *Verdict) Detachment(cluster fleet.ClusterARN, among []Detachment) Detachment {
+	if d := find(among, v.Target, v.Task, v.Started, v.Mode); d != nil {
+		return *d
+	}
+	return Detachment{
+		Target: v.Target, Task: v.Task, Started: v.Started, Service: v.Service, Cluster: cluster, Zone: v.Zone,
+		Mode: v.Mode, Decided: plain(v.At), Up: plain(v.At), Seen: plain(v.At), Progress: Out,
+	}
+}
+
+// Call notes a call to take the target out that was sent at an instant and its
+// result.
+func (d Detachment) Call(sent time.Time, r Result) Detachment {
+	sent = plain(sent)
+	if r == Rejected {
+		if d.Called.IsZero() {
+			d.Result = r
+		}
+		return d
+	}
+	if d.Back != nil {
+		d.Banked = d.until(*d.Back)
+		d.Back = nil
+	}
+	d.Called, d.Result, d.Progress = sent, r, Out
+	d.Attached, d.AttachResult = time.Time{}, ""
+	d.Tries++
+	return d
+}
+
+// Attach notes a call to put the target back that was sent at an instant and
+// its result.
+func (d Detachment) Attach(sent time.Time, r Result) Detachment {
+	d.Attached, d.AttachResult = plain(sent), r
+	if r != Rejected {
+		d.Progress = Attaching
+	}
+	return d
+}
+
+// from is the instant from which time is saved; zero when nothing was done.
+func (d *Detachment) from() time.Time {
+	if d.Mode != Detaching {
+		return d.Decided
+	}
+	return d.Called
+}
+
+// until is what was saved up to an instant.
+func (d *Detachment) until(end Bounds) Saved {
+	from := d.from()
+	return Saved{
+		Shortest: d.Banked.Shortest + end.NotBefore.Sub(from),
+		Longest:  d.Banked.Longest + end.NotAfter.Sub(from),
+	}
+}
+
+// Saved is the time saved. It is known once ECS itself has begun to take the
+// task down; for a task that recovered it never is, nor for a target that no call
+// has taken out. While somebody had put the target back, none was saved.
+func (d *Detachment) Saved() (s Saved, ok bool) {
+	if d.ECS == nil || d.from().IsZero() {
+		return Saved{}, false
+	}
+	if d.Back != nil && d.Back.NotAfter.Before(d.ECS.NotBefore) {
+		return d.until(*d.Back), true
+	}
+	if d.Back != nil && d.Back.NotBefore.Before(d.ECS.NotBefore) {
+		return d.until(Bounds{NotBefore: d.Back.NotBefore, NotAfter: d.ECS.NotAfter}), true
+	}
+	return d.until(*d.ECS), true
+}
+
+// find is the open detachment of a target, its task and a mode; nil when there
+// is none.
+func find(ds []Detachment, key fleet.TargetKey, task fleet.TaskARN, started time.Time, mode Mode) *Detachment {
+	i := slices.IndexFunc(ds, func(d Detachment) bool {
+		return d.Open() && d.Target == key && d.of(task, started) && d.Mode == mode
+	})
+	if i < 0 {
+		return nil
+	}
+	return &ds[i]
+}
+
+// plain is an instant that survives JSON: in UTC, without a monotonic reading.
+func plain(t time.Time) time.Time { return t.Round(0).UTC() }

@@ -1,0 +1,39 @@
+// Package policy decides which failing targets may leave their balancer, and
+// which of those that castoff took out must go back.
+//
+// It is pure: [Decide] takes a snapshot, what is remembered, the limits and the
+// time, and answers a [Verdict] for every failing target, acting or not. The
+// same values give the same verdicts. No clock, no log, no call.
+//
+// # Guards
+//
+// A guard is one reason not to act now. Each looks at the state as it would be
+// after the action, with what is already detached, draining, failing, pending or
+// allowed a moment ago counted in, and answers a [Finding]. All are asked, for
+// the record; the first in the order of [Guards] that does not allow decides.
+// What a guard cannot see, it holds on: unknown is not healthy, and not failing.
+// A limit that is missing or makes no sense allows nothing.
+//
+// Guards block detaching only. Nothing but doubt about who owns an address, and
+// a pause that says reattach=no, keeps a healthy task's target out: see
+// [Reattach].
+//
+// # What counts
+//
+// Targets leave one by one, but what a task costs its service it costs once: the
+// budgets of a service and of the fleet, and the rates, count tasks; the budget
+// of a target group counts targets. A service that is only observed is accounted
+// apart, so that what would have been done never holds up what is done.
+//
+// # A pass
+//
+//	open = Follow(input)                   what became of the detachments
+//	verdicts, state = Decide(input)        keep the state before acting
+//	for each allow: read again, Recheck    the same guards on fresh values
+//	write Verdict.Detachment, then call
+//	verdicts, state = Reattach(input)      the way back
+//
+// The state that Decide returns already has what it allowed: a verdict that is
+// never carried out has cost its token. That is the price of never exceeding a
+// rate, whenever castoff is killed.
+package policy

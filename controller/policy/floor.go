@@ -1,0 +1,155 @@
+package policy
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// row is one target of a group as the floor sees it.
+type row struct {
+	key     fleet.TargetKey
+	zone    string // empty: not known
+	service fleet.ServiceID
+	// good: the balancer calls it healthy, and it is the target of a running
+	// task that was read lately and that ECS does not call UNHEALTHY.
+	good bool
+}
+
+// rows are those of a group.
+func (v *view) rows(g *fleet.TargetGroup) []row {
+	rows, known := v.groups[g.ARN]
+	if known {
+		return rows
+	}
+	rows = make([]row, 0, len(g.Targets))
+	for i := range g.Targets {
+		t := &g.Targets[i]
+		r := row{key: t.Key, zone: t.Zone}
+		if owner := v.Snapshot.Owner(t.Key); owner != nil {
+			r.service = owner.Service
+			if r.zone == "" {
+				r.zone = owner.Zone // AWS need not fill it in for instances
+			}
+			r.good = t.Healthy() && v.serves(owner)
+		}
+		if r.zone == "all" { // outside of the group's zones: serves each a little
+			r.zone = ""
+		}
+		rows = append(rows, r)
+	}
+	v.groups[g.ARN] = rows
+	return rows
+}
+
+// serves reports that nothing speaks against a task.
+func (v *view) serves(t *fleet.Task) bool {
+	age := t.Read.Age(v.Now)
+	return t.LastStatus == fleet.Running && !t.Leaving() && !t.Failing() && t.Missing == 0 &&
+		t.Connectivity != fleet.Disconnected && age >= 0 && age <= v.service(t.Service).limits.Stale.Tasks
+}
+
+// tally is what of some rows would be left without the target, everything that
+// is out, and everything that is not good.
+type tally struct {
+	all  int
+	left int
+}
+
+// tally counts the rows that a filter takes.
+func (q *question) tally(filter func(*row) bool) tally {
+	var n tally
+	rows, out := q.rows(q.group), q.gone[q.mode].targets
+	for i := range rows {
+		r := &rows[i]
+		if !filter(r) {
+			continue
+		}
+		n.all++
+		if r.good && r.key != q.key && !out[r.key] {
+			n.left++
+		}
+	}
+	return n
+}
+
+// floor: enough healthy targets of the service stay in the group, the group
+// keeps its last one, and its own thresholds hold.
+func (q *question) floor() Finding {
+	if q.task == nil || q.svc == nil || q.group == nil || q.group.Read.Never() {
+		return hold(SettingsUnknown, time.Time{}, "the task, its service or its target group has not been read")
+	}
+	own := q.tally(func(r *row) bool { return r.service == q.svc.ID })
+	group := q.tally(func(*row) bool { return true })
+	least := q.limits.Floor.of(q.svc.Desired)
+	value := count("healthy_left", own.left, least)
+	said := fmt.Sprintf("%d of %s would stay healthy, floor %d (at least %d, and %s of %d desired)",
+		own.left, plural(own.all, "target"), least, q.limits.Floor.Count, percent(q.limits.Floor.Percent), max(0, q.svc.Desired))
+	if group.left < 1 {
+		return hold(LastHealthy, time.Time{}, "no healthy target would stay in the group", value)
+	}
+	if own.left < least {
+		return hold(BelowFloor, time.Time{}, said, value)
+	}
+	t, err := thresholds(q.group)
+	if err != nil {
+		return hold(SettingsUnknown, time.Time{}, err.Error(), value)
+	}
+	if need := t.of(group.all); !q.zonal() && group.left < need {
+		return hold(GroupThreshold, time.Time{}, fmt.Sprintf("%d of %s in the group would stay healthy, and its own target_group_health asks for %d",
+			group.left, plural(group.all, "target"), need), value, count("group_healthy_left", group.left, need))
+	}
+	return allow(said, value)
+}
+
+// of is the floor of a desired count.
+func (f FloorLimits) of(desired int) int { return max(f.Count, 1, ceil(f.Percent, desired)) }
+
+// ceil is a percentage of a total, rounded up.
+func ceil(percent float64, total int) int {
+	return int(math.Ceil(percent * float64(max(total, 0)) / 100))
+}
+
+// groupHealth is the stricter of a group's own thresholds, below which the
+// balancer takes it out of DNS or sends flows to targets that are not healthy.
+type groupHealth struct {
+	count   int
+	percent float64
+}
+
+// of is how many healthy targets it asks for. The percentages are of registered
+// targets; whether one that drains still counts is not known, so that every row
+// there is counts, which asks for more.
+func (h groupHealth) of(rows int) int { return max(h.count, ceil(h.percent, rows)) }
+
+// thresholds reads a group's own.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-target-groups.html#target-group-health
+func thresholds(g *fleet.TargetGroup) (groupHealth, error) {
+	h := groupHealth{count: 1}
+	if !g.Attributes.Known {
+		return h, fmt.Errorf("the attributes of target group %s have not been read", g.ARN.Name())
+	}
+	for _, what := range []string{"dns_failover", "unhealthy_state_routing"} {
+		for _, unit := range []string{"count", "percentage"} {
+			name := "target_group_health." + what + ".minimum_healthy_targets." + unit
+			text := g.Attributes.Raw[name]
+			if text == "" || text == "off" { // AWS's defaults are 1 and off
+				continue
+			}
+			n, err := strconv.Atoi(text)
+			if err != nil || n < 0 || unit == "percentage" && n > 100 {
+				return h, fmt.Errorf("the attribute %s of target group %s makes no sense: %q", name, g.ARN.Name(), text)
+			}
+			if unit == "count" {
+				h.count = max(h.count, n)
+			} else {
+				h.percent = max(h.percent, float64(n))
+			}
+		}
+	}
+	return h, nil
+}

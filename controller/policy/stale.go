@@ -1,0 +1,83 @@
+package policy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// stale: everything that the decision rests on is there, and fresh.
+func (q *question) stale() Finding {
+	if f, ok := q.gap(); ok {
+		return f
+	}
+	if q.task == nil || q.svc == nil || q.group == nil {
+		return hold(Unseen, time.Time{}, "the task, its service or its target group has not been read")
+	}
+	parts := []struct {
+		what, name string
+		read       fleet.Read
+		limit      time.Duration
+		again      bool // is read again between a decision and the call
+	}{
+		{"the task", "task_age", q.task.Read, q.limits.Stale.Tasks, true},
+		{"target group " + q.group.ARN.Name(), "targets_age", q.group.Read, q.limits.Stale.Targets, true},
+		{"service " + q.svc.ID.String(), "service_age", q.svc.Read, q.limits.Stale.Inventory, false},
+		{"the settings of target group " + q.group.ARN.Name(), "settings_age", q.group.Inventory, q.limits.Stale.Inventory, false},
+	}
+	var values []Value
+	for _, p := range parts {
+		if p.read.Never() {
+			return hold(Unseen, time.Time{}, p.what+" has not been read", values...)
+		}
+		age := p.read.Age(q.Now)
+		values = append(values, seconds(p.name, age, p.limit))
+		switch {
+		case age < 0 || p.read.Received.After(q.Now):
+			return hold(ClockBack, time.Time{}, fmt.Sprintf("%s was read %s in the future: the clock was set back", p.what, brief(-age)), values...)
+		case age > p.limit:
+			return hold(Old, time.Time{}, fmt.Sprintf("%s was read %s ago, limit %s", p.what, brief(age), brief(p.limit)), values...)
+		case p.again && q.again != nil && p.read.Sent.Before(q.again.At):
+			return hold(NotReadAgain, time.Time{}, p.what+" has not been read again since the decision", values...)
+		}
+	}
+	return allow(fmt.Sprintf("all of it was read, the task %s ago and its target group %s ago",
+		brief(q.task.Read.Age(q.Now)), brief(q.group.Read.Age(q.Now))), values...)
+}
+
+// gap finds something that could not be read and that the decision rests on.
+func (q *question) gap() (Finding, bool) {
+	for i := range q.Snapshot.Gaps {
+		if g := &q.Snapshot.Gaps[i]; q.touches(g) {
+			return hold(Gap, time.Time{}, fmt.Sprintf("%s %s cannot be read (%s): %s", g.Kind, g.Ref, g.Class, g.Detail)), true
+		}
+	}
+	return Finding{}, false
+}
+
+// touches reports that a gap is about the task's cluster, service, definition
+// or target group. Tags of target groups are nothing that a guard looks at, and
+// clusters that nobody has listed yet say nothing of this one.
+func (q *question) touches(g *fleet.Gap) bool {
+	switch g.Kind {
+	case fleet.GapClusters, fleet.GapTags:
+		return false
+	case fleet.GapTargetGroups: // the list, of the region
+		return true
+	case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes:
+		return g.Ref == string(q.key.Group)
+	case fleet.GapTaskDefinition:
+		return q.task == nil || g.Ref == string(q.task.Definition)
+	case fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
+		return q.task == nil || touchesCluster(g, q.task.Cluster, q.task.Service) || q.svc != nil && g.Ref == string(q.svc.ARN)
+	default: // of a kind that nobody knows
+		return true
+	}
+}
+
+// touchesCluster reports that a gap refers to a cluster, by ARN or name, or to
+// a service of it.
+func touchesCluster(g *fleet.Gap, cluster fleet.ClusterARN, id fleet.ServiceID) bool {
+	return g.Ref == string(cluster) || g.Ref == id.Cluster || g.Ref == id.String()
+}
