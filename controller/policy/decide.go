@@ -68,7 +68,7 @@ func Decide(in Input) ([]Verdict, State) {
 }
 
 // Recheck asks the guards about an allowed verdict again, on fresh values: the
-// task and the group must have been read since. in.State is the one that Decide
+// task, and to detach also its group, must have been read since. in.State is the one that Decide
 // returned, in.Detachments with those that were opened since. It never allows
 // what Decide did not.
 func Recheck(in Input, was Verdict) Verdict {
@@ -78,6 +78,13 @@ func Recheck(in Input, was Verdict) Verdict {
 	v := look(in, &was)
 	q := v.question(was.Task, was.Target)
 	v.claim([]*question{q})
+	if was.Action == Attach {
+		q.detachment = find(v.Detachments, was.Target, was.Task, was.Started, Detaching)
+		if q.detachment == nil {
+			q.detachment = new(Detachment) // closed since: its identity is nobody's
+		}
+		return q.askAttach()
+	}
 	return q.ask()
 }
 

@@ -72,6 +72,9 @@ type Detachment struct {
 	Tries int `json:"tries,omitempty"`
 	// Back is when the target was seen in the group again after Called.
 	Back *Bounds `json:"back,omitempty"`
+	// Away is the latest reading that did not have it in the group, by when it was
+	// sent.
+	Away time.Time `json:"away,omitzero"`
 	// Banked is the time saved before the last call, when somebody put the target
 	// back in between.
 	Banked Saved `json:"banked,omitzero"`

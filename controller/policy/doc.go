@@ -31,7 +31,7 @@
 //	verdicts, state = Decide(input)        keep the state before acting
 //	for each allow: read again, Recheck    the same guards on fresh values
 //	write Verdict.Detachment, then call
-//	verdicts, state = Reattach(input)      the way back
+//	verdicts = Reattach(input)             the way back; Recheck these too
 //
 // The state that Decide returns already has what it allowed: a verdict that is
 // never carried out has cost its token. That is the price of never exceeding a

@@ -1,0 +1,133 @@
+package policy
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// unwatched is after how long without any sign of a task's cluster, nor of a
+// reason why it cannot be read, a detachment is given up: castoff has been told
+// not to watch it any more.
+const unwatched = time.Hour
+
+// Follow says what became of every open detachment, in the order of their
+// targets: those that have ended now are among them, Closed.
+func Follow(in Input) []Detachment {
+	ds := slices.DeleteFunc(slices.Clone(in.Detachments), func(d Detachment) bool { return !d.Open() })
+	slices.SortFunc(ds, func(a, b Detachment) int { return a.Compare(&b) })
+	if in.Snapshot == nil || len(ds) == 0 {
+		return ds
+	}
+	v := look(in, nil)
+	for i := range ds {
+		v.follow(&ds[i])
+	}
+	return ds
+}
+
+func (v *view) follow(d *Detachment) {
+	task := v.Snapshot.Task(d.Task)
+	if task == nil {
+		v.followAbsent(d)
+		return
+	}
+	if now := plain(v.Now); now.After(d.Seen) {
+		d.Seen = now
+	}
+	d.followTask(task)
+	v.followTarget(d)
+	switch {
+	case task.Gone():
+		d.end(Stopped, v.Now)
+	case !v.registered(d):
+	case d.Progress == Attaching:
+		d.end(Recovered, v.Now)
+	default:
+		long, flaps, ok := v.well(d.Task)
+		if ok && long >= v.recovery(d.Service).window(flaps) {
+			d.end(Recovered, v.Now)
+		}
+	}
+}
+
+// followAbsent: a task leaves the snapshots once it has stopped, but after a
+// restart of castoff it also takes a while until it is in them.
+func (v *view) followAbsent(d *Detachment) {
+	for i := range v.Snapshot.Gaps {
+		if g := &v.Snapshot.Gaps[i]; g.Kind == fleet.GapClusters || touchesCluster(g, d.Cluster, d.Service) {
+			return
+		}
+	}
+	if v.Began.IsZero() || v.Now.Before(v.Began.Add(max(v.service(d.Service).limits.Startup, DefaultLimits().Startup))) {
+		return
+	}
+	watched := slices.ContainsFunc(v.Snapshot.Clusters, func(c *fleet.Cluster) bool { return c.ARN == d.Cluster })
+	switch {
+	case watched:
+		if d.ECS == nil {
+			d.ECS = ordered(d.Up, plain(v.Snapshot.At))
+		}
+		d.end(Stopped, v.Now)
+	case v.Now.Sub(d.Seen) >= unwatched:
+		d.end(Lost, v.Now)
+	}
+}
+
+// followTask bounds the moment at which ECS itself began to take the task down:
+// when it became DEACTIVATING. Whether stoppingAt is stamped then or only on
+// STOPPING is not known, but it is never before.
+func (d *Detachment) followTask(t *fleet.Task) {
+	if d.ECS != nil {
+		return
+	}
+	if !t.LastStatus.AtLeast(fleet.Deactivating) {
+		if sent := plain(t.Read.Sent); sent.After(d.Up) {
+			d.Up = sent
+		}
+		return
+	}
+	if t.LastStatus == fleet.Deactivating && !t.StoppingAt.IsZero() {
+		d.ECS = ordered(plain(t.StoppingAt), plain(t.StoppingAt))
+		return
+	}
+	end := plain(t.Read.Received)
+	for _, stamp := range []time.Time{t.StoppingAt, t.StoppedAt} {
+		if !stamp.IsZero() && stamp.Before(end) {
+			end = plain(stamp)
+		}
+	}
+	d.ECS = ordered(d.Up, end)
+}
+
+// followTarget notes when somebody puts the target back.
+func (v *view) followTarget(d *Detachment) {
+	g := v.Snapshot.TargetGroup(d.Target.Group)
+	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Sent.After(d.Called) {
+		return
+	}
+	switch {
+	case !v.registered(d):
+		d.Away, d.Back = plain(g.Read.Sent), nil
+	case d.Back == nil:
+		from := d.Called
+		if d.Away.After(from) {
+			from = d.Away
+		}
+		d.Back = ordered(from, plain(g.Read.Received))
+	}
+}
+
+func (d *Detachment) end(o Outcome, now time.Time) {
+	d.Progress, d.Outcome, d.Ended = Closed, o, plain(now)
+}
+
+// ordered makes bounds of two instants. They can only be in the wrong order
+// when a clock was set back in between.
+func ordered(a, b time.Time) *Bounds {
+	if b.Before(a) {
+		a, b = b, a
+	}
+	return &Bounds{NotBefore: a, NotAfter: b}
+}
