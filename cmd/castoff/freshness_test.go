@@ -40,7 +40,6 @@ var sizes = []fleetSize{
 	{services: 250, perService: 20, budgets: 2},
 	{services: 500, perService: 20, budgets: 1},
 	{services: 500, perService: 20, budgets: 2},
-	{services: 500, perService: 20, budgets: 3},
 }
 
 const sizesInEveryRun = 1
