@@ -36,7 +36,8 @@ type failingTarget struct {
 	Target
 	state fleet.TargetState // empty when there is no row
 	read  fleet.Read
-	sick  bool // was unhealthy
+	sick  bool   // was unhealthy
+	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
 }
 
 // live reports that more may come.
@@ -233,20 +234,19 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 func (f *failure) summarise() {
 	f.tl.Targets = f.tl.Targets[:0]
 	var lb Bounds
-	var out, gone []Bounds
+	var out, gone []Milestone
 	for i := range f.targets {
 		ft := &f.targets[i]
-		for j := range ft.Milestones {
-			f.attribute(&ft.Milestones[j])
-		}
 		if m, ok := find(ft.Milestones, LBUnhealthy); ok {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			out = append(out, m.Bounds)
+			m = f.attribute(m, ft.call)
+			ft.Milestones = set(ft.Milestones, m)
+			out = append(out, m)
 		}
 		if m, ok := find(ft.Milestones, Detached); ok {
-			gone = append(gone, m.Bounds)
+			gone = append(gone, m)
 		}
 		f.tl.Targets = append(f.tl.Targets, ft.Target)
 	}
@@ -258,7 +258,7 @@ func (f *failure) summarise() {
 }
 
 // summariseDetach says when the last of the rows got there, once all have.
-func (f *failure) summariseDetach(k Kind, all []Bounds) {
+func (f *failure) summariseDetach(k Kind, all []Milestone) {
 	if len(all) < len(f.targets) || len(all) == 0 {
 		f.drop(k)
 		if k == Detach && len(f.targets) == 0 && f.blind && !f.deactivating.NotAfter.IsZero() {
@@ -268,42 +268,61 @@ func (f *failure) summariseDetach(k Kind, all []Bounds) {
 		return
 	}
 	last := all[0]
-	for _, b := range all[1:] {
-		if b.NotBefore.After(last.NotBefore) {
-			last.NotBefore = b.NotBefore
+	for _, m := range all[1:] {
+		from := last.NotBefore
+		if m.NotAfter.After(last.NotAfter) {
+			last = m
 		}
-		if b.NotAfter.After(last.NotAfter) {
-			last.NotAfter = b.NotAfter
+		for _, at := range []time.Time{from, m.NotBefore} {
+			if at.After(last.NotBefore) {
+				last.NotBefore = at
+			}
 		}
 	}
-	m := Milestone{Kind: k, Bounds: last, Source: Observed, By: ByELB, Evidence: "the row is gone"}
-	if k == Detach {
-		m.Evidence = "target state draining, or gone"
-		f.attribute(&m)
-	}
-	f.set(m)
+	f.set(last)
 }
 
-// attribute says who began a deregistration, and tightens its bounds by that:
-// ECS does it in DEACTIVATING and not before, so a row that began to leave
-// while its task was still up was taken out by somebody else.
-func (f *failure) attribute(m *Milestone) {
-	if m.Kind != Detach {
-		return
-	}
+// attribute says who began a deregistration, and tightens its bounds by that.
+// castoff knows its own calls. ECS does it in DEACTIVATING and not before, so a
+// row that began to leave while its task was still up was taken out by somebody
+// else.
+func (f *failure) attribute(m Milestone, call Bounds) Milestone {
 	up := f.deactivating.NotAfter.IsZero()
+	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
+	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
+	if call.NotAfter.IsZero() {
+		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
+	} else {
+		ours = ours && !call.NotAfter.Before(m.NotBefore)
+	}
 	switch {
+	case ours:
+		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
+		m.Bounds = within(m.Bounds, call)
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),
 		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
 		m.By = ByOther
-	case up:
-		m.By = ByECS
 	default:
 		m.By = ByECS
-		if f.deactivating.NotBefore.After(m.NotBefore) {
-			m.NotBefore = f.deactivating.NotBefore
-		}
+		m.Bounds = within(m.Bounds, Bounds{NotBefore: f.deactivating.NotBefore})
 	}
+	return m
+}
+
+// within are the bounds of an instant of which two are known; where they do not
+// meet, which only a clock that was set can do, the first.
+func within(a, b Bounds) Bounds {
+	c := a
+	if b.NotBefore.After(c.NotBefore) {
+		c.NotBefore = b.NotBefore
+	}
+	if !b.NotAfter.IsZero() && b.NotAfter.Before(c.NotAfter) {
+		c.NotAfter = b.NotAfter
+	}
+	if c.NotAfter.Before(c.NotBefore) {
+		return a
+	}
+	return c
 }
 
 // estimateOnset reasons back from the milestone that made the failure known.

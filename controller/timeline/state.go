@@ -58,6 +58,7 @@ type TargetState struct {
 	State fleet.TargetState
 	Read  fleet.Read
 	Sick  bool
+	Call  Bounds
 }
 
 // ServingState is a healthy row of a replacement.
@@ -168,7 +169,7 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones = slices.Clone(ft.Milestones)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick})
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Call: ft.call})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -183,7 +184,7 @@ func (s FailureState) failure() *failure {
 	}
 	for _, ts := range s.Targets {
 		ts.Milestones = slices.Clone(ts.Milestones)
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick})
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, call: ts.Call})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})

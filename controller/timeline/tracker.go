@@ -89,6 +89,21 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 	return changes
 }
 
+// Called tells of a DeregisterTargets call of castoff's own that took effect, or
+// may have: not before it was sent and, where it was answered, not after the
+// reply was there. An unanswered call has no NotAfter.
+func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
+	f := t.failure(task)
+	if f == nil {
+		return
+	}
+	for i := range f.targets {
+		if f.targets[i].Key == key {
+			f.targets[i].call = call
+		}
+	}
+}
+
 // Open are copies of the timelines that are not closed, sorted by task.
 func (t *Tracker) Open() []*Timeline {
 	var open []*Timeline

@@ -400,6 +400,44 @@ func TestDetachedByOther(t *testing.T) {
 	}
 }
 
+// castoff's own call bounds the detachment better than any read.
+func TestDetachedByCastoff(t *testing.T) {
+	call := Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}
+	tests := []struct {
+		name   string
+		call   Bounds
+		change func(*life)
+		by     Actor
+		within Bounds
+	}{
+		{"answered", call, func(*life) {}, ByCastoff, call},
+		{"unanswered", Bounds{NotBefore: call.NotBefore}, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}},
+		{"without effect", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}},
+		{"after ECS's own", call, func(l *life) { l.deactivating, l.draining = sec(604), sec(604) }, ByECS, Bounds{NotBefore: sec(600), NotAfter: sec(605)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(606.1), sec(906)
+			tt.change(l)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), tt.call)
+			tracker, err := c.restart(tracker, sec(608))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != tt.by || m.Bounds != tt.within {
+				t.Errorf("want by %s within %v: %s", tt.by, tt.within, describe(tl))
+			}
+		})
+	}
+}
+
 // The address goes to another task while the timeline is still open.
 func TestAddressReuse(t *testing.T) {
 	w := newWorld(1)
