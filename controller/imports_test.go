@@ -38,7 +38,7 @@ var house = map[string]room{
 		"config makes values for others to take; it starts nothing"},
 	"controller/awsapi": {[]string{"controller/fleet"},
 		"awsapi knows AWS and nothing of what is done with the answers"},
-	"controller/journal": {[]string{"controller/fleet", "controller/timeline"},
+	"controller/journal": {[]string{"controller/fleet", "controller/timeline", "controller/policy"},
 		"journal keeps what it is given and decides nothing"},
 	"controller/status": {[]string{"controller/fleet", "controller/timeline", "controller/policy"},
 		"status is read-only: without the loop, AWS or the journal in reach it cannot change anything"},

@@ -1,0 +1,203 @@
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// file is a store on disk.
+type file struct {
+	path   string
+	noSync bool
+	lock   *os.File // nil: none
+	db     *bbolt.DB
+	// stale: the last write failed, and bbolt's picture of the file may no longer
+	// be the disk's. It is opened anew before the next write.
+	stale bool
+	// broken: bbolt panicked in a write and may hold its own locks for ever.
+	broken error
+}
+
+// openOrRead opens a file that is known to be sound, only to read it if it cannot
+// be written.
+func (f *file) openOrRead() error {
+	err := f.open(false)
+	if err != nil && !errors.Is(err, errPanic) && f.open(true) == nil {
+		return nil
+	}
+	return err
+}
+
+func (f *file) open(readOnly bool) error {
+	return guarded(func() error {
+		db, err := bbolt.Open(f.path, 0o600, &bbolt.Options{
+			// castoff.lock has kept others out: whoever holds the file is a mistake.
+			Timeout:      time.Millisecond,
+			FreelistType: bbolt.FreelistMapType,
+			NoStatistics: true,
+			NoSync:       f.noSync,
+			ReadOnly:     readOnly,
+		})
+		if err != nil {
+			return fmt.Errorf("opening %s: %w", f.path, err)
+		}
+		f.db, f.stale = db, false
+		return nil
+	})
+}
+
+// guarded turns a panic into an error. bbolt panics on what it did not expect in
+// its file, and since it maps the file into memory, so does a disk that fails.
+func guarded(fn func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", errPanic, p)
+		}
+	}()
+	return fn()
+}
+
+var errPanic = errors.New("bbolt gave up")
+
+func (f *file) read(fn func(view) error) error {
+	if f.db == nil {
+		return fmt.Errorf("%s is not open", f.path)
+	}
+	return guarded(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error { return fn(boltView{tx}) })
+	})
+}
+
+func (f *file) write(changes []change) error {
+	if err := f.update(changes); err != nil {
+		return fmt.Errorf("%s %w: %w", f.path, ErrUnwritable, err)
+	}
+	return nil
+}
+
+func (f *file) update(changes []change) error {
+	if f.broken != nil {
+		return fmt.Errorf("restart castoff to try again: %w", f.broken)
+	}
+	if err := f.reopen(); err != nil {
+		return err
+	}
+	err := guarded(func() error {
+		return f.db.Update(func(tx *bbolt.Tx) error {
+			for _, c := range changes {
+				if err := apply(tx, c); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	f.stale = err != nil
+	if errors.Is(err, errPanic) {
+		f.broken = err
+	}
+	return err
+}
+
+// reopen opens the file anew where that is needed before a write.
+func (f *file) reopen() error {
+	if f.db != nil && !f.stale && !f.db.IsReadOnly() {
+		return nil
+	}
+	// Without this a disk that is still read-only would cost what can be read.
+	probe, err := os.OpenFile(f.path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := probe.Close(); err != nil {
+		return err
+	}
+	if f.db != nil {
+		if err := f.shut(); err != nil {
+			return err
+		}
+	}
+	if err := f.open(false); err != nil {
+		return errors.Join(err, f.open(true))
+	}
+	return nil
+}
+
+// check is bbolt's own examination. It must come after castoff's: it runs in a
+// goroutine of its own, where a fault in the mapped file ends the process.
+func (f *file) check() error {
+	return guarded(func() error {
+		return f.db.View(func(tx *bbolt.Tx) error {
+			var first error
+			for err := range tx.Check() {
+				first = cmp.Or(first, err)
+			}
+			return first
+		})
+	})
+}
+
+// shut closes bbolt's file, and leaves the lock.
+func (f *file) shut() error {
+	if f.db == nil || f.broken != nil {
+		return nil // bbolt may wait for its own locks for ever; the process's end releases them
+	}
+	if err := guarded(f.db.Close); err != nil {
+		return fmt.Errorf("closing %s: %w", f.path, err)
+	}
+	f.db = nil
+	return nil
+}
+
+func (f *file) close() error {
+	err := f.shut()
+	if f.lock != nil {
+		err = errors.Join(err, f.lock.Close())
+		f.lock = nil
+	}
+	return err
+}
+
+func apply(tx *bbolt.Tx, c change) error {
+	b := tx.Bucket([]byte(c.bucket))
+	if b == nil {
+		return fmt.Errorf("it has no bucket %s", c.bucket)
+	}
+	if c.sealed == nil {
+		return b.Delete([]byte(c.key))
+	}
+	return b.Put([]byte(c.key), c.sealed)
+}
+
+type boltView struct{ tx *bbolt.Tx }
+
+func (v boltView) get(bucket, key string) []byte {
+	b := v.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return nil
+	}
+	return b.Get([]byte(key))
+}
+
+func (v boltView) each(bucket string, fn func(key, sealed []byte) error) error {
+	b := v.tx.Bucket([]byte(bucket))
+	if b == nil {
+		return &recordError{bucket: bucket, err: errors.New("the bucket is missing")}
+	}
+	c := b.Cursor()
+	for key, sealed := c.First(); key != nil; key, sealed = c.Next() {
+		if err := fn(key, sealed); errors.Is(err, errEnough) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return nil
+}

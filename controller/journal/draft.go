@@ -1,0 +1,263 @@
+package journal
+
+import (
+	"bytes"
+	"cmp"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// trimAtOnce is how many records that are over the limits go in one pass: a
+// limit that was lowered a lot must not make a pass long.
+const trimAtOnce = 1000
+
+// frame is what of a timeline.State changes with every pass. The times of the
+// readings are in it, each once, with its place for each task and group in the
+// order of their buckets.
+type frame struct {
+	Began, At time.Time
+	Taken     []fleet.TaskARN
+	Calm      timeline.Calm
+	Reads     []fleet.Read
+	Tasks     []int    // Read
+	Groups    [][2]int // Read, Inventory
+}
+
+// batch is one transaction in the making.
+type batch struct {
+	before  view // what the store holds; nil: whatever is put is written
+	changes []change
+	grown   map[string]int // by how much shelves grow
+}
+
+// put writes a value unless it is there already.
+func (b *batch) put(bucket, key string, value any) error {
+	sealed, err := seal(bucket, key, value)
+	if err != nil {
+		return err
+	}
+	if b.before == nil || !bytes.Equal(b.before.get(bucket, key), sealed) {
+		b.changes = append(b.changes, change{bucket: bucket, key: key, sealed: sealed})
+	}
+	return nil
+}
+
+// remove takes a record out if it is there.
+func (b *batch) remove(bucket, key string) {
+	if b.before.get(bucket, key) != nil {
+		b.changes = append(b.changes, change{bucket: bucket, key: key})
+	}
+}
+
+// replace makes a bucket hold these values and no others.
+func replace[T any](b *batch, bucket string, values []T, record func(T) (key string, value any)) error {
+	keep := make(map[string]bool, len(values))
+	for _, v := range values {
+		key, value := record(v)
+		keep[key] = true
+		if err := b.put(bucket, key, value); err != nil {
+			return err
+		}
+	}
+	return b.before.each(bucket, func(key, _ []byte) error {
+		if !keep[string(key)] {
+			b.changes = append(b.changes, change{bucket: bucket, key: string(key)})
+		}
+		return nil
+	})
+}
+
+// draft is all that a pass changes but the frame, compared with the store.
+func (j *Journal) draft(p Pass) (*batch, error) {
+	b := &batch{grown: map[string]int{}}
+	err := j.store.read(func(v view) error {
+		b.before = v
+		defer func() { b.before = nil }()
+		if err := b.state(p.Tracker); err != nil {
+			return err
+		}
+		if err := b.put(guards, "state", p.Guards); err != nil {
+			return err
+		}
+		closed, ended, err := b.ends(&j.backlog)
+		if err != nil {
+			return err
+		}
+		for _, e := range []struct {
+			bucket string
+			added  []change
+		}{{closedTimelines, closed}, {endedDetachments, ended}} {
+			if err := j.ended[e.bucket].turn(b, e.bucket, e.added, j.options.Keep, p.Tracker.At); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return b, err
+}
+
+// intent is what Record changes.
+func (j *Journal) intent(state policy.State, detachments []policy.Detachment) (*batch, error) {
+	b := &batch{}
+	err := j.store.read(func(v view) error {
+		b.before = v
+		defer func() { b.before = nil }()
+		if err := b.put(guards, "state", state); err != nil {
+			return err
+		}
+		for i := range detachments {
+			if err := b.put(openDetachments, identity(&detachments[i]), &detachments[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return b, err
+}
+
+// state is what of the tracker's State is a record each.
+func (b *batch) state(s timeline.State) error {
+	err := replace(b, failures, s.Failures, func(f timeline.FailureState) (string, any) {
+		return string(f.Timeline.Task), f
+	})
+	if err != nil {
+		return err
+	}
+	err = replace(b, tasks, s.Tasks, func(t *fleet.Task) (string, any) {
+		timeless := *t
+		timeless.Read = fleet.Read{}
+		return string(t.ARN), &timeless
+	})
+	if err != nil {
+		return err
+	}
+	return replace(b, groups, s.Groups, func(g *fleet.TargetGroup) (string, any) {
+		timeless := *g
+		timeless.Read, timeless.Inventory = fleet.Read{}, fleet.Read{}
+		return string(g.ARN), &timeless
+	})
+}
+
+// frame is the rest of it.
+func (b *batch) frame(s timeline.State) error {
+	f := frame{Began: s.Began, At: s.At, Taken: s.Taken, Calm: s.Calm}
+	place := map[fleet.Read]int{}
+	at := func(r fleet.Read) int {
+		i, ok := place[r]
+		if !ok {
+			i = len(f.Reads)
+			place[r], f.Reads = i, append(f.Reads, r)
+		}
+		return i
+	}
+	byARN := slices.SortedFunc(slices.Values(s.Tasks), func(a, b *fleet.Task) int { return cmp.Compare(a.ARN, b.ARN) })
+	for _, t := range byARN {
+		f.Tasks = append(f.Tasks, at(t.Read))
+	}
+	groupsByARN := slices.SortedFunc(slices.Values(s.Groups), func(a, b *fleet.TargetGroup) int { return cmp.Compare(a.ARN, b.ARN) })
+	for _, g := range groupsByARN {
+		f.Groups = append(f.Groups, [2]int{at(g.Read), at(g.Inventory)})
+	}
+	return b.put(tracker, "frame", f)
+}
+
+// ends writes the open detachments of the backlog, and lists the records of
+// what has ended.
+func (b *batch) ends(l *backlog) (closed, ended []change, err error) {
+	for _, t := range l.closed {
+		sealed, err := seal(closedTimelines, closedKey(t), t)
+		if err != nil {
+			return nil, nil, err
+		}
+		closed = append(closed, change{bucket: closedTimelines, key: closedKey(t), sealed: sealed})
+	}
+	for i := range l.detachments {
+		d := &l.detachments[i]
+		if d.Open() {
+			if err := b.put(openDetachments, identity(d), d); err != nil {
+				return nil, nil, err
+			}
+			continue
+		}
+		b.remove(openDetachments, identity(d))
+		sealed, err := seal(endedDetachments, endedKey(d), d)
+		if err != nil {
+			return nil, nil, err
+		}
+		ended = append(ended, change{bucket: endedDetachments, key: endedKey(d), sealed: sealed})
+	}
+	return closed, ended, nil
+}
+
+// shelf knows how many records there are of a kind that is kept for a while
+// after it has ended. Counting them in each pass would read all of them.
+type shelf struct {
+	count   int
+	counted bool
+}
+
+// turn puts records on the shelf and takes the oldest off that are over the
+// limits.
+func (s *shelf) turn(b *batch, bucket string, added []change, keep Keep, now time.Time) error {
+	if !s.counted {
+		s.count = 0
+		if err := b.before.each(bucket, func(_, _ []byte) error { s.count++; return nil }); err != nil {
+			return err
+		}
+		s.counted = true
+	}
+	limit := instant(now.Add(-max(0, keep.Age)))
+	if keep.Age <= 0 {
+		added = nil
+	}
+	slices.SortFunc(added, func(a, b change) int { return cmp.Compare(a.key, b.key) })
+	added = slices.CompactFunc(added, func(a, b change) bool { return a.key == b.key })
+	added = added[max(0, len(added)-max(0, keep.Count)):]
+	grown := 0
+	for _, c := range added {
+		was := b.before.get(bucket, c.key)
+		if c.key < limit && was == nil || bytes.Equal(was, c.sealed) {
+			continue
+		}
+		if was == nil {
+			grown++
+		}
+		b.changes = append(b.changes, c)
+	}
+	over, gone := s.count+grown-max(0, keep.Count), 0
+	err := b.before.each(bucket, func(key, _ []byte) error {
+		if gone == trimAtOnce || gone >= over && string(key) >= limit {
+			return errEnough
+		}
+		gone++
+		b.changes = append(b.changes, change{bucket: bucket, key: string(key)})
+		return nil
+	})
+	b.grown[bucket] = grown - gone
+	return err
+}
+
+// backlog is what is passed once and must not be lost when a write fails.
+type backlog struct {
+	closed      []*timeline.Timeline
+	detachments []policy.Detachment // one of each identity: the latest
+}
+
+// add takes in a pass. A disk that stays full must not fill the memory, too.
+func (l *backlog) add(p Pass, keep Keep) {
+	l.closed = append(l.closed, p.Closed...)
+	l.closed = l.closed[max(0, len(l.closed)-max(0, keep.Count)):]
+	for i := range p.Detachments {
+		l.drop(&p.Detachments[i])
+		l.detachments = append(l.detachments, p.Detachments[i])
+	}
+}
+
+// drop forgets an earlier word on a detachment.
+func (l *backlog) drop(d *policy.Detachment) {
+	l.detachments = slices.DeleteFunc(l.detachments, func(e policy.Detachment) bool { return identity(&e) == identity(d) })
+}
