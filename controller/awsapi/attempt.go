@@ -28,21 +28,30 @@ var bucketOf = map[string]string{
 	"DescribeTargetGroupAttributes": BalancerReadBucket,
 	"DescribeTargetHealth":          BalancerReadBucket,
 	"DescribeTags":                  BalancerReadBucket,
+	"RegisterTargets":               RegistrationBucket,
+	"DeregisterTargets":             RegistrationBucket,
 }
 
 // call is what the attempts of one call share.
 type call struct {
-	paid bool      // the token of the next attempt has been taken
-	sent time.Time // when the last attempt left
-	err  error     // what it failed with
+	paid   bool      // the token of the next attempt has been taken
+	sent   time.Time // when the last attempt left
+	err    error     // what it failed with
+	unsure bool      // an attempt failed that may have been carried out
 }
 
 type callKey struct{}
 
-// ask makes one call whose token has been taken. The Read is that of the
+// ask makes one call whose token has been taken, or is waited for where ctx has
+// the patience for it. The Read is that of the
 // attempt that was answered. A call gets at most half of the time that is left
 // to its pass: one that hangs must leave some to the others.
 func ask[In, Out, Opt any](ctx context.Context, op func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, fleet.Read, error) {
+	if b, ok := ctx.Value(patienceKey{}).(*bucket); ok {
+		if err := b.wait(ctx); err != nil {
+			return nil, fleet.Read{}, err
+		}
+	}
 	c := &call{paid: true, sent: time.Now()}
 	ctx = context.WithValue(ctx, callKey{}, c)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -91,12 +100,28 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 	c.sent = time.Now()
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	c.err = err
+	c.unsure = c.unsure || err != nil && unsure(err)
 	result := "ok"
 	if err != nil {
 		result = string(Classify(err))
 	}
 	a.recorder.Request(a.service, operation, result, time.Since(c.sent))
 	return out, metadata, err
+}
+
+// wait waits for a token, and no longer than ctx lasts.
+func (b *bucket) wait(ctx context.Context) error {
+	start := time.Now()
+	if err := b.limiter.Wait(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fmt.Errorf("wait for a token of %s: %w", b.name, ctx.Err())
+		}
+		return gapf(fleet.Paced, "castoff's own call budget %s has no token in time", b.name)
+	}
+	if waited := time.Since(start); waited > 0 {
+		b.recorder.PacingWait(b.name, waited)
+	}
+	return nil
 }
 
 // retry waits for the token of an attempt that nobody has paid for yet, and no

@@ -127,7 +127,9 @@ func classifyStatus(status int) fleet.Class {
 
 // passing reports whether a failure of this class may be over soon, so that
 // trying again before the clock says so is worth a call.
-func passing(c fleet.Class) bool { return c == fleet.Throttled || c == fleet.Transient }
+func passing(c fleet.Class) bool {
+	return c == fleet.Throttled || c == fleet.Transient || c == fleet.Paced
+}
 
 // gapError is a failure that AWS did not answer with an error: something
 // reported missing, or a reply that makes no sense.

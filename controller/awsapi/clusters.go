@@ -153,10 +153,12 @@ func (o *Observer) describeClusters(ctx context.Context, clusters []*cluster) fu
 	}
 }
 
-// is reports whether an answer is about this cluster.
+// is reports whether an answer is about this cluster. Where it is configured by
+// its name that is what counts: an ARN that is remembered may be of another
+// account.
 func (c *cluster) is(arn, name string) bool {
-	if c.arn != "" {
-		return arn == string(c.arn)
+	if strings.HasPrefix(c.id, "arn:") {
+		return arn == c.id
 	}
 	return c.id == name
 }
@@ -169,8 +171,9 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 			return
 		}
 	}
-	if c.arn == "" {
+	if c.arn != arn {
 		c.arn, c.since = arn, time.Now()
+		c.tasks, c.byARN = nil, make(map[fleet.TaskARN]*task)
 	}
 	if value(in.Status) == "INACTIVE" {
 		o.missCluster(c, "DescribeClusters of "+c.id, "the cluster is INACTIVE: it has been deleted")
@@ -188,10 +191,10 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	c.missing++
 	configured := len(o.opts.Clusters) > 0
-	if !configured && c.value == nil {
+	if !configured && c.value == nil && len(c.tasks) == 0 {
 		c.missing = confirmations // nobody has asked for it, and nothing is lost
 	}
-	if configured || (!c.gone() && c.value != nil) {
+	if configured || !c.gone() {
 		o.fail(fleet.GapCluster, c.id, attempted, gapf(fleet.NotFound, "%s", why))
 	}
 	if c.missing != confirmations {

@@ -183,6 +183,9 @@ func (o *Observer) targets(t *task) []fleet.TargetKey {
 	if s == nil || s.value == nil {
 		return t.value.Targets // of a service that is gone: what it had
 	}
+	if t.remembered = t.remembered && !o.located(t, s.value); t.remembered {
+		return t.value.Targets
+	}
 	var keys []fleet.TargetKey
 	for _, lb := range s.value.LoadBalancers {
 		var facts fleet.TargetGroup

@@ -28,6 +28,7 @@ type group struct {
 
 	health   clock
 	refused  bool // the last try was denied, or there is no such group
+	changed  bool // castoff has changed the rows since they were last asked for
 	rows     []fleet.Target
 	rowsRead fleet.Read
 
@@ -170,12 +171,12 @@ func (o *Observer) readBalancers(ctx context.Context) {
 	var reads []read
 	for _, g := range groups {
 		// One that is refused gets no better by asking faster.
-		urgent := hot[g.arn] && !g.refused
+		urgent := (hot[g.arn] || g.changed) && !g.refused
 		interval := o.opts.CalmInterval
 		if urgent {
 			interval = o.opts.HotInterval
 		}
-		if !o.due(&g.health, now, interval) {
+		if !g.changed && !o.due(&g.health, now, interval) {
 			continue
 		}
 		reads = append(reads, read{
@@ -207,6 +208,7 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 		rows = convertRows(g, out.TargetHealthDescriptions)
 	}
 	return func() {
+		g.changed = false
 		if err != nil {
 			g.health.failed = passing(Classify(err))
 			g.refused = !g.health.failed

@@ -20,8 +20,9 @@ import (
 // concurrency is how many calls are under way at a time.
 const concurrency = 8
 
-// Observer reads the fleet. It keeps between passes what it has read, so that
-// each pass reads only what is due. It is not safe for concurrent use.
+// Observer reads the fleet, and changes it where it is told to. It keeps between
+// passes what it has read, so that each pass reads only what is due. Its methods
+// are called one after the other: it is not safe for concurrent use.
 type Observer struct {
 	opts    Options
 	ecs     *ecs.Client
@@ -80,6 +81,7 @@ func New(o Options) (*Observer, error) {
 		groups:      make(map[fleet.TargetGroupARN]*group),
 		definitions: make(map[fleet.TaskDefinitionARN]*definition),
 		instances:   make(map[fleet.ContainerInstanceARN]*instance),
+		hot:         make(map[fleet.ServiceID]bool),
 		gaps:        make(map[gapKey]fleet.Gap),
 		seen:        make(map[string]string),
 	}

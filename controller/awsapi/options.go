@@ -37,7 +37,7 @@ type Recorder interface {
 	// Request is called after each attempt of a call, retries included. The
 	// service is ecs or elbv2, the result ok or a [fleet.Class].
 	Request(service, operation, result string, d time.Duration)
-	// PacingWait is called when a read is made that had to wait for its bucket,
+	// PacingWait is called when a call is made that had to wait for its bucket,
 	// with the time for which it had been due.
 	PacingWait(bucket string, d time.Duration)
 }
@@ -57,6 +57,7 @@ type Budgets struct {
 	ServiceRead         float64 // ListServices, DescribeServices; default 5
 	TaskDefinitionRead  float64 // DescribeTaskDefinition; default 5
 	BalancerRead        float64 // every Describe call of ELBv2; default 2.5
+	Registration        float64 // RegisterTargets, DeregisterTargets; default 1
 }
 
 // Names of the buckets, as [Recorder.PacingWait] gets them.
@@ -66,11 +67,12 @@ const (
 	ServiceReadBucket         = "ecs_service_read"
 	TaskDefinitionReadBucket  = "ecs_task_definition_read"
 	BalancerReadBucket        = "elbv2_describe"
+	RegistrationBucket        = "elbv2_registration"
 )
 
 // Buckets lists every bucket, for whoever must know them all beforehand.
 var Buckets = []string{
-	ClusterReadBucket, ClusterResourceReadBucket, ServiceReadBucket, TaskDefinitionReadBucket, BalancerReadBucket,
+	ClusterReadBucket, ClusterResourceReadBucket, ServiceReadBucket, TaskDefinitionReadBucket, BalancerReadBucket, RegistrationBucket,
 }
 
 // withDefaults fills in what is zero.
@@ -99,6 +101,7 @@ func (o Options) withDefaults() Options {
 		{&o.Budgets.ServiceRead, 5},
 		{&o.Budgets.TaskDefinitionRead, 5},
 		{&o.Budgets.BalancerRead, 2.5},
+		{&o.Budgets.Registration, 1},
 	} {
 		if *b.value == 0 {
 			*b.value = b.or
@@ -145,6 +148,7 @@ func (o Options) validate() error {
 		{"service read", o.Budgets.ServiceRead},
 		{"task definition read", o.Budgets.TaskDefinitionRead},
 		{"balancer read", o.Budgets.BalancerRead},
+		{"registration", o.Budgets.Registration},
 	} {
 		if b.value < 0 || math.IsNaN(b.value) {
 			errs = append(errs, fmt.Errorf("budget of %s must be above 0 calls a second (got %v)", b.name, b.value))
@@ -166,6 +170,7 @@ func (o Options) buckets() map[string]*bucket {
 		{ServiceReadBucket, o.Budgets.ServiceRead, 100},
 		{TaskDefinitionReadBucket, o.Budgets.TaskDefinitionRead, 50},
 		{BalancerReadBucket, o.Budgets.BalancerRead, 40},
+		{RegistrationBucket, o.Budgets.Registration, 20},
 	} {
 		limit, burst := rate.Inf, b.published/4
 		if !math.IsInf(b.rate, 1) {

@@ -29,8 +29,8 @@ func (o *Observer) fail(kind fleet.GapKind, ref, attempted string, err error) {
 // clear notes that it could be read.
 func (o *Observer) clear(kind fleet.GapKind, ref string) { delete(o.gaps, gapKey{kind, ref}) }
 
-// snapshot is the fleet as it is known now.
-func (o *Observer) snapshot() *fleet.Snapshot {
+// snapshot is the fleet as it is known now; the gaps are for this one alone.
+func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 	s := fleet.Snapshot{Definitions: o.definitionValues()}
 	for _, c := range o.clusters {
 		if c.value != nil {
@@ -57,6 +57,7 @@ func (o *Observer) snapshot() *fleet.Snapshot {
 	for _, g := range gaps {
 		s.Gaps = append(s.Gaps, g)
 	}
+	s.Gaps = append(s.Gaps, also...)
 	s.At = time.Now().Round(0).UTC()
 	return fleet.NewSnapshot(s)
 }

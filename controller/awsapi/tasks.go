@@ -34,6 +34,9 @@ type task struct {
 	addr    addresses
 	moved   bool // addr is newer than value's targets
 	unread  bool // the last try to read it failed
+	// remembered says that value's targets are another process's, and nobody has
+	// read yet where the task is.
+	remembered bool
 
 	missing      int // readings in a row that said MISSING
 	missingSince time.Time

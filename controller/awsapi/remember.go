@@ -1,0 +1,84 @@
+package awsapi
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Remember makes tasks known that another process knew, before the first pass.
+// They are in the Snapshots from the first on, as they were read then, and are
+// described by ARN until they are read STOPPED or confirmed MISSING, whatever
+// becomes of the lists. Tasks of other regions, of clusters that are not
+// watched, and those already known are left alone.
+func (o *Observer) Remember(tasks []*fleet.Task) {
+	now := time.Now()
+	for _, v := range tasks {
+		if v == nil || v.ARN == "" || v.Service.Name == "" || !o.watches(v.Cluster) {
+			continue
+		}
+		c := o.clusterOf(v.Cluster)
+		if c.byARN[v.ARN] != nil {
+			continue
+		}
+		t := &task{clock: clock{known: now}, arn: v.ARN, service: v.Service, value: v, remembered: true}
+		if v.Gone() {
+			t.stoppedRead, t.stoppedPass = now, o.pass
+		}
+		c.byARN[v.ARN] = t
+		c.tasks = append(c.tasks, t)
+		o.addDefinition(v.Definition)
+		o.addInstance(c, v.ContainerInstance)
+	}
+	for _, c := range o.clusters {
+		slices.SortFunc(c.tasks, func(a, b *task) int { return cmp.Compare(a.arn, b.arn) })
+	}
+}
+
+// watches reports whether a cluster is in the region and among those that are
+// configured.
+func (o *Observer) watches(arn fleet.ClusterARN) bool {
+	// arn:aws:ecs:REGION:ACCOUNT:cluster/NAME
+	parts := strings.SplitN(string(arn), ":", 6)
+	if len(parts) < 6 || parts[3] != o.opts.Config.Region {
+		return false
+	}
+	return len(o.opts.Clusters) == 0 || slices.ContainsFunc(o.opts.Clusters, func(id string) bool {
+		return id == string(arn) || id == arn.Name()
+	})
+}
+
+// clusterOf is the cluster of an ARN, under the name by which it is configured.
+func (o *Observer) clusterOf(arn fleet.ClusterARN) *cluster {
+	id := string(arn)
+	if !slices.Contains(o.opts.Clusters, id) && slices.Contains(o.opts.Clusters, arn.Name()) {
+		id = arn.Name()
+	}
+	c := o.addCluster(id)
+	if c.arn == "" {
+		c.arn = arn
+	}
+	return c
+}
+
+// located reports that enough has been read to say where a remembered task is.
+// Until then what is remembered counts: ECS may no longer tell of one that is
+// stopping.
+func (o *Observer) located(t *task, s *fleet.Service) bool {
+	for _, lb := range s.LoadBalancers {
+		if g := o.groups[lb.Group]; g == nil || g.facts == nil {
+			return false
+		}
+	}
+	if t.addr.ipv4 != "" || t.addr.ipv6 != "" {
+		return true
+	}
+	i, d := o.instances[t.value.ContainerInstance], o.definitions[t.value.Definition]
+	if i == nil || !i.read || d == nil || d.value == nil {
+		return false
+	}
+	return len(t.addr.bindings) > 0 || d.value.NetworkMode == fleet.NetworkHost
+}
