@@ -17,6 +17,7 @@ type file struct {
 	noSync bool
 	lock   *os.File // nil: none
 	db     *bbolt.DB
+	inode  os.FileInfo // of what db has open
 	// stale: the last write failed, and bbolt's picture of the file may no longer
 	// be the disk's. It is opened anew before the next write.
 	stale bool
@@ -48,7 +49,8 @@ func (f *file) open(readOnly bool) error {
 			return fmt.Errorf("opening %s: %w", f.path, err)
 		}
 		f.db, f.stale = db, false
-		return nil
+		f.inode, err = os.Stat(f.path)
+		return err
 	})
 }
 
@@ -67,8 +69,10 @@ func guarded(fn func() error) (err error) {
 var errPanic = errors.New("bbolt gave up")
 
 func (f *file) read(fn func(view) error) error {
-	if f.db == nil {
-		return fmt.Errorf("%s is not open", f.path)
+	if f.db == nil { // a write has failed badly
+		if err := f.reopen(); err != nil {
+			return fmt.Errorf("%s %w: %w", f.path, ErrUnwritable, err)
+		}
 	}
 	return guarded(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error { return fn(boltView{tx}) })
@@ -106,8 +110,11 @@ func (f *file) update(changes []change) error {
 	return err
 }
 
-// reopen opens the file anew where that is needed before a write.
+// reopen makes the file ready to be written: opened anew, if need be.
 func (f *file) reopen() error {
+	if is, err := os.Stat(f.path); err != nil || !os.SameFile(is, f.inode) {
+		return errors.Join(errors.New("it is no longer where it was: put it back, or restart castoff"), err)
+	}
 	if f.db != nil && !f.stale && !f.db.IsReadOnly() {
 		return nil
 	}

@@ -3,6 +3,9 @@ package journal
 import (
 	"bytes"
 	"cmp"
+	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -15,16 +18,14 @@ import (
 // limit that was lowered a lot must not make a pass long.
 const trimAtOnce = 1000
 
-// frame is what of a timeline.State changes with every pass. The times of the
-// readings are in it, each once, with its place for each task and group in the
-// order of their buckets.
+// frame is what of a timeline.State changes with every pass: all that has no
+// bucket of its own, and the times of the readings, each once, with its place
+// for each task and group in the order of their buckets.
 type frame struct {
-	Began, At time.Time
-	Taken     []fleet.TaskARN
-	Calm      timeline.Calm
-	Reads     []fleet.Read
-	Tasks     []int    // Read
-	Groups    [][2]int // Read, Inventory
+	State  timeline.State
+	Reads  []fleet.Read
+	Tasks  []int    // Read
+	Groups [][2]int // Read, Inventory
 }
 
 // batch is one transaction in the making.
@@ -97,7 +98,7 @@ func (j *Journal) draft(p Pass) (*batch, error) {
 		}
 		return nil
 	})
-	return b, err
+	return b, unwritable(err)
 }
 
 // intent is what Record changes.
@@ -116,7 +117,15 @@ func (j *Journal) intent(state policy.State, detachments []policy.Detachment) (*
 		}
 		return nil
 	})
-	return b, err
+	return b, unwritable(err)
+}
+
+// unwritable marks that what has to be compared cannot be read.
+func unwritable(err error) error {
+	if errors.Is(err, errPanic) {
+		return fmt.Errorf("journal %w: %w", ErrUnwritable, err)
+	}
+	return err
 }
 
 // state is what of the tracker's State is a record each.
@@ -144,7 +153,8 @@ func (b *batch) state(s timeline.State) error {
 
 // frame is the rest of it.
 func (b *batch) frame(s timeline.State) error {
-	f := frame{Began: s.Began, At: s.At, Taken: s.Taken, Calm: s.Calm}
+	f := frame{State: s}
+	f.State.Failures, f.State.Tasks, f.State.Groups = nil, nil, nil
 	place := map[fleet.Read]int{}
 	at := func(r fleet.Read) int {
 		i, ok := place[r]
@@ -175,15 +185,15 @@ func (b *batch) ends(l *backlog) (closed, ended []change, err error) {
 		}
 		closed = append(closed, change{bucket: closedTimelines, key: closedKey(t), sealed: sealed})
 	}
-	for i := range l.detachments {
-		d := &l.detachments[i]
+	for _, id := range slices.Sorted(maps.Keys(l.detachments)) {
+		d := l.detachments[id]
 		if d.Open() {
-			if err := b.put(openDetachments, identity(d), d); err != nil {
+			if err := b.put(openDetachments, id, d); err != nil {
 				return nil, nil, err
 			}
 			continue
 		}
-		b.remove(openDetachments, identity(d))
+		b.remove(openDetachments, id)
 		sealed, err := seal(endedDetachments, endedKey(d), d)
 		if err != nil {
 			return nil, nil, err
@@ -210,54 +220,55 @@ func (s *shelf) turn(b *batch, bucket string, added []change, keep Keep, now tim
 		}
 		s.counted = true
 	}
-	limit := instant(now.Add(-max(0, keep.Age)))
-	if keep.Age <= 0 {
-		added = nil
+	if keep.Count <= 0 || keep.Age <= 0 {
+		keep, added = Keep{}, nil
 	}
+	limit := instant(now.Add(-keep.Age))
 	slices.SortFunc(added, func(a, b change) int { return cmp.Compare(a.key, b.key) })
-	added = slices.CompactFunc(added, func(a, b change) bool { return a.key == b.key })
-	added = added[max(0, len(added)-max(0, keep.Count)):]
-	grown := 0
+	var fresh []change
 	for _, c := range added {
-		was := b.before.get(bucket, c.key)
-		if c.key < limit && was == nil || bytes.Equal(was, c.sealed) {
-			continue
+		switch was := b.before.get(bucket, c.key); {
+		case was == nil && c.key >= limit:
+			fresh = append(fresh, c)
+		case was != nil && !bytes.Equal(was, c.sealed):
+			b.changes = append(b.changes, c)
 		}
-		if was == nil {
-			grown++
-		}
-		b.changes = append(b.changes, c)
 	}
-	over, gone := s.count+grown-max(0, keep.Count), 0
+	fresh = slices.CompactFunc(fresh, func(a, b change) bool { return a.key == b.key })
+	over, gone := s.count+len(fresh)-keep.Count, 0
 	err := b.before.each(bucket, func(key, _ []byte) error {
-		if gone == trimAtOnce || gone >= over && string(key) >= limit {
+		for over > 0 && len(fresh) > 0 && fresh[0].key < string(key) {
+			fresh, over = fresh[1:], over-1
+		}
+		if gone == trimAtOnce || over <= 0 && string(key) >= limit {
 			return errEnough
 		}
-		gone++
 		b.changes = append(b.changes, change{bucket: bucket, key: string(key)})
+		gone, over = gone+1, over-1
 		return nil
 	})
-	b.grown[bucket] = grown - gone
+	if gone < trimAtOnce {
+		fresh = fresh[min(len(fresh), max(0, over)):]
+	}
+	b.changes = append(b.changes, fresh...)
+	b.grown[bucket] = len(fresh) - gone
 	return err
 }
 
 // backlog is what is passed once and must not be lost when a write fails.
 type backlog struct {
 	closed      []*timeline.Timeline
-	detachments []policy.Detachment // one of each identity: the latest
+	detachments map[string]*policy.Detachment // by identity: the latest word on each
 }
 
 // add takes in a pass. A disk that stays full must not fill the memory, too.
 func (l *backlog) add(p Pass, keep Keep) {
 	l.closed = append(l.closed, p.Closed...)
 	l.closed = l.closed[max(0, len(l.closed)-max(0, keep.Count)):]
-	for i := range p.Detachments {
-		l.drop(&p.Detachments[i])
-		l.detachments = append(l.detachments, p.Detachments[i])
+	if l.detachments == nil {
+		l.detachments = make(map[string]*policy.Detachment, len(p.Detachments))
 	}
-}
-
-// drop forgets an earlier word on a detachment.
-func (l *backlog) drop(d *policy.Detachment) {
-	l.detachments = slices.DeleteFunc(l.detachments, func(e policy.Detachment) bool { return identity(&e) == identity(d) })
+	for _, d := range p.Detachments {
+		l.detachments[identity(&d)] = &d
+	}
 }

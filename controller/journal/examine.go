@@ -8,6 +8,7 @@ import (
 	"hash/fnv"
 	"io"
 	"os"
+	"path/filepath"
 )
 
 // bbolt believes its file. It follows page numbers beyond the end of it, which
@@ -46,6 +47,9 @@ func examine(path string) (damage, err error) {
 		return nil, err
 	}
 	defer f.Close()
+	if err := flock(f); errors.Is(err, errHeld) { // somebody has deleted the lock file
+		return nil, &HeldError{Dir: filepath.Dir(path)}
+	}
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err

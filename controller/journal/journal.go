@@ -145,7 +145,7 @@ func (j *Journal) Record(guards policy.State, detachments ...policy.Detachment) 
 		return err
 	}
 	for i := range detachments {
-		j.backlog.drop(&detachments[i])
+		delete(j.backlog.detachments, identity(&detachments[i])) // an earlier word on it
 	}
 	return nil
 }

@@ -53,7 +53,8 @@ func loadTracker(v view, c *Contents) (err error) {
 	if err != nil {
 		return err
 	}
-	s.Began, s.At, s.Taken, s.Calm = f.Began, f.At, f.Taken, f.Calm
+	f.State.Failures, f.State.Tasks, f.State.Groups = s.Failures, s.Tasks, s.Groups
+	*s = f.State
 	if err := f.date(s); err != nil {
 		return &recordError{bucket: tracker, key: "frame", err: err}
 	}

@@ -31,8 +31,8 @@ func lock(dir, version string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	if errors.Is(err, syscall.EWOULDBLOCK) {
+	err = flock(f)
+	if errors.Is(err, errHeld) {
 		said, _ := io.ReadAll(io.LimitReader(f, 200))
 		return nil, errors.Join(&HeldError{Dir: dir, Holder: strings.TrimSpace(string(said))}, f.Close())
 	}
@@ -41,6 +41,16 @@ func lock(dir, version string) (*os.File, error) {
 	}
 	say(f, version)
 	return f, nil
+}
+
+var errHeld = errors.New("locked by another process")
+
+func flock(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return errHeld
+	}
+	return err
 }
 
 // say writes who holds the lock, for whoever finds it held. It is worth no
