@@ -70,7 +70,7 @@ func (c *Controller) pass(ctx context.Context) {
 	next.Snapshot = snapshot
 	next.Open = c.tracker.Open()
 	next.Closed = c.history.add(changes.Closed, snapshot.At)
-	c.options.Metrics.Publish(snapshot, next.Open)
+	c.options.Metrics.Publish(snapshot, next.Open, metrics.Posture{})
 	c.gaps.report(snapshot.Gaps)
 	result = outcome(snapshot, began)
 	if full(snapshot) {

@@ -103,6 +103,59 @@ var (
 		"castoff_phase_error_seconds", Histogram, []string{"phase"},
 		"The error of the phases of closed timelines: the longest less the shortest that the bounds allow.",
 	}
+
+	verdictsTotal = Metric{
+		"castoff_verdicts_total", Counter, []string{"cluster", "service", "verdict", "reason"},
+		"Verdicts about taking failing targets out: allow, hold or refuse, with the reason of the first guard that did not allow. Counted for each target when first given and when it changes, not once a pass; in observe mode too.",
+	}
+	detachmentsOpen = Metric{
+		"castoff_detachments_open", Gauge, []string{"cluster", "service", "mode"},
+		"Targets that castoff has taken out and that are not yet back or gone with their task; mode observe: would have taken out.",
+	}
+	detachCalls = Metric{
+		"castoff_detach_calls_total", Counter, []string{"cluster", "service", "mode", "result"},
+		"Targets that castoff called to be deregistered, by result: accepted, rejected, not_answered (it may have happened); mode observe: not_made.",
+	}
+	reattachCalls = Metric{
+		"castoff_reattach_calls_total", Counter, []string{"cluster", "service", "result"},
+		"Targets that castoff called to be registered again because their task is healthy, by result.",
+	}
+	contestedTotal = Metric{
+		"castoff_contested_total", Counter, []string{"cluster", "service"},
+		"Failing targets that castoff left alone because somebody, as ECS does, put them back too often.",
+	}
+	savedSeconds = Metric{
+		"castoff_saved_seconds_total", Counter, []string{"cluster", "service", "mode"},
+		"Time between castoff's call and the moment ECS began by itself, of detachments that ended and in which castoff came first; mode observe: from the moment castoff would have called. The shortest that the bounds allow. The net is this less castoff_lost_seconds_total.",
+	}
+	lostSeconds = Metric{
+		"castoff_lost_seconds_total", Counter, []string{"cluster", "service", "mode"},
+		"The same of detachments in which castoff came, or may have come, later than ECS: the most that the bounds allow.",
+	}
+	savedError = Metric{
+		"castoff_saved_error_seconds_total", Counter, []string{"cluster", "service", "mode"},
+		"The error of both: the net saved time is at least castoff_saved_seconds_total less castoff_lost_seconds_total, and at most this much more.",
+	}
+	limitGauge = Metric{
+		"castoff_limit", Gauge, []string{"cluster", "service", "name"},
+		"Limits in numbers: name budget, the tasks that may be out at a time (of the fleet: without cluster and service); name floor, the healthy targets that must stay in the service's group that has the fewest. 0: it makes no sense, or allows nothing.",
+	}
+	limitUsed = Metric{
+		"castoff_limit_used", Gauge, []string{"cluster", "service", "name"},
+		"What is held against castoff_limit: name budget, tasks that are out; name floor, healthy targets.",
+	}
+	guardLatched = Metric{
+		"castoff_guard_latched", Gauge, []string{"guard", "cluster", "service"},
+		"1 while a guard keeps all acting on the service shut, after too many failed at once and until the cooldown is over (of the fleet: without cluster and service).",
+	}
+	pausedNow = Metric{
+		"castoff_paused", Gauge, []string{"scope"},
+		"Pauses in force, by what they stop: all, cluster, service.",
+	}
+	actingHalted = Metric{
+		"castoff_acting_halted", Gauge, []string{"cause"},
+		"1 while castoff does not act because of a fault of its own: panic (until it is restarted), journal (cannot be written). It goes on observing.",
+	}
 )
 
 // Catalogue lists every metric that castoff has, in the order in which people
@@ -111,6 +164,9 @@ func Catalogue() []Metric {
 	return []Metric{
 		exposedTargets, exposureSeconds,
 		timelinesOpen, timelinesTotal, phaseSeconds, phaseError,
+		verdictsTotal, detachmentsOpen, detachCalls, reattachCalls, contestedTotal,
+		savedSeconds, lostSeconds, savedError,
+		limitGauge, limitUsed, guardLatched, pausedNow, actingHalted,
 		tasks, targets,
 		snapshotAge, snapshotGaps,
 		passesTotal, passDuration, lastPass,

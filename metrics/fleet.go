@@ -16,30 +16,33 @@ type fleetCollector struct {
 	published atomic.Pointer[published]
 
 	age, gaps, tasks, targets, exposed, open *prometheus.Desc
+	posture                                  postureDescs
 }
 
 // published is what the last pass left; immutable. Tasks are counted once a
 // pass, so that the cost of a scrape does not grow with them.
 type published struct {
-	oldest time.Time
-	gaps   sums
-	fleet  []fleet.Tally
-	open   []*timeline.Timeline
+	oldest  time.Time
+	gaps    sums
+	fleet   []fleet.Tally
+	open    []*timeline.Timeline
+	posture Posture
 }
 
-func publish(s *fleet.Snapshot, open []*timeline.Timeline) *published {
-	return &published{oldest: s.Oldest(), gaps: gapCounts(s), fleet: s.Tally(), open: open}
+func publish(s *fleet.Snapshot, open []*timeline.Timeline, p Posture) *published {
+	return &published{oldest: s.Oldest(), gaps: gapCounts(s), fleet: s.Tally(), open: open, posture: p}
 }
 
 func newFleetCollector() *fleetCollector {
 	return &fleetCollector{
 		age: snapshotAge.desc(), gaps: snapshotGaps.desc(), tasks: tasks.desc(), targets: targets.desc(),
 		exposed: exposedTargets.desc(), open: timelinesOpen.desc(),
+		posture: newPostureDescs(),
 	}
 }
 
 func (c *fleetCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{c.age, c.gaps, c.tasks, c.targets, c.exposed, c.open} {
+	for _, d := range append(c.posture.all(), c.age, c.gaps, c.tasks, c.targets, c.exposed, c.open) {
 		ch <- d
 	}
 }
@@ -82,6 +85,7 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	byState.emit(ch, c.targets, len(targets.Labels))
 	exposed.emit(ch, c.exposed, len(exposedTargets.Labels))
 	open.emit(ch, c.open, len(timelinesOpen.Labels))
+	c.posture.emit(ch, &p.posture, p.fleet, time.Now())
 }
 
 func gapCounts(s *fleet.Snapshot) sums {
@@ -106,6 +110,13 @@ func (s sums) add(n int, labels ...string) {
 	var key [4]string
 	copy(key[:], labels)
 	s[key] += n
+}
+
+// set is for what is or is not, and does not add up.
+func (s sums) set(n int, labels ...string) {
+	var key [4]string
+	copy(key[:], labels)
+	s[key] = n
 }
 
 func (s sums) emit(ch chan<- prometheus.Metric, d *prometheus.Desc, labels int) {

@@ -24,6 +24,7 @@ type Metrics struct {
 	Passes    *Passes
 	AWS       *AWS
 	Timelines *Timelines
+	Acting    *Acting
 
 	fleet *fleetCollector
 }
@@ -46,19 +47,21 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 		Passes:    newPasses(f),
 		AWS:       newAWS(f),
 		Timelines: newTimelines(f),
+		Acting:    newActing(f),
 		fleet:     newFleetCollector(),
 	}
 	reg.MustRegister(m.fleet)
 	return m
 }
 
-// Publish makes a pass's Snapshot and the timelines open after it what the
-// fleet's gauges show from now on. Counters of services and target groups that
+// Publish makes a pass's Snapshot, the timelines open after it and the Posture
+// what the gauges show from now on. Counters of services and target groups that
 // are new in it begin at 0; those of services that have not been in a Snapshot
 // for over an hour end.
-func (m *Metrics) Publish(s *fleet.Snapshot, open []*timeline.Timeline) {
-	m.fleet.published.Store(publish(s, open))
+func (m *Metrics) Publish(s *fleet.Snapshot, open []*timeline.Timeline, p Posture) {
+	m.fleet.published.Store(publish(s, open, p))
 	m.Timelines.follow(s)
+	m.Acting.follow(s, p.Modes)
 }
 
 // PassResult is how a pass ended.

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -95,7 +96,7 @@ func lived(now time.Time) *prometheus.Registry {
 	s := region(now.Add(-2*time.Second), 1, 10)
 	api := s.Services[0].ID
 	s.Gaps = []fleet.Gap{{Kind: fleet.GapTargetHealth, Ref: "a", Class: fleet.Denied}, {Kind: fleet.GapTargetHealth, Ref: "b", Class: fleet.Denied}}
-	m.Publish(s, []*timeline.Timeline{{Service: api}})
+	m.Publish(s, []*timeline.Timeline{{Service: api}}, posture(api, now))
 	m.Passes.Done(metrics.PassOK, 130*time.Millisecond, now.Add(-2*time.Second))
 	m.Passes.Done(metrics.PassPartial, 200*time.Millisecond, now.Add(-time.Second/2))
 	m.AWS.Request("ecs", "DescribeTasks", "ok", 42*time.Millisecond)
@@ -103,7 +104,61 @@ func lived(now time.Time) *prometheus.Registry {
 	m.AWS.PacingWait("elbv2_describe", 1500*time.Millisecond)
 	m.Timelines.Closed(failure(api, now.Add(-time.Hour)))
 	m.Timelines.Exposed(api, group("service-0000"), 61500*time.Millisecond)
+	m.Acting.Verdicts([]policy.Verdict{verdict(api, 9, policy.Hold, policy.Unconfirmed)})
+	m.Acting.Verdicts([]policy.Verdict{verdict(api, 9, policy.Allow, policy.OK)})
+	d := detachment(api, 9, now.Add(-time.Minute))
+	m.Acting.Called(d, policy.Accepted)
+	m.Acting.Attached(d, policy.Rejected)
+	m.Acting.Ended(ended(d, 40*time.Second, 42*time.Second))
 	return reg
+}
+
+// posture has one target of the service out, its floor reached, and a pause,
+// a latch and a halt of each kind.
+func posture(svc fleet.ServiceID, now time.Time) metrics.Posture {
+	closed := detachment(svc, 8, now)
+	closed.Progress = policy.Closed
+	return metrics.Posture{
+		Modes: map[fleet.ServiceID]policy.Mode{svc: policy.Detaching},
+		Usage: []policy.Use{
+			{Name: "budget", Used: 1, Limit: 5},
+			{Service: svc, Name: "budget", Used: 1, Limit: 1},
+			{Service: svc, Name: "floor", Used: 5, Limit: 5},
+		},
+		Detachments: []policy.Detachment{detachment(svc, 9, now), closed},
+		Latches:     []policy.Latch{{Service: svc}},
+		Pauses: []policy.Pause{
+			{Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: svc.Cluster}},
+			{Scope: policy.ScopeService, Service: svc, Until: now.Add(time.Nanosecond)},
+			{Scope: policy.ScopeService, Service: svc, Until: now}, // has ended
+		},
+		Halts: []policy.Halt{{Cause: "journal"}},
+	}
+}
+
+func target(svc fleet.ServiceID, n int) (fleet.TargetKey, fleet.TaskARN) {
+	return fleet.NewTargetKey(group(svc.Name), fmt.Sprintf("10.0.0.%d", n), 10080),
+		fleet.TaskARN(fmt.Sprintf("arn:aws:ecs:eu-central-1:123456789012:task/%s/%032d", svc.Cluster, n))
+}
+
+func verdict(svc fleet.ServiceID, n int, d policy.Decision, r policy.Reason) policy.Verdict {
+	key, task := target(svc, n)
+	return policy.Verdict{Action: policy.Detach, Target: key, Task: task, Service: svc, Mode: policy.Detaching, Decision: d, Reason: r}
+}
+
+func detachment(svc fleet.ServiceID, n int, called time.Time) policy.Detachment {
+	key, task := target(svc, n)
+	return policy.Detachment{
+		Target: key, Task: task, Service: svc, Mode: policy.Detaching, Decided: called, Called: called,
+		Result: policy.Accepted, Tries: 1, Progress: policy.Out,
+	}
+}
+
+// ended is a detachment after which ECS began by itself between the two.
+func ended(d policy.Detachment, from, to time.Duration) policy.Detachment {
+	d.ECS = &policy.Bounds{NotBefore: d.Decided.Add(from), NotAfter: d.Decided.Add(to)}
+	d.Progress, d.Outcome = policy.Closed, policy.Stopped
+	return d
 }
 
 func TestExposition(t *testing.T) {

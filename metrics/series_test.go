@@ -26,7 +26,7 @@ func TestGaugesOfWhatWasNeverReadAreAbsent(t *testing.T) {
 	m := metrics.New(reg, build)
 	s := region(now, 1, 0)
 	s.Services[0].Cluster = "prod-arn"
-	m.Publish(s, nil)
+	m.Publish(s, nil, metrics.Posture{})
 	for _, series := range []string{
 		`castoff_tasks{cluster="production",health="unhealthy",service="service-0000"} 0`,
 		`castoff_targets{cluster="production",service="service-0000",state="other",target_group="service-0000"} 0`,
@@ -40,13 +40,13 @@ func TestGaugesOfWhatWasNeverReadAreAbsent(t *testing.T) {
 	s = region(now, 1, 0)
 	s.Services[0].Cluster = "prod-arn"
 	s.Gaps = []fleet.Gap{{Kind: fleet.GapTaskList, Ref: "prod-arn", Class: fleet.Paced}}
-	m.Publish(s, nil)
+	m.Publish(s, nil, metrics.Posture{})
 	if has(t, reg, "castoff_tasks{") || has(t, reg, "castoff_exposed_targets{") {
 		t.Error("tasks that were never listed are shown as none")
 	}
 	s = region(now, 1, 0)
 	s.TargetGroups[0].Read = fleet.Read{}
-	m.Publish(s, nil)
+	m.Publish(s, nil, metrics.Posture{})
 	if has(t, reg, "castoff_targets{") || has(t, reg, "castoff_exposed_targets{") {
 		t.Error("targets that were never read are shown as none")
 	}
@@ -56,7 +56,7 @@ func TestSeriesEndAnHourAfterTheirService(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
-	m.Publish(region(now, 2, 1), nil)
+	m.Publish(region(now, 2, 1), nil, metrics.Posture{})
 	gone := fleet.ServiceID{Cluster: "production", Name: "service-0001"}
 	m.Timelines.Closed(failure(gone, now.Add(-time.Minute*4)))
 	m.Timelines.Exposed(gone, group("service-0001"), time.Second)
@@ -66,13 +66,13 @@ func TestSeriesEndAnHourAfterTheirService(t *testing.T) {
 		`castoff_exposure_seconds_total{cluster="production",service="service-0001",target_group="service-0001"} 1`,
 		`castoff_phase_seconds_count{cluster="production",phase="exposure",service="service-0001"} 1`,
 	}
-	m.Publish(region(now.Add(time.Hour), 1, 1), nil)
+	m.Publish(region(now.Add(time.Hour), 1, 1), nil, metrics.Posture{})
 	for _, series := range families {
 		if !has(t, reg, series) {
 			t.Errorf("after an hour %s is gone", series)
 		}
 	}
-	m.Publish(region(now.Add(time.Hour+time.Second), 1, 1), nil)
+	m.Publish(region(now.Add(time.Hour+time.Second), 1, 1), nil, metrics.Posture{})
 	for _, series := range families {
 		if has(t, reg, series) {
 			t.Errorf("after more than an hour %s is still there", series)
@@ -81,7 +81,7 @@ func TestSeriesEndAnHourAfterTheirService(t *testing.T) {
 	if !has(t, reg, `castoff_exposure_seconds_total{cluster="production",service="service-0000",target_group="service-0000"} 0`) {
 		t.Error("the service that stayed lost its series")
 	}
-	m.Publish(region(now.Add(2*time.Hour), 2, 1), nil)
+	m.Publish(region(now.Add(2*time.Hour), 2, 1), nil, metrics.Posture{})
 	if !has(t, reg, strings.Replace(families[1], "} 1", "} 0", 1)) {
 		t.Error("a service that came back does not begin at 0")
 	}
@@ -91,10 +91,10 @@ func TestGroupThatItsServiceLeftEnds(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
-	m.Publish(region(now, 1, 1), nil)
+	m.Publish(region(now, 1, 1), nil, metrics.Posture{})
 	s := region(now.Add(61*time.Minute), 1, 1)
 	s.Services[0].LoadBalancers[0].Group = group("other")
-	m.Publish(s, nil)
+	m.Publish(s, nil, metrics.Posture{})
 	if has(t, reg, `castoff_exposure_seconds_total{cluster="production",service="service-0000",target_group="service-0000"}`) {
 		t.Error("the group that was left is still there")
 	}
@@ -108,7 +108,7 @@ func TestTimelineOfAVanishedServiceIsCounted(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
 	m.Timelines.Closed(failure(fleet.ServiceID{Cluster: "production", Name: "old"}, now.Add(-200*time.Second)))
-	m.Publish(region(now, 1, 1), nil)
+	m.Publish(region(now, 1, 1), nil, metrics.Posture{})
 	if !has(t, reg, `castoff_timelines_total{cluster="production",outcome="retired",service="old",trigger="container_check"} 1`) {
 		t.Error("its last timeline is lost")
 	}
@@ -121,7 +121,7 @@ func TestClockStepsBackDoNoHarm(t *testing.T) {
 	m.AWS.Request("ecs", "ListTasks", "ok", -time.Second)
 	m.AWS.PacingWait("ecs_cluster", -time.Second)
 	m.Timelines.Exposed(fleet.ServiceID{}, group("x"), -time.Second)
-	m.Publish(region(time.Now().Add(time.Hour), 1, 1), nil)
+	m.Publish(region(time.Now().Add(time.Hour), 1, 1), nil, metrics.Posture{})
 	if !has(t, reg, "castoff_snapshot_age_seconds 0") {
 		t.Error("an age below 0")
 	}
@@ -149,7 +149,7 @@ func TestScrapeNeverFails(t *testing.T) {
 				m.Timelines.Exposed(svc.ID, g, time.Second)
 				m.AWS.Request(name.Draw(t, "api"), name.Draw(t, "operation"), "ok", 0)
 			}
-			m.Publish(fleet.NewSnapshot(s), []*timeline.Timeline{{Service: fleet.ServiceID{Name: name.Draw(t, "open")}}})
+			m.Publish(fleet.NewSnapshot(s), []*timeline.Timeline{{Service: fleet.ServiceID{Name: name.Draw(t, "open")}}}, metrics.Posture{})
 		}
 		if _, err := reg.Gather(); err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func TestScrapeNeverFails(t *testing.T) {
 func scrapeOf(t testing.TB, services, tasks int) (bytes, series int) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
-	m.Publish(region(time.Now(), services, tasks), nil)
+	m.Publish(region(time.Now(), services, tasks), nil, metrics.Posture{})
 	n, err := testutil.GatherAndCount(reg)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func BenchmarkScrape(b *testing.B) {
 		b.Run(size.name, func(b *testing.B) {
 			reg := prometheus.NewRegistry()
 			m := metrics.New(reg, build)
-			m.Publish(region(time.Now(), size.services, size.tasks), nil)
+			m.Publish(region(time.Now(), size.services, size.tasks), nil, metrics.Posture{})
 			b.ReportAllocs()
 			var bytes int
 			for b.Loop() {
@@ -212,6 +212,6 @@ func BenchmarkPublish(b *testing.B) {
 	m := metrics.New(prometheus.NewRegistry(), build)
 	s := region(time.Now(), 500, 20)
 	for b.Loop() {
-		m.Publish(s, nil)
+		m.Publish(s, nil, metrics.Posture{})
 	}
 }

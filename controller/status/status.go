@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
@@ -26,7 +27,22 @@ type View struct {
 	Snapshot *fleet.Snapshot
 	Open     []*timeline.Timeline
 	Closed   []*timeline.Timeline // newest first
-	Pass     Pass
+
+	// Verdicts has the last one about every failing target, and about every
+	// target that castoff took out and whose task is healthy.
+	Verdicts []policy.Verdict
+	// Detachments are the open ones, then those that ended, newest first.
+	Detachments []policy.Detachment
+	// Modes are those of the Snapshot's services, by [policy.ModeOf]; one that
+	// is not there observes.
+	Modes map[fleet.ServiceID]policy.Mode
+	// Pauses are the configuration's and those of tags; those that have ended
+	// are not shown.
+	Pauses  []policy.Pause
+	Halts   []policy.Halt
+	Latches []policy.Latch
+
+	Pass Pass
 	// LastFull is when a full pass last succeeded; zero when none has.
 	LastFull time.Time
 	// ReadyWithin is how old LastFull may be for castoff to call itself ready.
