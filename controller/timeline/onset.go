@@ -31,7 +31,7 @@ func (c checkRun) onset(verdict Bounds, lag time.Duration) Bounds {
 }
 
 func (c checkRun) String() string {
-	return fmt.Sprintf("%d × (%s + %s)", c.failures, c.interval, c.timeout)
+	return fmt.Sprintf("%d × (%s + %s)", c.failures, c.interval.Round(time.Millisecond), c.timeout.Round(time.Millisecond))
 }
 
 // containerOnset estimates when the app stopped answering from the checks of
