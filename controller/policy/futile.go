@@ -12,20 +12,17 @@ func (q *question) futile() Finding {
 		return hold(ReplacementsFail, time.Time{}, "the task is not there")
 	}
 	l := q.limits.Futile
-	mine := func(f *Failure) bool {
-		return f.StartedBy == q.task.StartedBy && q.Now.Sub(f.Seen) <= l.Window
-	}
 	failures := q.state.failures(q.task.Service)
 	var first time.Time
 	for i := range failures {
-		if f := &failures[i]; mine(f) && (first.IsZero() || f.Seen.Before(first)) {
+		if f := &failures[i]; f.StartedBy == q.task.StartedBy && (first.IsZero() || f.Seen.Before(first)) {
 			first = f.Seen
 		}
 	}
 	n := 0
 	var oldest time.Time
 	for i := range failures {
-		if f := &failures[i]; mine(f) && !f.Created.Before(first) {
+		if f := &failures[i]; f.StartedBy == q.task.StartedBy && !f.Created.Before(first) && q.Now.Sub(f.Seen) <= l.Window {
 			if n++; n == 1 || f.Seen.Before(oldest) {
 				oldest = f.Seen
 			}

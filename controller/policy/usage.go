@@ -31,7 +31,7 @@ func Usage(in Input) []Use {
 		}
 		all = append(all, use)
 		if left, ok := v.least(s); ok {
-			use := Use{Service: svc.ID, Name: "floor", Used: left, Limit: s.limits.Floor.Count}
+			use := Use{Service: svc.ID, Name: "floor", Used: left}
 			if _, bad := invalid(Floor, s.problems, ""); !bad {
 				use.Limit = s.limits.Floor.of(svc.Desired)
 			}

@@ -1,0 +1,35 @@
+package policy
+
+import (
+	"testing"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func TestDeployment(t *testing.T) {
+	set := func(controller string, ds ...fleet.Deployment) func(*scene) {
+		return func(s *scene) { s.service("web").Controller, s.service("web").Deployments = controller, ds }
+	}
+	d := func(status, rollout string) fleet.Deployment {
+		return fleet.Deployment{ID: "ecs-svc/" + status, Status: status, Rollout: rollout}
+	}
+	late := d("PRIMARY", "COMPLETED")
+	late.Created = noon
+	allowed := set(fleet.ControllerECS, d("PRIMARY", "IN_PROGRESS"))
+	testGuard(t, Deployment, []guardCase{
+		{"done", nil, Allow, OK, "no deployment", 0},
+		{"going on", set(fleet.ControllerECS, d("PRIMARY", "IN_PROGRESS")), Hold, RollingOut, "ecs-svc/PRIMARY is IN_PROGRESS", 0},
+		{"failed", set(fleet.ControllerECS, d("PRIMARY", "FAILED")), Hold, RollingOut, "FAILED", 0},
+		{"says nothing", set("", d("PRIMARY", "")), Allow, OK, "", 0},
+		{"says what nobody knows", set(fleet.ControllerECS, d("PRIMARY", "SLEEPING")), Hold, RolloutUnknown, "SLEEPING", 0},
+		{"not primary", set(fleet.ControllerECS, d("ACTIVE", "COMPLETED")), Hold, RollingOut, "no primary", 0},
+		{"two", set(fleet.ControllerECS, d("ACTIVE", "COMPLETED"), late), Hold, RollingOut, "2 deployments are there at once, the newest ecs-svc/PRIMARY", 0},
+		{"one of them over", set(fleet.ControllerECS, d("PRIMARY", "COMPLETED"), d("INACTIVE", "")), Allow, OK, "", 0},
+		{"none", set(fleet.ControllerECS), Hold, RolloutUnknown, "no deployment that is known", 0},
+		{"one task set, which a hung task makes unstable", set(fleet.ControllerCodeDeploy, d("PRIMARY", "STABILIZING")), Allow, OK, "", 0},
+		{"two task sets", set(fleet.ControllerExternal, d("PRIMARY", "STEADY_STATE"), d("DRAINING", "STEADY_STATE")), Hold, RollingOut, "", 0},
+		{"a task set that leaves", set(fleet.ControllerExternal, d("DRAINING", "STEADY_STATE")), Hold, RollingOut, "no primary", 0},
+		{"no service", func(s *scene) { s.services = s.services[1:] }, Hold, RolloutUnknown, "", 0},
+		{"going on, and allowed", func(s *scene) { allowed(s); s.limits.DuringDeployment = true }, Allow, OK, "during a deployment is allowed: deployment", 0},
+	})
+}

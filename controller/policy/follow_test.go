@@ -1,0 +1,320 @@
+package policy
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// follow brings the detachments up to date and returns the first.
+func (s *scene) follow() Detachment {
+	s.detachments = Follow(s.input())
+	return s.detachments[0]
+}
+
+func TestFollowEnds(t *testing.T) {
+	gap := func(kind fleet.GapKind, ref string) func(*scene) {
+		return func(s *scene) {
+			s.tasks = s.tasks[1:]
+			s.gaps = []fleet.Gap{{Kind: kind, Ref: ref}}
+		}
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*scene)
+		want   Outcome
+	}{
+		{"failing", func(s *scene) { fail(s.task("web", 0)) }, ""},
+		{"leaving", func(s *scene) { s.task("web", 0).LastStatus = fleet.Stopping }, ""},
+		{"stopped", func(s *scene) { s.task("web", 0).LastStatus = fleet.Stopped }, Stopped},
+		{"gone", func(s *scene) { s.tasks = s.tasks[1:] }, Stopped},
+		{"gone, as far as can be seen", gap(fleet.GapTaskList, string(prod)), ""},
+		{"gone, as far as can be seen of the cluster", gap(fleet.GapTasks, "prod"), ""},
+		{"gone, as far as can be seen of the service", gap(fleet.GapTaskList, "prod/web"), ""},
+		{"gone, and no cluster can be listed", gap(fleet.GapClusters, "eu-central-1"), ""},
+		{"gone, and another cluster cannot be read", gap(fleet.GapTasks, "test"), Stopped},
+		{"gone, as far as can be seen after a restart", func(s *scene) {
+			s.tasks = s.tasks[1:]
+			s.began = s.now.Add(-time.Minute + 1)
+		}, ""},
+		{"gone, a while after a restart", func(s *scene) {
+			s.tasks = s.tasks[1:]
+			s.began = s.now.Add(-time.Minute)
+		}, Stopped},
+		{"gone, and nobody knows since when", func(s *scene) { s.tasks = s.tasks[1:]; s.began = time.Time{} }, ""},
+		{"the cluster is not watched", func(s *scene) { s.tasks, s.clusters = s.tasks[1:], nil }, ""},
+		{"the cluster has not been watched for long", func(s *scene) {
+			s.tasks, s.clusters = s.tasks[1:], nil
+			s.now = s.detachments[0].Seen.Add(unwatched)
+		}, Lost},
+		{"the cluster has not been watched for almost as long", func(s *scene) {
+			s.tasks, s.clusters = s.tasks[1:], nil
+			s.now = s.detachments[0].Seen.Add(unwatched - 1)
+		}, ""},
+		{"back and healthy", func(s *scene) { s.row("web", 0).State = fleet.TargetInitial }, Recovered},
+		{"out and healthy", func(*scene) {}, ""},
+		{"back and healthy, by an old reading", func(s *scene) {
+			s.row("web", 0).State = fleet.TargetHealthy
+			s.detachments[0].Called = s.now
+		}, ""},
+		{"back and failing", func(s *scene) { fail(s.task("web", 0)); s.row("web", 0).State = fleet.TargetHealthy; s.read() }, ""},
+		{"back and failing, by castoff's hand", func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-time.Second), NotAnswered)
+			fail(s.task("web", 0))
+			s.row("web", 0).State = fleet.TargetInitial
+			s.read()
+		}, Recovered},
+		{"back before castoff said so", func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now, Accepted)
+			s.row("web", 0).State = fleet.TargetInitial
+		}, ""},
+		{"back, as another task's", func(s *scene) {
+			s.row("web", 0).State = fleet.TargetHealthy
+			r := s.start("api", 20)
+			r.Targets, r.Created = s.task("web", 0).Targets, noon
+		}, ""},
+		{"would be out, and is healthy", func(s *scene) {
+			s.row("web", 0).State = fleet.TargetHealthy
+			s.detachments[0] = s.detachment("web", 0, Observing)
+		}, Recovered},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := recovering(2 * time.Minute)
+			s.tick = time.Second
+			s.follow()
+			c.change(s)
+			d := s.follow()
+			if d.Outcome != c.want || (d.Outcome == "") != d.Open() || d.Open() != d.Ended.IsZero() {
+				t.Errorf("%+v, want outcome %q", d, c.want)
+			}
+			if c.want != "" && !d.Ended.Equal(s.now) {
+				t.Errorf("ended at %v, now is %v", d.Ended, s.now)
+			}
+			if d.Open() {
+				return
+			}
+			if left := Follow(s.input()); len(left) != 0 {
+				t.Errorf("what has ended is followed: %+v", left)
+			}
+		})
+	}
+}
+
+func TestFollowWithoutASnapshot(t *testing.T) {
+	s := recovering(0)
+	in := s.input()
+	in.Snapshot = nil
+	if ds := Follow(in); len(ds) != 1 || !reflect.DeepEqual(ds[0], s.detachments[0]) {
+		t.Errorf("%+v", ds)
+	}
+}
+
+// A task that comes back into sight is seen.
+func TestFollowSees(t *testing.T) {
+	s := recovering(0)
+	if d := s.follow(); !d.Seen.Equal(s.now) {
+		t.Errorf("%+v", d)
+	}
+	s.now = s.now.Add(-time.Hour)
+	if d := s.follow(); d.Seen.Before(s.now.Add(time.Hour)) {
+		t.Errorf("seen goes back with the clock: %+v", d)
+	}
+}
+
+func TestECSBegins(t *testing.T) {
+	stamp := func(d time.Duration) func(*fleet.Task) { return func(t *fleet.Task) { t.StoppingAt = noon.Add(d) } }
+	for _, c := range []struct {
+		name             string
+		status           fleet.TaskStatus
+		change           func(*fleet.Task)
+		shortest, longer time.Duration // after noon
+	}{
+		{"seen deactivating", fleet.Deactivating, nil, 9800 * time.Millisecond, 19900 * time.Millisecond},
+		{"stamped while deactivating", fleet.Deactivating, stamp(12 * time.Second), 12 * time.Second, 12 * time.Second},
+		{"stamped, seen stopping", fleet.Stopping, stamp(12 * time.Second), 9800 * time.Millisecond, 12 * time.Second},
+		{"stamped after it was read", fleet.Stopping, stamp(time.Hour), 9800 * time.Millisecond, 19900 * time.Millisecond},
+		{"seen stopped", fleet.Stopped, func(t *fleet.Task) { t.StoppedAt = noon.Add(15 * time.Second) }, 9800 * time.Millisecond, 15 * time.Second},
+		{"stamped before it was read up", fleet.Stopping, stamp(5 * time.Second), 5 * time.Second, 9800 * time.Millisecond},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := calm()
+			fail(s.task("web", 0))
+			s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+			s.row("web", 0).State = fleet.TargetDraining
+			s.tick = 10 * time.Second
+			s.read()
+			if d := s.follow(); d.ECS != nil {
+				t.Fatalf("%+v", d.ECS)
+			} else if _, ok := d.Saved(); ok {
+				t.Fatal("it is saved before ECS has begun")
+			}
+			s.task("web", 0).LastStatus = c.status
+			if c.change != nil {
+				c.change(s.task("web", 0))
+			}
+			s.read()
+			d := s.follow()
+			want := Saved{c.shortest, c.longer}
+			if got, ok := d.Saved(); !ok || got != want {
+				t.Errorf("saved %+v, want %+v; %+v", got, want, d.ECS)
+			}
+			s.detachments[0].Progress, s.detachments[0].Outcome = Out, ""
+			s.read()
+			if again := s.follow(); !reflect.DeepEqual(again.ECS, d.ECS) {
+				t.Errorf("it moved: %+v, was %+v", again.ECS, d.ECS)
+			}
+		})
+	}
+}
+
+func TestSavedOfATaskThatVanished(t *testing.T) {
+	s := calm()
+	s.detachments = []Detachment{s.detachment("web", 0, Observing)}
+	s.tick = 10 * time.Second
+	s.read()
+	s.follow()
+	s.tasks = s.tasks[1:]
+	s.read()
+	d := s.follow()
+	if got, ok := d.Saved(); !ok || got != (Saved{9800 * time.Millisecond, 20 * time.Second}) {
+		t.Errorf("%+v %v", got, ok)
+	}
+}
+
+// Time in which somebody had put the target back is not saved.
+func TestSavedWhileContested(t *testing.T) {
+	s := calm()
+	task := s.task("web", 0)
+	fail(task)
+	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+	step := func(to time.Duration, state fleet.TargetState) {
+		s.tick = noon.Add(to).Sub(s.now)
+		s.row("web", 0).State = state
+		s.read()
+		s.follow()
+	}
+	step(10*time.Second, fleet.TargetDraining)
+	step(20*time.Second, fleet.TargetInitial) // back in 9.8 … 19.9
+	step(25*time.Second, fleet.TargetHealthy)
+	if b := s.detachments[0].Back; b == nil || !b.NotBefore.Equal(noon.Add(9800*time.Millisecond)) || !b.NotAfter.Equal(noon.Add(19900*time.Millisecond)) {
+		t.Fatalf("%+v", b)
+	}
+	s.detachments[0] = s.detachments[0].Call(noon.Add(30*time.Second), Accepted)
+	if d := s.detachments[0]; d.Tries != 2 || d.Back != nil || d.Banked != (Saved{9800 * time.Millisecond, 19900 * time.Millisecond}) {
+		t.Fatalf("%+v", d)
+	}
+	step(40*time.Second, fleet.TargetDraining)
+	task.LastStatus = fleet.Deactivating
+	step(50*time.Second, fleet.TargetDraining)
+	if got, _ := s.detachments[0].Saved(); got != (Saved{19600 * time.Millisecond, 39800 * time.Millisecond}) {
+		t.Errorf("%+v", got)
+	}
+
+	ecs, back := Bounds{noon.Add(40 * time.Second), noon.Add(50 * time.Second)}, func(a, b int) *Bounds {
+		return &Bounds{noon.Add(time.Duration(a) * time.Second), noon.Add(time.Duration(b) * time.Second)}
+	}
+	for _, c := range []struct {
+		back *Bounds
+		want Saved
+	}{
+		{nil, Saved{40 * time.Second, 50 * time.Second}},
+		{back(10, 20), Saved{10 * time.Second, 20 * time.Second}},
+		{back(10, 45), Saved{10 * time.Second, 50 * time.Second}},
+		{back(45, 48), Saved{40 * time.Second, 50 * time.Second}},
+	} {
+		d := Detachment{Mode: Detaching, Called: noon, ECS: &ecs, Back: c.back}
+		if got, ok := d.Saved(); !ok || got != c.want {
+			t.Errorf("back %+v: %+v, want %+v", c.back, got, c.want)
+		}
+	}
+	if _, ok := (&Detachment{Mode: Detaching, ECS: &ecs}).Saved(); ok {
+		t.Error("no call was made, and time was saved")
+	}
+}
+
+// A reply right after the call may still have the target.
+func TestBackByALateReply(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+	s.read()
+	if d := s.follow(); d.Back == nil {
+		t.Fatal("it is there, and not back")
+	}
+	s.row("web", 0).State = fleet.TargetDraining
+	s.read()
+	if d := s.follow(); d.Back != nil || !d.Away.Equal(s.group("web").Read.Sent) {
+		t.Errorf("it never was away: %+v", d)
+	}
+}
+
+func TestDetachmentOfAVerdict(t *testing.T) {
+	v := Verdict{Action: Detach, Target: fleet.TargetKey{Group: groupARN("web"), ID: "10.0.0.1", Port: 1}, Task: taskARN("web", 0), Service: web,
+		Started: noon, Zone: "eu-central-1a", Mode: Detaching, At: noon.Add(time.Second)}
+	d := v.Detachment(prod, nil)
+	want := Detachment{Target: v.Target, Task: v.Task, Started: noon, Service: web, Cluster: prod, Zone: v.Zone, Mode: Detaching,
+		Decided: v.At, Up: v.At, Seen: v.At, Progress: Out}
+	if d != want {
+		t.Errorf("%+v, want %+v", d, want)
+	}
+	if !d.due() {
+		t.Error("no call was made, and none is due")
+	}
+	d = d.Call(noon.Add(2*time.Second), Rejected)
+	if !d.due() || d.Tries != 0 || !d.Called.IsZero() {
+		t.Errorf("refused: %+v", d)
+	}
+	d = d.Call(noon.Add(3*time.Second), NotAnswered)
+	if d.due() || d.Tries != 1 || !d.Called.Equal(noon.Add(3*time.Second)) {
+		t.Errorf("not answered: %+v", d)
+	}
+	if again := d.Call(noon.Add(9*time.Second), Rejected); again != d {
+		t.Errorf("a refused call changes what is known of the one before: %+v", again)
+	}
+	d = d.Attach(noon.Add(4*time.Second), Rejected)
+	if d.Progress != Out {
+		t.Errorf("%+v", d)
+	}
+	d = d.Attach(noon.Add(4*time.Second), Accepted)
+	if d.Progress != Attaching {
+		t.Errorf("%+v", d)
+	}
+	if again := d.Call(noon.Add(time.Minute), Accepted); again.Progress != Out || !again.Attached.IsZero() || again.Tries != 2 {
+		t.Errorf("%+v", again)
+	}
+	if same := v.Detachment(prod, []Detachment{{}, d}); same != d {
+		t.Errorf("it is there already: %+v", same)
+	}
+	for _, other := range []func(*Detachment){
+		func(d *Detachment) { d.Progress = Closed }, func(d *Detachment) { d.Mode = Observing }, func(d *Detachment) { d.Task = "x" },
+		func(d *Detachment) { d.Started = noon.Add(1) }, func(d *Detachment) { d.Target.Port++ },
+	} {
+		o := d
+		other(&o)
+		if got := v.Detachment(prod, []Detachment{o}); got != want {
+			t.Errorf("another's is taken: %+v", got)
+		}
+	}
+}
+
+func TestDetachmentSurvivesJSON(t *testing.T) {
+	s := recovering(time.Minute)
+	d := s.follow()
+	d.Back, d.ECS = ordered(noon, noon), ordered(noon, noon.Add(1))
+	d.Banked = Saved{-1, 1}
+	d = d.Attach(s.now, Accepted)
+	text, err := json.Marshal(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back Detachment
+	if err := json.Unmarshal(text, &back); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(back, d) {
+		t.Errorf("%+v\nis not %+v", back, d)
+	}
+}

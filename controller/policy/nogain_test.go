@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"testing"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func TestNoGain(t *testing.T) {
+	state := func(to fleet.TargetState) func(*scene) { return func(s *scene) { s.row("web", 0).State = to } }
+	would := func(mode Mode) func(*scene) {
+		return func(s *scene) {
+			s.limits.Mode = mode
+			s.detachments = []Detachment{s.detachment("web", 0, Observing)}
+		}
+	}
+	testGuard(t, NoGain, []guardCase{
+		{"healthy", nil, Allow, OK, "sends it new flows", 0},
+		{"unhealthy", state(fleet.TargetUnhealthy), Refuse, AlreadyUnhealthy, "calls the target unhealthy", 0},
+		{"unhealthy.draining", state(fleet.TargetUnhealthyDraining), Refuse, AlreadyUnhealthy, "", 0},
+		{"draining", state(fleet.TargetDraining), Refuse, AlreadyDraining, "", 0},
+		{"unused", state(fleet.TargetUnused), Refuse, AlreadyGone, "", 0},
+		{"initial", state(fleet.TargetInitial), Hold, NotServing, "the target is initial", 0},
+		{"unavailable", state(fleet.TargetUnavailable), Hold, NotServing, "", 0},
+		{"a state that nobody knows", state("floating"), Hold, NotServing, "floating", 0},
+		{"zonal shift", func(s *scene) { s.row("web", 0).Override = "zonal_shift_active" }, Hold, ZonalShift, "zonal_shift_active", 0},
+		{"no override", func(s *scene) { s.row("web", 0).Override = fleet.NoOverride }, Allow, OK, "", 0},
+		{"group not read", func(s *scene) { s.group("web").Read = fleet.Read{} }, Hold, NotServing, "", 0},
+		{"would be out", would(Observing), Refuse, AlreadyOut, "would have been taken out at", 0},
+		{"would have been out", would(Detaching), Allow, OK, "", 0},
+	})
+}
+
+func TestTargetThatHasGone(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	s.group("web").Targets = s.group("web").Targets[1:]
+	s.read()
+	if v := s.decide(); len(v) != 0 {
+		t.Errorf("it never was in the group: %+v", v)
+	}
+	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+	if v := verdict(t, s.decide(), taskARN("web", 0)); reason(v, NoGain) != AlreadyGone {
+		t.Errorf("castoff took it out: %+v", v)
+	}
+	s.task("web", 0).LastStatus = fleet.Stopped
+	if v := s.decide(); len(v) != 0 {
+		t.Errorf("the task has stopped: %+v", v)
+	}
+}
+
+// reason is what a guard said.
+func reason(v Verdict, g Guard) Reason {
+	f, _ := v.Finding(g)
+	return f.Reason
+}
+
+// detachment is one of a task, decided and called at noon.
+func (s *scene) detachment(service string, i int, mode Mode) Detachment {
+	t := s.task(service, i)
+	d := Detachment{Target: t.Targets[0], Task: t.ARN, Started: t.Started, Service: t.Service, Cluster: prod, Mode: mode,
+		Decided: noon, Up: noon, Seen: noon, Progress: Out}
+	if mode == Detaching {
+		d = d.Call(noon, Accepted)
+	}
+	return d
+}

@@ -1,0 +1,89 @@
+package policy
+
+import (
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+func TestRate(t *testing.T) {
+	// taken takes n tokens now.
+	taken := func(mode Mode, id fleet.ServiceID, n int) func(*scene) {
+		return func(s *scene) {
+			l := s.limits.Rate
+			if id == (fleet.ServiceID{}) {
+				l = s.fleet.Rate
+			}
+			for range n {
+				s.state.take(mode, id, l, s.now)
+			}
+		}
+	}
+	later := func(d time.Duration, change func(*scene)) func(*scene) {
+		return func(s *scene) {
+			change(s)
+			s.tick = d
+			s.read()
+		}
+	}
+	due := func(change func(*Detachment)) func(*scene) {
+		return func(s *scene) {
+			taken(Detaching, web, 1)(s)
+			d := s.detachment("web", 0, Detaching)
+			change(&d)
+			s.detachments = []Detachment{d}
+		}
+	}
+	testGuard(t, Rate, []guardCase{
+		{"the first", nil, Allow, OK, "within 1 a minute of the service and 10 of the fleet", 0},
+		{"the second", taken(Detaching, web, 1), Hold, ServiceRate, "prod/web may lose a target 1 times a minute, burst 1: the next at 2026-11-23 12:01:04 UTC", time.Minute},
+		{"the second, after a while", later(59*time.Second, taken(Detaching, web, 1)), Hold, ServiceRate, "", time.Second},
+		{"the second, in time", later(time.Minute, taken(Detaching, web, 1)), Allow, OK, "", 0},
+		{"the second of a burst", func(s *scene) { s.limits.Rate.Burst = 2; taken(Detaching, web, 1)(s) }, Allow, OK, "", 0},
+		{"the third of a burst", func(s *scene) { s.limits.Rate.Burst = 2; taken(Detaching, web, 2)(s) }, Hold, ServiceRate, "", time.Minute},
+		{"another service's", taken(Detaching, fleet.ServiceID{Cluster: "prod", Name: "api"}, 1), Allow, OK, "", 0},
+		{"the fleet's fifth", taken(Detaching, fleet.ServiceID{}, 4), Allow, OK, "", 0},
+		{"the fleet's sixth", taken(Detaching, fleet.ServiceID{}, 5), Hold, FleetRate, "the fleet may", 6 * time.Second},
+		{"what would be", taken(Observing, web, 1), Allow, OK, "", 0},
+		{"what would be, in observe mode", func(s *scene) { s.limits.Mode = Observing; taken(Observing, web, 1)(s) }, Hold, ServiceRate, "", time.Minute},
+		{"what is, in observe mode", func(s *scene) { s.limits.Mode = Observing; taken(Detaching, web, 1)(s) }, Allow, OK, "", 0},
+		{"the clock was set back", func(s *scene) { taken(Detaching, web, 1)(s); s.now = s.now.Add(-24 * time.Hour) }, Hold, ServiceRate, "", time.Minute},
+		{"a call that was refused", due(func(d *Detachment) {
+			*d = (Detachment{Mode: Detaching, Target: d.Target, Task: d.Task, Started: d.Started, Progress: Out}).Call(noon, Rejected)
+		}), Allow, OK, "has its token", 0},
+		{"a call that was not made", due(func(d *Detachment) { d.Called = time.Time{} }), Allow, OK, "has its token", 0},
+		{"a call that was made", due(func(*Detachment) {}), Hold, ServiceRate, "", time.Minute},
+		{"no limit", func(s *scene) { s.limits.Rate.PerMinute = 0 }, Refuse, InvalidLimit, "rate.per_minute", 0},
+		{"no burst of the fleet", func(s *scene) { s.fleet.Rate.Burst = 0 }, Refuse, InvalidLimit, "of the fleet", 0},
+	})
+}
+
+// What a task costs it costs once, however many targets it has.
+func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
+	s := calm()
+	task := s.task("web", 0)
+	key := fleet.NewTargetKey(groupARN("api"), "10.0.0.1", 10081)
+	task.Targets = append(task.Targets, key)
+	g := s.group("api")
+	g.Targets = append(g.Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
+	for i := 1; i < 4; i++ {
+		k := fleet.NewTargetKey(groupARN("api"), task.Targets[0].ID[:7]+string(rune('1'+i)), 10081)
+		s.task("web", i).Targets = append(s.task("web", i).Targets, k)
+		g.Targets = append(g.Targets, fleet.Target{Key: k, State: fleet.TargetHealthy})
+	}
+	fail(task)
+	s.read()
+	s.decide()
+	s.read()
+	verdicts := s.decide()
+	if len(verdicts) != 2 || !verdicts[0].Acts() || !verdicts[1].Acts() {
+		t.Fatalf("%+v", verdicts)
+	}
+	if got, want := s.state.next(Detaching, web, s.limits.Rate, s.now), s.now.Add(time.Minute); !got.Equal(want) {
+		t.Errorf("the next token at %v, want %v: one was taken", got, want)
+	}
+	if len(s.state.Grants) != 2 {
+		t.Errorf("%+v", s.state.Grants)
+	}
+}

@@ -1,0 +1,173 @@
+package policy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// recovering is a fleet in which castoff took web-0000 out, its row is draining
+// and it has been read healthy for so long.
+func recovering(long time.Duration) *scene {
+	s := calm()
+	fail(s.task("web", 0))
+	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+	s.row("web", 0).State = fleet.TargetDraining
+	s.read()
+	s.decide()
+	heal(s.task("web", 0))
+	s.read()
+	s.decide()
+	s.now = s.now.Add(100 * time.Millisecond)
+	for s.tick = 5 * time.Second; long > 0; long -= s.tick {
+		s.tick = min(s.tick, long)
+		s.read()
+		s.decide()
+	}
+	return s
+}
+
+func TestReattach(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		long   time.Duration
+		change func(*scene)
+		want   Decision
+		guard  Guard
+		reason Reason
+		says   string
+	}{
+		{"healthy for the window", time.Minute + 100*time.Millisecond, nil, Allow, "", OK, "healthy again: 10.0.0.1:10080 goes back into web"},
+		{"not for quite as long", time.Minute - 1, nil, Hold, Recovery, Recovering, "healthy for 1m0s of 1m0s, after 0 flaps"},
+		{"unknown", time.Hour, func(s *scene) { s.task("web", 0).Containers[0].Health = fleet.Unknown; s.read() }, Hold, Recovery, StillFailing, "not healthy"},
+		{"away", time.Hour, func(s *scene) { s.task("web", 0).Connectivity = fleet.Disconnected; s.read() }, Hold, Recovery, StillFailing, ""},
+		{"after a flap", 110 * time.Second, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 1 }, Hold, Recovery, Recovering, "of 2m0s, after 1 flap"},
+		{"after two flaps, for long", 241 * time.Second, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 2 }, Allow, "", OK, ""},
+		{"after very many flaps", 31 * time.Minute, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 1 << 20 }, Allow, "", OK, ""},
+		{"recovery limits that make no sense", 2 * time.Minute, func(s *scene) { s.limits.Recovery.Window = 0 }, Allow, "", OK, ""},
+
+		{"told a moment ago", time.Hour, func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-time.Second), Accepted)
+		}, Hold, Recovery, Unanswered, "told to go back"},
+		{"told long ago", time.Hour, func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-attachSpacing), Accepted)
+		}, Allow, "", OK, ""},
+		{"told in the future", time.Hour, func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(time.Hour), Accepted)
+		}, Allow, "", OK, ""},
+		{"told, and refused", time.Hour, func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now, Rejected)
+		}, Allow, "", OK, ""},
+
+		{"leaving", time.Hour, func(s *scene) { s.task("web", 0).DesiredStatus = fleet.Stopped }, Refuse, Identity, Leaving, ""},
+		{"missing", time.Hour, func(s *scene) { s.task("web", 0).Missing = 2 }, Hold, Identity, Missing, "2 times"},
+		{"another has the address", time.Hour, func(s *scene) {
+			r := s.start("api", 20)
+			r.Targets, r.Created = s.task("web", 0).Targets, noon
+		}, Refuse, Identity, NotOwner, ""},
+		{"another claims the address", time.Hour, func(s *scene) {
+			r := s.start("api", 20)
+			r.Targets, r.Created = s.task("web", 0).Targets, noon.Add(-24*time.Hour)
+		}, Hold, Identity, AddressShared, ""},
+		{"started again", time.Hour, func(s *scene) { s.detachments[0].Started = noon }, Refuse, Identity, Restarted, ""},
+		{"read too long ago", time.Hour, func(s *scene) { s.now = s.now.Add(16 * time.Second) }, Hold, Identity, Old, "who owns the address is not sure"},
+		{"read too long ago, with limits that make no sense", time.Hour, func(s *scene) {
+			s.limits.Stale.Tasks = -1
+			s.now = s.now.Add(16 * time.Second)
+		}, Hold, Identity, Old, ""},
+		{"read lately, with limits that make no sense", time.Hour, func(s *scene) { s.limits = Limits{} }, Allow, "", OK, ""},
+		{"the clock set back: what was healthy in the future counts no more", time.Hour, func(s *scene) { s.now = s.now.Add(-201 * time.Millisecond) }, Hold, Recovery, Recovering, ""},
+
+		{"paused", time.Hour, func(s *scene) { s.pauses = []Pause{{Owner: "jane"}} }, Allow, "", OK, ""},
+		{"paused with reattach=no", time.Hour, func(s *scene) { s.pauses = []Pause{{Owner: "jane", KeepOut: true}} }, Refuse, Paused, PausedNow, "with reattach=no"},
+		{"paused elsewhere with reattach=no", time.Hour, func(s *scene) {
+			s.pauses = []Pause{{Scope: ScopeCluster, Service: fleet.ServiceID{Cluster: "test"}, KeepOut: true}}
+		}, Allow, "", OK, ""},
+		{"by a tag", time.Hour, func(s *scene) {
+			s.service("web").Tags = map[string]string{PauseTag: "until=2026-11-24T00:00:00Z owner=j reason=r reattach=no"}
+		}, Hold, Paused, PausedNow, ""},
+
+		// No brake blocks the way back.
+		{"every brake", time.Hour, func(s *scene) {
+			s.halts = []Halt{{Cause: "panic"}}
+			s.began = s.now
+			s.limits.Mode = Observing
+			s.limits.Floor.Count = 1000
+			s.limits.Budget = BudgetLimits{}
+			s.limits.Rate = RateLimits{}
+			s.fleet = FleetLimits{}
+			s.denied = []Denial{{groupARN("web"), s.now.Add(time.Hour)}}
+			s.state.take(Detaching, web, DefaultLimits().Rate, s.now)
+			s.state.Latches = []Latch{{Until: s.now.Add(time.Hour)}, {Service: web, Until: s.now.Add(time.Hour)}}
+			s.service("web").Deployments[0].Rollout = "IN_PROGRESS"
+			s.gaps = []fleet.Gap{{Kind: fleet.GapTargetHealth, Ref: string(groupARN("web"))}}
+			s.group("web").Read = fleet.Read{}
+			s.group("web").Targets = nil
+		}, Allow, "", OK, ""},
+		{"the group is not there", time.Hour, func(s *scene) { s.groups = s.groups[1:] }, Allow, "", OK, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := recovering(c.long)
+			if c.change != nil {
+				c.change(s)
+			}
+			v := verdict(t, Reattach(s.input()), taskARN("web", 0))
+			if v.Decision != c.want || v.Guard != c.guard || v.Reason != c.reason || !strings.Contains(v.Sentence, c.says) {
+				t.Errorf("%s by %s, %s: %q; want %s by %s, %s: …%q…", v.Decision, v.Guard, v.Reason, v.Sentence, c.want, c.guard, c.reason, c.says)
+			}
+			if v.Action != Attach || v.Mode != Detaching || len(v.Findings) != len(AttachGuards) {
+				t.Errorf("%+v", v)
+			}
+			for i, g := range AttachGuards {
+				if v.Findings[i].Guard != g {
+					t.Errorf("finding %d is of %s, want %s", i, v.Findings[i].Guard, g)
+				}
+			}
+		})
+	}
+}
+
+func TestNothingToReattach(t *testing.T) {
+	for name, change := range map[string]func(*scene){
+		"closed":                  func(s *scene) { s.detachments[0].Progress = Closed },
+		"what would be out":       func(s *scene) { s.detachments[0].Mode = Observing },
+		"failing":                 func(s *scene) { fail(s.task("web", 0)) },
+		"stopped":                 func(s *scene) { s.task("web", 0).LastStatus = fleet.Stopped },
+		"not there":               func(s *scene) { s.tasks = s.tasks[1:] },
+		"back by somebody's hand": func(s *scene) { s.row("web", 0).State = fleet.TargetInitial },
+		"nothing was taken out":   func(s *scene) { s.detachments = nil },
+	} {
+		s := recovering(time.Hour)
+		change(s)
+		if v := Reattach(s.input()); len(v) != 0 {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	if v := Reattach(Input{Detachments: []Detachment{{}}}); v != nil {
+		t.Errorf("nothing was read: %+v", v)
+	}
+}
+
+func TestReattachRechecked(t *testing.T) {
+	s := recovering(time.Hour)
+	v := verdict(t, Reattach(s.input()), taskARN("web", 0))
+	if again := Recheck(s.input(), v); again.Reason != NotReadAgain {
+		t.Errorf("nothing was read again: %+v", again)
+	}
+	s.tick = time.Second
+	s.read()
+	if again := Recheck(s.input(), v); again.Decision != Allow || again.Action != Attach || again.Zone != v.Zone {
+		t.Errorf("%+v", again)
+	}
+	in := s.input()
+	in.Snapshot = nil
+	if again := Recheck(in, v); again.Decision == Allow {
+		t.Error("nothing was read, and it is allowed")
+	}
+	s.detachments[0].Progress = Closed
+	if again := Recheck(s.input(), v); again.Decision == Allow {
+		t.Error("it is back, and it is allowed")
+	}
+}
