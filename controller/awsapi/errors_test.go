@@ -215,8 +215,10 @@ func TestRefusalsAreNotHammered(t *testing.T) {
 // SAFETY: whatever call fails, and however, nothing that was read disappears.
 func TestFailuresEmptyNothing(t *testing.T) {
 	operations := make([]string, 0, len(bucketOf))
-	for op := range bucketOf {
-		operations = append(operations, op)
+	for op, bucket := range bucketOf {
+		if bucket != RegistrationBucket { // no pass makes any
+			operations = append(operations, op)
+		}
 	}
 	slices.Sort(operations)
 	for _, op := range operations {

@@ -48,6 +48,7 @@ type fakeCall struct {
 	desired string
 	service string
 	token   string
+	targets []fakeTarget // of a write; state is the zone
 }
 
 type fakeReply struct {
@@ -409,6 +410,11 @@ func (f *fake) elb(form url.Values) *fakeReply {
 	for i := 1; form.Has(fmt.Sprintf("ResourceArns.member.%d", i)); i++ {
 		call.refs = append(call.refs, form.Get(fmt.Sprintf("ResourceArns.member.%d", i)))
 	}
+	for i := 1; form.Has(fmt.Sprintf("Targets.member.%d.Id", i)); i++ {
+		member := fmt.Sprintf("Targets.member.%d.", i)
+		port, _ := strconv.Atoi(form.Get(member + "Port"))
+		call.targets = append(call.targets, fakeTarget{id: form.Get(member + "Id"), port: port, state: form.Get(member + "AvailabilityZone")})
+	}
 	if r := f.note(call); r != nil {
 		return r
 	}
@@ -457,6 +463,13 @@ func (f *fake) elb(form url.Values) *fakeReply {
 		b.WriteString("</TargetHealthDescriptions>")
 	case "DescribeTargetGroupAttributes":
 		b.WriteString("<Attributes><member><Key>deregistration_delay.timeout_seconds</Key><Value>120</Value></member></Attributes>")
+	case "DeregisterTargets":
+		there(call.refs[0]).deregister(call.targets)
+	case "RegisterTargets":
+		g := there(call.refs[0])
+		for _, t := range call.targets {
+			g.targets = append(g.targets, fakeTarget{id: t.id, port: t.port, state: "initial"})
+		}
 	case "DescribeTags":
 		b.WriteString("<TagDescriptions>")
 		for _, ref := range call.refs {
@@ -469,6 +482,17 @@ func (f *fake) elb(form url.Values) *fakeReply {
 	return &fakeReply{status: 200, body: fmt.Sprintf(
 		`<%[1]sResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/"><%[1]sResult>%[2]s</%[1]sResult><ResponseMetadata><RequestId>r</RequestId></ResponseMetadata></%[1]sResponse>`,
 		op, b.String())}
+}
+
+// deregister has rows drain; what is not there is no mistake.
+func (g *fakeGroup) deregister(targets []fakeTarget) {
+	for _, t := range targets {
+		for i := range g.targets {
+			if g.targets[i].id == t.id && g.targets[i].port == t.port {
+				g.targets[i].state = "draining"
+			}
+		}
+	}
 }
 
 // taken returns the calls since it was last called.
@@ -525,6 +549,7 @@ func observer(t testing.TB, o Options) *Observer {
 // unlimited is for tests that are not about pacing.
 var unlimited = Budgets{
 	ClusterRead: math.Inf(1), ClusterResourceRead: math.Inf(1), ServiceRead: math.Inf(1), TaskDefinitionRead: math.Inf(1), BalancerRead: math.Inf(1),
+	Registration: math.Inf(1),
 }
 
 // hanging never answers DescribeTasks of one cluster.
