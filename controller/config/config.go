@@ -1,14 +1,11 @@
 package config
 
 import (
-	"encoding/json"
-	"fmt"
 	"log/slog"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/goccy/go-yaml"
+	"github.com/castoff-ecs/castoff/controller/policy"
 )
 
 // Config is everything that an operator may set.
@@ -18,12 +15,25 @@ type Config struct {
 	Region string `yaml:"region"`
 	// Clusters are the ECS clusters to watch, by name or ARN. Empty: every
 	// cluster of the region.
-	Clusters  []string  `yaml:"clusters"`
-	AWS       AWS       `yaml:"aws"`
+	Clusters []string `yaml:"clusters"`
+	AWS      AWS      `yaml:"aws"`
+	// State is the directory of the journal. Empty: in memory, and a restart
+	// forgets what castoff took out. A relative path starts from the directory in
+	// which castoff runs.
+	State     string    `yaml:"state"`
 	Polling   Polling   `yaml:"polling"`
 	Timelines Timelines `yaml:"timelines"`
-	Web       Web       `yaml:"web"`
-	Log       Log       `yaml:"log"`
+	// Mode is for services that no rule gives one. Default observe.
+	Mode policy.Mode `yaml:"mode"`
+	// Limits are for services that no rule names, and what rules start from.
+	// Their own Mode is not used: see [Config.LimitsOf].
+	Limits policy.Limits `yaml:"limits"`
+	// Services are the rules for some services. The first that matches decides.
+	Services []Service          `yaml:"services"`
+	Fleet    policy.FleetLimits `yaml:"fleet"` // of all services together
+	Pause    []Pause            `yaml:"pause"`
+	Web      Web                `yaml:"web"`
+	Log      Log                `yaml:"log"`
 }
 
 // AWS is how castoff calls AWS.
@@ -54,6 +64,7 @@ type Budgets struct {
 	TaskDefinitionRead  float64 `yaml:"task_definition_read"`  // DescribeTaskDefinition; default 5 of 20
 	ClusterRead         float64 `yaml:"cluster_read"`          // ListClusters, DescribeClusters; default 5 of 20
 	ELBRead             float64 `yaml:"elb_read"`              // every Describe* of ELBv2; default 2.5 of 10
+	ELBWrite            float64 `yaml:"elb_write"`             // RegisterTargets, DeregisterTargets; default 1 of 4
 }
 
 // Polling is how often what is read. The budgets come first: a fleet too large
@@ -165,6 +176,7 @@ func Default() Config {
 				TaskDefinitionRead:  5,
 				ClusterRead:         5,
 				ELBRead:             2.5,
+				ELBWrite:            1,
 			},
 		},
 		Polling: Polling{
@@ -181,32 +193,10 @@ func Default() Config {
 			LostAfter:      time.Hour,
 			Keep:           Keep{Count: 10_000, Age: 168 * time.Hour},
 		},
-		Web: Web{Listen: ":9468"},
-		Log: Log{Level: Info, Format: JSON},
+		Mode:   policy.Observing,
+		Limits: policy.DefaultLimits(),
+		Fleet:  policy.DefaultFleetLimits(),
+		Web:    Web{Listen: ":9468"},
+		Log:    Log{Level: Info, Format: JSON},
 	}
-}
-
-// String is the whole configuration as YAML that Parse reads, secrets redacted.
-func (c Config) String() string {
-	text, err := yaml.MarshalWithOptions(c,
-		yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(brief(d)), nil }),
-		// The encoder's own quoting loses white space.
-		yaml.CustomMarshaler(func(s string) ([]byte, error) { return json.Marshal(s) }),
-	)
-	if err != nil {
-		return fmt.Sprintf("# the configuration cannot be shown: %v\n", err)
-	}
-	return string(text)
-}
-
-// brief writes a duration as people do: 5m, not 5m0s.
-func brief(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
 }

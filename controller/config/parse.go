@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
@@ -30,6 +31,7 @@ const (
 	ruleType         = "yaml.type"
 	ruleDuration     = "yaml.duration"
 	ruleDurationUnit = "yaml.duration_unit"
+	ruleInstant      = "yaml.instant"
 )
 
 // Parse reads a configuration over the defaults. An empty one is the defaults,
@@ -44,9 +46,9 @@ func Parse(name string, data []byte) (Config, error) {
 		return Config{}, asError(name, []Problem{*problem})
 	}
 	c := Default()
-	r := newReader()
-	r.read(root, &c)
-	if err := asError(name, append(r.problems, broken(&c, r)...)); err != nil {
+	r := newReader(&c)
+	r.read(root)
+	if err := asError(name, slices.Concat(r.problems, broken(&c, r), senseless(&c, r))); err != nil {
 		return Config{}, err
 	}
 	return c, nil
@@ -56,7 +58,8 @@ func Parse(name string, data []byte) (Config, error) {
 // alone: one that flags have changed, say. The error is a *ValidationError
 // without lines.
 func (c Config) Validate() error {
-	return asError("", broken(&c, newReader()))
+	r := newReader(&c)
+	return asError("", slices.Concat(broken(&c, r), senseless(&c, r)))
 }
 
 // document is the one document in data; nil when there is none.

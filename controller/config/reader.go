@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,21 +16,49 @@ import (
 // reader puts a YAML tree into a Config. It walks the tree itself because a
 // decoder stops at the first mistake, and an operator wants them all.
 type reader struct {
+	into     *Config
 	problems []Problem
 	lines    map[string]int  // of every setting that the file has
 	misread  map[string]bool // settings whose value could not be taken
 }
 
-func newReader() *reader {
-	return &reader{lines: map[string]int{}, misread: map[string]bool{}}
+func newReader(into *Config) *reader {
+	return &reader{into: into, lines: map[string]int{}, misread: map[string]bool{}}
 }
 
-// read puts the document over what c holds. A nil root is an empty document.
-func (r *reader) read(root ast.Node, c *Config) {
+// read puts the document over what the Config holds. A nil root is an empty
+// document.
+func (r *reader) read(root ast.Node) {
 	if root != nil {
-		r.value(root, reflect.ValueOf(c).Elem(), "")
+		r.value(root, reflect.ValueOf(r.into).Elem(), "")
 	}
 }
+
+// unread reports that the value at a path, or what it is part of, could not be
+// taken.
+func (r *reader) unread(path string) bool {
+	for ; path != ""; path = above(path) {
+		if r.misread[path] {
+			return true
+		}
+	}
+	return false
+}
+
+// line is where the file has a setting, or else what it would be part of; 0
+// when it has neither.
+func (r *reader) line(path string) int {
+	for ; path != ""; path = above(path) {
+		if at, ok := r.lines[path]; ok {
+			return at
+		}
+	}
+	return 0
+}
+
+// above is the path of what a setting is part of: of services[2].mode,
+// services[2], and of that, services.
+func above(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
 
 func (r *reader) problem(n ast.Node, path, rule, must, got string) {
 	r.problems = append(r.problems, Problem{Line: line(n), Path: path, Rule: rule, Must: must, Got: got})
@@ -42,14 +71,18 @@ func (r *reader) value(n ast.Node, into reflect.Value, path string) {
 	case ast.NullType:
 		return
 	case ast.AnchorType, ast.AliasType, ast.MergeKeyType:
-		r.problem(n, path, ruleNoAnchors, "must be written out: anchors, aliases and merge keys are not read", "")
+		r.problem(n, path, ruleNoAnchors, "must be written out: anchors, aliases and merge keys are not read, and text that begins with * or & needs quotes", "")
 		return
 	case ast.TagType:
 		r.problem(n, path, ruleNoTags, "must be without a YAML tag", visible(n.GetToken().Value))
 		return
 	}
-	if into.Type() == reflect.TypeFor[time.Duration]() {
+	switch into := into.Addr().Interface().(type) {
+	case *time.Duration:
 		r.duration(n, into, path)
+		return
+	case *time.Time:
+		r.instant(n, into, path)
 		return
 	}
 	switch into.Kind() {
@@ -59,6 +92,8 @@ func (r *reader) value(n ast.Node, into reflect.Value, path string) {
 		r.list(n, into, path)
 	case reflect.String:
 		r.text(n, into, path)
+	case reflect.Bool:
+		r.truth(n, into, path)
 	case reflect.Int:
 		r.number(n, into, path)
 	case reflect.Float64:
@@ -75,32 +110,39 @@ func (r *reader) mapping(n ast.Node, into reflect.Value, path string) {
 		return
 	}
 	keys := keysOf(into.Type())
+	values := make([]ast.Node, len(keys))
 	first := map[string]int{}
 	for _, entry := range m.Values {
-		key, ok := r.key(entry, path)
+		name, ok := r.key(entry, path)
 		if !ok {
 			continue
 		}
-		at := join(path, visible(key))
-		if was, seen := first[key]; seen {
-			r.problem(entry.Key, at, ruleDuplicateKey, fmt.Sprintf("must be there once: it is on line %d already", was), "")
+		at := join(path, visible(name))
+		if was, seen := first[name]; seen {
+			// The first one is read, so it is not misread.
+			r.problems = append(r.problems, Problem{Line: line(entry.Key), Path: at, Rule: ruleDuplicateKey, Must: fmt.Sprintf("must be there once: it is on line %d already", was)})
 			continue
 		}
-		first[key] = line(entry.Key)
-		field, known := keys[key]
-		if !known {
-			r.problem(entry.Key, at, ruleUnknownKey, "is no setting"+suggestion(key, path), "")
+		first[name] = line(entry.Key)
+		known := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
+		if known < 0 {
+			r.problem(entry.Key, at, ruleUnknownKey, "is no setting"+suggestion(name, path), "")
 			continue
 		}
 		r.lines[at] = line(entry.Key)
-		if entry.Value != nil {
-			r.value(entry.Value, into.Field(field), at)
+		values[known] = entry.Value
+	}
+	// In the order of the fields, whatever the file's is: services start from the
+	// limits.
+	for i, k := range keys {
+		if values[i] != nil {
+			r.value(values[i], into.Field(k.field), join(path, k.name))
 		}
 	}
 }
 
 // key is the text of a mapping's key, whatever YAML takes it for.
-func (r *reader) key(entry *ast.MappingValueNode, path string) (key string, ok bool) {
+func (r *reader) key(entry *ast.MappingValueNode, path string) (name string, ok bool) {
 	var n ast.Node = entry.Key
 	if explicit, is := n.(*ast.MappingKeyNode); is {
 		n = explicit.Value
@@ -119,6 +161,10 @@ func (r *reader) key(entry *ast.MappingValueNode, path string) (key string, ok b
 func (r *reader) list(n ast.Node, into reflect.Value, path string) {
 	s, ok := n.(*ast.SequenceNode)
 	if !ok {
+		if _, is := into.Interface().(Patterns); is {
+			r.pattern(n, into, path)
+			return
+		}
 		r.problem(n, path, ruleType, "must be a list, such as [a, b]", kind(n))
 		return
 	}
@@ -130,12 +176,34 @@ func (r *reader) list(n ast.Node, into reflect.Value, path string) {
 			r.problem(v, at, ruleType, "must not be empty", "")
 			continue
 		}
+		items.Index(i).Set(r.into.blank(into.Type().Elem()))
 		r.value(v, items.Index(i), at)
 	}
 	if len(s.Values) == 0 {
 		items = reflect.Zero(into.Type())
 	}
 	into.Set(items)
+}
+
+// pattern takes a pattern that stands alone for a list of it.
+func (r *reader) pattern(n ast.Node, into reflect.Value, path string) {
+	switch n := n.(type) {
+	case *ast.StringNode:
+		into.Set(reflect.ValueOf(Patterns{n.Value}))
+	case *ast.LiteralNode:
+		into.Set(reflect.ValueOf(Patterns{n.Value.Value}))
+	default:
+		r.problem(n, path, ruleType, `must be a pattern or a list of them, such as "prod/web-*"`, kind(n))
+	}
+}
+
+func (r *reader) truth(n ast.Node, into reflect.Value, path string) {
+	b, ok := n.(*ast.BoolNode)
+	if !ok {
+		r.problem(n, path, ruleType, "must be true or false", shown(n))
+		return
+	}
+	into.SetBool(b.Value)
 }
 
 func (r *reader) text(n ast.Node, into reflect.Value, path string) {
@@ -188,7 +256,7 @@ func (r *reader) float(n ast.Node, into reflect.Value, path string) {
 	}
 }
 
-func (r *reader) duration(n ast.Node, into reflect.Value, path string) {
+func (r *reader) duration(n ast.Node, into *time.Duration, path string) {
 	const such = "such as 30s, 5m or 168h"
 	switch n := n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode:
@@ -199,10 +267,26 @@ func (r *reader) duration(n ast.Node, into reflect.Value, path string) {
 			r.problem(n, path, ruleDuration, "must be a duration, "+such, shown(n))
 			return
 		}
-		into.SetInt(int64(d))
+		*into = d
 	default:
 		r.problem(n, path, ruleType, "must be a duration, "+such, kind(n))
 	}
+}
+
+func (r *reader) instant(n ast.Node, into *time.Time, path string) {
+	const must = "must be an instant, such as 2026-11-23T18:00:00Z"
+	text, ok := n.(*ast.StringNode)
+	if !ok {
+		r.problem(n, path, ruleType, must, kind(n))
+		return
+	}
+	t, err := time.Parse(time.RFC3339, text.Value)
+	// The first and the last day of the calendar may have no other zone's name.
+	if t = t.UTC(); err != nil || t.Year() < 1 || t.Year() > 9999 {
+		r.problem(n, path, ruleInstant, must, shown(n))
+		return
+	}
+	*into = t
 }
 
 // kind says in words what a node is, for where its value must not be shown or

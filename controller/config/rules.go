@@ -31,6 +31,8 @@ var (
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateCluster.html
 	clusterName = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,255}$`)
 	clusterARN  = regexp.MustCompile(`^arn:aws(-[a-z]+)*:ecs:([a-z0-9-]+):[0-9]{12}:cluster/[a-zA-Z0-9_-]{1,255}$`)
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
+	serviceName = clusterName
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
 	roleARN     = regexp.MustCompile(`^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/([\x21-\x7e]{1,510}/)?[a-zA-Z0-9_+=,.@-]{1,64}$`)
@@ -50,6 +52,9 @@ func rules() []rule {
 		pollingRules(),
 		timelineRules(),
 		[]rule{
+			modeChoice,
+			patternFormat, patternRequired, patternReached, serviceModeChoice,
+			scopeChoice, pauseCluster, pauseService, pauseEnd, pauseOwner, pauseReason,
 			listenFormat,
 			oneOf("log.level", func(c *Config) string { return string(c.Log.Level) }, string(Debug), string(Info), string(Warn), string(Error)),
 			oneOf("log.format", func(c *Config) string { return string(c.Log.Format) }, string(JSON), string(Text)),
@@ -61,15 +66,20 @@ func rules() []rule {
 func broken(c *Config, r *reader) []Problem {
 	var problems []Problem
 	for _, rule := range rules() {
-		if slices.ContainsFunc(rule.settings, func(path string) bool { return r.misread[path] }) {
+		if slices.ContainsFunc(rule.settings, r.unread) {
 			continue
 		}
 		rule.check(c, func(path, must, got string) {
-			if r.misread[path] {
+			if r.unread(path) {
 				return
 			}
 			at, inFile := r.lines[path]
-			if !inFile && len(r.lines) > 0 {
+			switch {
+			case inFile || len(r.lines) == 0:
+			case strings.Contains(path, "]"):
+				// What an item of a list lacks.
+				at = r.line(path)
+			default:
 				// A default breaks a rule only through the rule's other settings.
 				for _, other := range rule.settings {
 					at = max(at, r.lines[other])
@@ -97,6 +107,7 @@ func budgetRules() []rule {
 		budget("aws.budgets.task_definition_read", func(b *Budgets) float64 { return b.TaskDefinitionRead }),
 		budget("aws.budgets.cluster_read", func(b *Budgets) float64 { return b.ClusterRead }),
 		budget("aws.budgets.elb_read", func(b *Budgets) float64 { return b.ELBRead }),
+		budget("aws.budgets.elb_write", func(b *Budgets) float64 { return b.ELBWrite }),
 	}
 }
 
