@@ -21,6 +21,7 @@ var allowed = map[string]struct{ rate, burst float64 }{
 	ServiceReadBucket:         {20 / 4, 5 * 5 * 1.2},
 	TaskDefinitionReadBucket:  {20 / 4, 50 / 2},
 	BalancerReadBucket:        {10 / 4.0, 2.5 * 5 * 1.2},
+	RegistrationBucket:        {4 / 4, 1 * 5 * 1.2},
 }
 
 // overdrawn is the slow and obvious check of a token bucket: no stretch of time
@@ -47,6 +48,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 		failing := rapid.SampledFrom([]int{0, 0, 3, 10}).Draw(r, "one call in so many fails")
 		every := rapid.SampledFrom([]time.Duration{100 * time.Millisecond, 2 * time.Second, 5 * time.Second}).Draw(r, "pass every")
 		passes := rapid.IntRange(2, 12).Draw(r, "passes")
+		acts := rapid.SampledFrom([]int{0, 1, 20}).Draw(r, "decisions a pass")
 		var failed error // a bubble has goroutines of its own, which must not end the check
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(clusters, services, tasks)
@@ -55,7 +57,7 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 				if n++; failing == 0 || n%failing != 0 {
 					return nil
 				}
-				if bucketOf[c.op] == BalancerReadBucket {
+				if bucketOf[c.op] == BalancerReadBucket || bucketOf[c.op] == RegistrationBucket {
 					return elbError(400, "Throttling")
 				}
 				return ecsError("ThrottlingException")
@@ -65,6 +67,14 @@ func TestBudgetIsNeverExceeded(t *testing.T) {
 			for range passes {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				s := o.Observe(ctx, hot)
+				for range acts {
+					if len(s.Tasks) == 0 {
+						break
+					}
+					s = o.Refresh(ctx, []fleet.TaskARN{s.Tasks[0].ARN}, []fleet.TargetGroupARN{web()})
+					_ = o.Deregister(ctx, web(), []fleet.TargetKey{webTarget(0)})
+					_ = o.Register(ctx, web(), []Registration{{Key: webTarget(0)}})
+				}
 				cancel()
 				if len(s.Services) > 0 {
 					hot = []fleet.ServiceID{s.Services[0].ID}
