@@ -94,14 +94,7 @@ func (f *file) update(changes []change) error {
 		return err
 	}
 	err := guarded(func() error {
-		return f.db.Update(func(tx *bbolt.Tx) error {
-			for _, c := range changes {
-				if err := apply(tx, c); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		return f.db.Update(func(tx *bbolt.Tx) error { return changeAll(tx, changes) })
 	})
 	f.stale = err != nil
 	if errors.Is(err, errPanic) {

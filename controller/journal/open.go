@@ -97,7 +97,7 @@ func (s schema) format(tx *bbolt.Tx) error {
 			return err
 		}
 	}
-	return s.stamp(tx, s.version)
+	return s.stamp(tx)
 }
 
 // ready examines the file, opens it and brings it to this schema.
@@ -124,13 +124,16 @@ func (s schema) ready(f *file) error {
 	if err != nil {
 		return f.condemn(err)
 	}
-	if version == s.version {
-		return nil
-	}
 	if version > s.version {
 		return s.newer(f, version)
 	}
-	return s.migrate(f, version)
+	if err := guarded(func() error { return f.db.View(balance) }); err != nil {
+		return f.condemn(err)
+	}
+	if version < s.version {
+		return s.migrate(f, version)
+	}
+	return nil
 }
 
 // look reads everything once.

@@ -23,12 +23,20 @@ func current() schema { return schema{version: 1} }
 
 const schemaKey = "schema"
 
-func (schema) stamp(tx *bbolt.Tx, version int) error {
-	sealed, err := seal(about, schemaKey, version)
+// stamp ends the making of a file of this schema.
+func (s schema) stamp(tx *bbolt.Tx) error {
+	sealed, err := seal(about, schemaKey, s.version)
 	if err != nil {
 		return err
 	}
-	return apply(tx, change{bucket: about, key: schemaKey, sealed: sealed})
+	if err := apply(tx, change{bucket: about, key: schemaKey, sealed: sealed}); err != nil {
+		return err
+	}
+	total, err := recount(tx)
+	if err != nil {
+		return err
+	}
+	return setTotal(tx, total)
 }
 
 // schema is the version of the file's.
@@ -76,7 +84,7 @@ func (s schema) migrate(f *file, from int) error {
 					return fmt.Errorf("from schema %d to %d: %w", version, version+1, err)
 				}
 			}
-			return s.stamp(tx, s.version)
+			return s.stamp(tx)
 		})
 	})
 	if err != nil {

@@ -31,15 +31,15 @@ func taskARN(n int) fleet.TaskARN {
 type world struct {
 	r           *rand.Rand
 	now         time.Time
+	passes      time.Duration
 	tasks       int // running ones
-	next        int // number of the next task
 	failing     map[int]time.Time
 	detachments map[int]policy.Detachment
 }
 
 func newWorld(seed uint64, tasks int) *world {
 	return &world{
-		r: rand.New(rand.NewPCG(seed, 1)), now: epoch, tasks: tasks, next: 1000,
+		r: rand.New(rand.NewPCG(seed, 1)), now: epoch, tasks: tasks,
 		failing: map[int]time.Time{}, detachments: map[int]policy.Detachment{},
 	}
 }
@@ -118,7 +118,8 @@ func (w *world) guards() policy.State {
 
 // pass is the next pass: tasks fail and stop, and detachments follow them.
 func (w *world) pass(every time.Duration) Pass {
-	w.now = w.now.Add(every)
+	w.passes++ // no two at the same instant, even when the clock is set back
+	w.now = w.now.Add(every).Truncate(time.Second).Add(w.passes)
 	var p Pass
 	for _, n := range slices.Sorted(maps.Keys(w.failing)) {
 		if w.r.IntN(4) > 0 {
