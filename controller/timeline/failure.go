@@ -207,6 +207,7 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 		return // whatever has the address now, it is not this task
 	}
 	reincarnated := row != nil && ft.state == fleet.TargetDraining && !row.Draining() && task.Leaving()
+	ft.turn(row != nil && row.Healthy() && !reincarnated, changed)
 	switch {
 	case row == nil && ft.state == "":
 		return // not registered yet
@@ -230,6 +231,20 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	ft.state = row.State
 }
 
+// turn notes the begin or the end of a time for which the row is good.
+func (ft *failingTarget) turn(good bool, changed Bounds) {
+	n := len(ft.Good)
+	was := n > 0 && ft.Good[n-1].To.NotAfter.IsZero()
+	switch {
+	case good && n == 0 && ft.state == "": // since when, nobody saw
+		ft.Good = append(ft.Good, Span{})
+	case good && !was:
+		ft.Good = append(ft.Good, Span{From: changed})
+	case !good && was:
+		ft.Good[n-1].To = changed
+	}
+}
+
 // summarise derives the timeline's own milestones from those of its rows.
 func (f *failure) summarise() {
 	f.tl.Targets = f.tl.Targets[:0]
@@ -243,6 +258,9 @@ func (f *failure) summarise() {
 		if m, ok := find(ft.Milestones, Detach); ok {
 			m = f.attribute(m, ft.call)
 			ft.Milestones = set(ft.Milestones, m)
+			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
+				ft.Good[n-1].To = within(ft.Good[n-1].To, m.Bounds)
+			}
 			out = append(out, m)
 		}
 		if m, ok := find(ft.Milestones, Detached); ok {

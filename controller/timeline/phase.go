@@ -10,7 +10,7 @@ const (
 	Detection   PhaseName = "detection"   // Onset to Known
 	Reaction    PhaseName = "reaction"    // Known to Detach
 	Drain       PhaseName = "drain"       // Detach to Detached
-	Exposure    PhaseName = "exposure"    // Unhealthy to the first of Detach, LBUnhealthy, Recovery, Stopped, of the target that took longest
+	Exposure    PhaseName = "exposure"    // from Unhealthy to Recovery or Stopped, as long as the balancer called the target healthy; of the target for which that was longest
 	Replacement PhaseName = "replacement" // Known to ReplacementServing
 	Retirement  PhaseName = "retirement"  // Known to Stopped
 )
@@ -67,10 +67,8 @@ func (t *Timeline) Phases() []Phase {
 	detached, ok := t.Milestone(Detached)
 	_, began := t.Milestone(Detach)
 	add(Drain, detach, detached, ok && began && haveKnown)
-	if unhealthy, ok := t.Milestone(Unhealthy); ok {
-		if end, ok := t.exposureEnd(); ok {
-			add(Exposure, unhealthy, Milestone{Bounds: end}, true)
-		}
+	if p, ok := t.exposure(); ok {
+		ps = append(ps, p)
 	}
 	serving, ok := to(ReplacementServing)
 	add(Replacement, known, serving, ok)
@@ -79,33 +77,46 @@ func (t *Timeline) Phases() []Phase {
 	return ps
 }
 
-// exposureEnd is when the last of the task's targets stopped being treated as
-// good; not known while one of them still is.
-func (t *Timeline) exposureEnd() (end Bounds, ok bool) {
-	for _, target := range t.Targets {
-		var first Bounds
-		for _, k := range []Kind{Detach, LBUnhealthy} {
-			if m, ok := find(target.Milestones, k); ok {
-				first = earlier(first, m.Bounds)
-			}
-		}
-		for _, k := range []Kind{Recovery, Stopped} {
-			if m, ok := t.Milestone(k); ok {
-				first = earlier(first, m.Bounds)
-			}
-		}
-		if first.NotAfter.IsZero() {
-			return Bounds{}, false
-		}
-		if first.NotBefore.After(end.NotBefore) {
-			end.NotBefore = first.NotBefore
-		}
-		if first.NotAfter.After(end.NotAfter) {
-			end.NotAfter = first.NotAfter
-		}
-		ok = true
+// exposure is not known while one of the targets still is exposed.
+func (t *Timeline) exposure() (Phase, bool) {
+	unhealthy, ok := t.Milestone(Unhealthy)
+	if !ok || unhealthy.Open() || len(t.Targets) == 0 {
+		return Phase{}, false
 	}
-	return end, ok
+	var end Bounds
+	for _, k := range []Kind{Recovery, Stopped} {
+		if m, ok := t.Milestone(k); ok {
+			end = earlier(end, m.Bounds)
+		}
+	}
+	longest := Phase{Name: Exposure}
+	for _, target := range t.Targets {
+		sum := Phase{Name: Exposure}
+		for _, good := range target.Good {
+			to := earlier(good.To, end)
+			if to.NotAfter.IsZero() {
+				return Phase{}, false
+			}
+			p, _ := between(Exposure, latest(unhealthy.Bounds, good.From), to)
+			sum.Shortest += p.Shortest
+			sum.Longest += p.Longest
+		}
+		if sum.Longest > longest.Longest {
+			longest = sum
+		}
+	}
+	return longest, true
+}
+
+// latest bounds the last of two instants.
+func latest(a, b Bounds) Bounds {
+	if b.NotBefore.After(a.NotBefore) {
+		a.NotBefore = b.NotBefore
+	}
+	if b.NotAfter.After(a.NotAfter) {
+		a.NotAfter = b.NotAfter
+	}
+	return a
 }
 
 // earlier bounds the first of two instants; the zero Bounds stand for an

@@ -168,7 +168,7 @@ func (f *failure) state() FailureState {
 		Task: f.task, Sick: f.sick, Deactivating: f.deactivating, Stopping: f.stopping,
 	}
 	for _, ft := range f.targets {
-		ft.Milestones = slices.Clone(ft.Milestones)
+		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
 		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Call: ft.call})
 	}
 	for _, st := range f.serving {
@@ -183,7 +183,7 @@ func (s FailureState) failure() *failure {
 		task: s.Task, sick: s.Sick, deactivating: s.Deactivating, stopping: s.Stopping,
 	}
 	for _, ts := range s.Targets {
-		ts.Milestones = slices.Clone(ts.Milestones)
+		ts.Milestones, ts.Good = slices.Clone(ts.Milestones), slices.Clone(ts.Good)
 		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, call: ts.Call})
 	}
 	for _, st := range s.Serving {

@@ -50,7 +50,7 @@ type Kind string
 const (
 	Onset              Kind = "onset"               // the app stopped answering
 	Unhealthy          Kind = "unhealthy"           // ECS says UNHEALTHY
-	LBUnhealthy        Kind = "lb_unhealthy"        // the balancer says unhealthy, of the first of the task's targets
+	LBUnhealthy        Kind = "lb_unhealthy"        // the balancer says unhealthy, of the first of the task's targets seen so
 	Recovery           Kind = "recovery"            // healthy again, for good as far as is known
 	ReplacementCreated Kind = "replacement_created" // the replacement's createdAt
 	ReplacementRunning Kind = "replacement_running" // the replacement's startedAt
@@ -135,7 +135,15 @@ type Milestone struct {
 type Target struct {
 	Key        fleet.TargetKey
 	Milestones []Milestone // LBUnhealthy, Detach, Detached: those that are known
+	// Good are the times for which the balancer called the row healthy, in order.
+	// There is more than one when somebody took it out and ECS put it back: then
+	// Detach is the last time.
+	Good []Span
 }
+
+// Span is a time with bounds at both ends. A zero From is since before the
+// timeline was opened, a zero To not over yet.
+type Span struct{ From, To Bounds }
 
 // Timeline is the record of one failing task.
 type Timeline struct {

@@ -438,6 +438,31 @@ func TestDetachedByCastoff(t *testing.T) {
 	}
 }
 
+// What castoff takes out and ECS puts back is exposed for as long as the
+// balancer calls it healthy, and no longer.
+func TestExposureOfATargetPutBack(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611), time.Time{}
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(640), poll)
+	l.draining, l.registered, l.serving = time.Time{}, sec(642), sec(651) // put back: initial, then healthy
+	c.film(tracker, sec(645), sec(660), poll)
+	l.draining, l.gone = sec(681), sec(980)
+	tl := only(t, c.film(tracker, sec(665), sec(1200), poll))
+	for _, p := range tl.Phases() {
+		// From 603 to 611 and from 651 to 681, each end within one poll.
+		if p.Name == Exposure && (p.Shortest > 38*time.Second || p.Longest < 38*time.Second || p.Error() > 4*poll) {
+			t.Errorf("exposed for %s to %s, was 38s: %s", p.Shortest, p.Longest, describe(tl))
+		}
+	}
+	if n := len(tl.Targets[0].Good); n != 2 {
+		t.Errorf("good %d times", n)
+	}
+}
+
 // The address goes to another task while the timeline is still open.
 func TestAddressReuse(t *testing.T) {
 	w := newWorld(1)
