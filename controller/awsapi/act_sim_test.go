@@ -15,7 +15,6 @@ import (
 // acted is a region of one service that has been observed once.
 type acted struct {
 	region *sim.Region
-	params *sim.Params
 	o      *awsapi.Observer
 	n      *counter
 	target fleet.TargetKey

@@ -1,6 +1,6 @@
 // Package awsapi is the only importer of the AWS SDK: it reads a
-// [fleet.Snapshot] from ECS and ELBv2, paces its calls and classifies their
-// errors.
+// [fleet.Snapshot] from ECS and ELBv2, takes targets out of their groups and puts
+// them back, paces its calls and classifies their errors.
 //
 // # What a pass reads
 //
@@ -26,6 +26,16 @@
 // overdue in proportion to its own clock; one turn in four goes to the others
 // while hot reads alone would take them all. What was never read yet is a
 // [fleet.Gap] of class [fleet.Paced].
+//
+// # Acting
+//
+// [Observer.Refresh] reads again what one decision rests on, ahead of what is due;
+// [Observer.Deregister] and [Observer.Register] carry it out. These wait for their
+// tokens, but no longer than their context lasts: what comes too late rests on a
+// decision that is too old, and the next pass makes a new one. Writes have a
+// bucket of their own. After one that failed, [Applied] says whether the fleet may
+// have changed all the same. [Observer.Remember] hands on, after a restart, the
+// tasks that somebody still has to see to.
 //
 // # What cannot be read
 //
