@@ -172,11 +172,11 @@ func (r *reader) list(n ast.Node, into reflect.Value, path string) {
 	for i, v := range s.Values {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		r.lines[at] = line(v)
+		items.Index(i).Set(r.into.blank(into.Type().Elem()))
 		if v.Type() == ast.NullType {
 			r.problem(v, at, ruleType, "must not be empty", "")
 			continue
 		}
-		items.Index(i).Set(r.into.blank(into.Type().Elem()))
 		r.value(v, items.Index(i), at)
 	}
 	if len(s.Values) == 0 {

@@ -44,10 +44,15 @@ var patternReached = rule{"services.match.reached", []string{"services"}, func(c
 	eachPattern(c, func(path, pattern string, rule int) {
 		for i, s := range c.Services[:rule] {
 			j := slices.IndexFunc(s.Match, func(earlier string) bool { return covers(earlier, pattern) })
-			if j >= 0 {
-				blame(path, fmt.Sprintf("must come before %s, %s, which covers it: the first match decides", patternPath(i, j), quoted(s.Match[j])), quoted(pattern))
-				return
+			if j < 0 {
+				continue
 			}
+			must := fmt.Sprintf("must come before %s, %s, which covers it: the first match decides", patternPath(i, j), quoted(s.Match[j]))
+			if s.Match[j] == pattern {
+				must = fmt.Sprintf("must be another pattern than %s: the first match decides", patternPath(i, j))
+			}
+			blame(path, must, quoted(pattern))
+			return
 		}
 	})
 }}
@@ -174,12 +179,23 @@ func (r *reader) adopt(found []policy.Problem, base, path string, general []poli
 			adopted.Must = strings.Replace(adopted.Must, other, from(other), 1)
 			if len(r.lines) > 0 && !own(p.Path) {
 				adopted.Line = r.lines[path+"."+other]
-				adopted.Got += ", the default"
+				adopted.Got += ", " + r.origin(from(p.Path))
 			}
 		}
-		problems = append(problems, adopted)
+		// A value out of range breaks what follows from it as well: once is enough.
+		if !slices.ContainsFunc(problems, func(p Problem) bool { return p.Path == adopted.Path }) {
+			problems = append(problems, adopted)
+		}
 	}
 	return problems
+}
+
+// origin says where a limit that is not the place's own has its value from.
+func (r *reader) origin(path string) string {
+	if r.lines[path] > 0 {
+		return "from " + path
+	}
+	return "the default"
 }
 
 // mentioned is the other limit that a limit is held against, if any, by its path
