@@ -21,6 +21,8 @@ import (
 
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
@@ -33,11 +35,18 @@ type Observer interface {
 	Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot
 }
 
-// Options are what a Controller is made of. All are required but Listen,
-// WebConfigFile and Seed.
+// Options are what a Controller is made of. All are required but those that say
+// what they mean when they are left out.
 type Options struct {
 	Observer Observer
-	Metrics  *metrics.Metrics
+	// Actor carries out what is decided; without one castoff only observes.
+	Actor  Actor
+	Policy Policy
+	// Journal keeps what must outlive the process, and Past is what it had when
+	// it was opened. Without one nothing outlives it.
+	Journal *journal.Journal
+	Past    journal.Contents
+	Metrics *metrics.Metrics
 	// Exposition serves /metrics.
 	Exposition http.Handler
 	Logger     *slog.Logger
@@ -75,6 +84,7 @@ type Controller struct {
 	log     *slog.Logger
 	tracker *timeline.Tracker
 	history history
+	acting  acting
 	view    atomic.Pointer[status.View]
 	gaps    gapLog
 	jitter  *rand.Rand // used by the loop alone
@@ -99,12 +109,20 @@ func New(o Options) (*Controller, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	if o.Journal == nil {
+		o.Journal = journal.Memory(journal.Options{Version: o.Version})
+	}
+	if o.Policy.Limits == nil {
+		o.Policy.Limits = func(fleet.ServiceID) policy.Limits { return policy.Limits{} }
+	}
 	c := &Controller{
-		options: o, log: o.Logger, tracker: timeline.NewTracker(o.Tracker), history: history{keep: o.Keep},
-		gaps: gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
+		options: o, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), history: history{keep: o.Keep},
+		acting: acting{began: time.Now().Round(0), guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
+		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: time.Now(),
+		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})
 	if err := c.bind(); err != nil {

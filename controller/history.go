@@ -15,6 +15,12 @@ type history struct {
 	closed []*timeline.Timeline
 }
 
+// restore takes in what was kept of an earlier process, newest first.
+func (h *history) restore(closed []*timeline.Timeline) []*timeline.Timeline {
+	h.closed = slices.Clone(closed[:min(len(closed), h.keep.Count)])
+	return h.closed
+}
+
 // add takes in timelines and drops those that are over the limits. The slice
 // that it answers is never changed afterwards: readers may hold on to it.
 func (h *history) add(closed []*timeline.Timeline, now time.Time) []*timeline.Timeline {

@@ -40,7 +40,7 @@ func (c *Controller) interval() time.Duration {
 	return d - time.Duration(c.jitter.Int64N(int64(d)/10+1))
 }
 
-// pass is one turn: observe, track, record. Whatever happens in it, the daemon
+// pass is one turn: observe, track, decide, act, record. Whatever happens in it, the daemon
 // goes on.
 func (c *Controller) pass(ctx context.Context) {
 	began := time.Now()
@@ -49,6 +49,7 @@ func (c *Controller) pass(ctx context.Context) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
 		}
 		now := time.Now()
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
@@ -65,12 +66,15 @@ func (c *Controller) pass(ctx context.Context) {
 		return
 	}
 	changes := c.tracker.Track(snapshot)
+	c.act(limited, snapshot)
+	c.commit(changes.Closed)
 	c.record(changes)
 
 	next.Snapshot = snapshot
 	next.Open = c.tracker.Open()
 	next.Closed = c.history.add(changes.Closed, snapshot.At)
-	c.options.Metrics.Publish(snapshot, next.Open, metrics.Posture{})
+	c.showActing(&next)
+	c.options.Metrics.Publish(snapshot, next.Open, c.posture(&next))
 	c.gaps.report(snapshot.Gaps)
 	result = outcome(snapshot, began)
 	if full(snapshot) {

@@ -81,7 +81,7 @@ func world(t *testing.T, seed uint64, d **daemon) {
 	for _, s := range specs {
 		must(t, region.AddService(s))
 	}
-	*d = start(t, region)
+	*d = start(t, region, set{})
 	time.Sleep(2 * time.Minute)
 	for range rounds {
 		order := rng.Perm(len(specs))

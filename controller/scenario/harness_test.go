@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"testing"
@@ -14,6 +15,9 @@ import (
 	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
@@ -28,12 +32,31 @@ type daemon struct {
 	polling  config.Polling
 }
 
+// set is what a test sets differently.
+type set struct {
+	mode    policy.Mode // of every service; default observe
+	limits  func(*policy.Limits)
+	pauses  []policy.Pause
+	journal *journal.Journal
+	past    journal.Contents
+	log     io.Writer
+}
+
 // start runs castoff with its defaults against the region. The SDK is as it
 // ships but for its backoff, which is jittered by default and would make no two
 // runs alike.
-func start(t *testing.T, region *sim.Region) *daemon {
+func start(t *testing.T, region *sim.Region, o set) *daemon {
 	t.Helper()
 	cfg := config.Default()
+	limits := policy.DefaultLimits()
+	limits.Mode = o.mode
+	if o.limits != nil {
+		o.limits(&limits)
+	}
+	log := slog.New(slog.DiscardHandler)
+	if o.log != nil {
+		log = slog.New(slog.NewTextHandler(o.log, nil))
+	}
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
 	aws.HTTPClient = sim.Doer{Region: region}
 	aws.Retryer = steadyRetries
@@ -43,8 +66,13 @@ func start(t *testing.T, region *sim.Region) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	observer.Remember(o.past.Tracker.Tasks)
 	c, err := controller.New(controller.Options{
-		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
+		Observer: observer, Actor: awsapi.Actor{Observer: observer}, Journal: o.journal, Past: o.past,
+		Policy: controller.Policy{
+			Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: policy.DefaultFleetLimits(), Pauses: o.pauses,
+		},
+		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
 		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {

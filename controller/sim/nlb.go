@@ -215,6 +215,9 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 	}
 	w.truthDetach(by, r.now.Add(r.scale(r.draw(r.params.PropagationDeregister))))
 	w.state, w.reason = fleet.TargetDraining, reasonDeregistration
+	if w.task != nil {
+		w.task.measure()
+	}
 	r.after(g.delay, func() {
 		if g.rows[key] == w {
 			g.remove(w)

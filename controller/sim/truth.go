@@ -68,6 +68,11 @@ type TargetTruth struct {
 	By          Actor     // who began it
 	Detached    time.Time // its row was gone
 	LastFlow    time.Time // from then on no new flow reached it: propagation over, or the task ended
+	// Exposed is for how long the balancer called it healthy while ECS called the
+	// task UNHEALTHY; Flowing for how long, since the onset, new flows reached it.
+	// Both on the region's clock, all times added up when it was put back.
+	Exposed time.Duration
+	Flowing time.Duration
 }
 
 // failure is a Truth being written.
@@ -76,6 +81,46 @@ type failure struct {
 	task      *task
 	by        *task
 	flowsStop []time.Time // by target: when balancer lags alone end new flows
+	exposed   []meter     // by target
+	flowing   []meter
+	flowsEnd  []time.Time // when flows that the meter counts will end; unlike flowsStop it outlasts a registration
+}
+
+// meter adds up the times for which something is so.
+type meter struct {
+	since time.Time // zero while it is not
+	sum   time.Duration
+}
+
+func (m *meter) set(so bool, at time.Time) {
+	if !m.since.IsZero() {
+		m.sum += at.Sub(m.since)
+		m.since = time.Time{}
+	}
+	if so {
+		m.since = at
+	}
+}
+
+// measure brings the meters up to now: to be called whenever a row, the task's
+// health or the task itself has changed.
+func (f *failure) measure() {
+	now := f.task.region.now
+	for i, target := range f.task.targets {
+		w := target.group.rows[target.key]
+		good := f.task.alive && w != nil && w.task == f.task && w.state == fleet.TargetHealthy
+		f.exposed[i].set(good && f.task.health == fleet.Unhealthy, now)
+		stop := f.flowsEnd[i]
+		switch {
+		case good:
+			f.flowsEnd[i] = time.Time{} // in service again before the news was everywhere
+			f.flowing[i].set(true, now)
+		case !f.task.alive:
+			f.flowing[i].set(false, now)
+		case !f.flowing[i].since.IsZero() && !stop.IsZero() && !stop.After(now):
+			f.flowing[i].set(false, stop)
+		}
+	}
 }
 
 // Truth tells of every task that has failed, in the order of the onsets. A task
@@ -97,6 +142,10 @@ func (f *failure) told() Truth {
 	t.StoppingStamp, t.ExecutionStopped, t.Stopped = f.task.stoppingAt, f.task.executionStopped, f.task.stopped
 	t.StopCode, t.StoppedReason = f.task.stopCode, f.task.stoppedReason
 	t.Targets = slices.Clone(f.Targets)
+	f.measure()
+	for i := range t.Targets {
+		t.Targets[i].Exposed, t.Targets[i].Flowing = f.exposed[i].sum, f.flowing[i].sum
+	}
 	for i, end := range f.flowsStop {
 		t.Targets[i].LastFlow = end
 		if x := t.ExecutionStopped; !x.IsZero() && (end.IsZero() || x.Before(end)) {
@@ -119,7 +168,8 @@ func (t *task) fail(c Cause) *failure {
 		}
 		return f
 	}
-	f := &failure{task: t, flowsStop: make([]time.Time, len(t.targets))}
+	f := &failure{task: t, flowsStop: make([]time.Time, len(t.targets)),
+		exposed: make([]meter, len(t.targets)), flowing: make([]meter, len(t.targets)), flowsEnd: make([]time.Time, len(t.targets))}
 	f.Task, f.Cause, f.Onset = t.arn, c, r.now
 	if t.service != nil {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
@@ -128,6 +178,7 @@ func (t *task) fail(c Cause) *failure {
 		f.Targets = append(f.Targets, TargetTruth{Key: target.key})
 	}
 	t.failure = f
+	f.measure()
 	r.truths = append(r.truths, f)
 	return f
 }
@@ -150,6 +201,7 @@ func (t *task) seen() *failure {
 
 func (t *task) truthHealth() {
 	now := t.region.now
+	defer t.measure()
 	switch {
 	case t.health == fleet.Unhealthy:
 		if f := t.seen(); f.Unhealthy.IsZero() {
@@ -157,6 +209,12 @@ func (t *task) truthHealth() {
 		}
 	case t.passes() && t.failure != nil && !t.failure.Unhealthy.IsZero() && t.failure.Recovery.IsZero():
 		t.failure.Recovery = now
+	}
+}
+
+func (t *task) measure() {
+	if t.failure != nil {
+		t.failure.measure()
 	}
 }
 
@@ -174,6 +232,7 @@ func (t *task) passes() bool {
 
 // truthTargets notes when all the task's targets are healthy.
 func (t *task) truthTargets() {
+	t.measure()
 	for _, target := range t.targets {
 		if w := target.group.rows[target.key]; w == nil || w.state != fleet.TargetHealthy {
 			return
@@ -231,12 +290,13 @@ func (w *row) truthRegistered() {
 
 func (f *failure) stopFlows(i int, at time.Time) {
 	if f.flowsStop[i].IsZero() || at.Before(f.flowsStop[i]) {
-		f.flowsStop[i] = at
+		f.flowsStop[i], f.flowsEnd[i] = at, at
 	}
 }
 
 // truthStatus notes the instants of a failing task's end that AWS does not stamp.
 func (t *task) truthStatus() {
+	t.measure()
 	if t.failure == nil {
 		return
 	}

@@ -1,0 +1,375 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// Actor changes which targets a balancer has. Its calls are made one after the
+// other, and never while Observe runs.
+type Actor interface {
+	// Refresh reads again, now, the tasks with their services and the rows of the
+	// target groups, and answers the whole fleet with that in it.
+	Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot
+	// Deregister takes targets out of one group; Register puts them back, in the
+	// zone that they had. The error is a *fleet.CallError, which says whether the
+	// call may have taken effect all the same.
+	Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error
+	Register(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.Target) error
+}
+
+// Policy is what an operator allows.
+type Policy struct {
+	Limits func(fleet.ServiceID) policy.Limits
+	Fleet  policy.FleetLimits
+	Pauses []policy.Pause
+}
+
+// acting is what is remembered from pass to pass for deciding and acting.
+type acting struct {
+	began       time.Time
+	guards      policy.State
+	detachments []policy.Detachment // open
+	changed     []policy.Detachment // since the last commit to the journal
+	ended       []policy.Detachment // newest first, as many as timelines are kept
+	denied      []policy.Denial
+	halts       []policy.Halt
+	verdicts    []policy.Verdict
+	said        map[saidKey]policy.Verdict // what the log last said of each target
+}
+
+type saidKey struct {
+	action policy.Action
+	target fleet.TargetKey
+	task   fleet.TaskARN
+}
+
+// deniedFor is how long a target group that AWS does not let castoff change is
+// left alone before another try: a policy that is mended should show soon, and
+// nobody wants a denial every pass.
+const deniedFor = 5 * time.Minute
+
+// The causes of halts. A panic halts until the next start, the journal until it
+// can be written again.
+const (
+	haltPanic   = "panic"
+	haltJournal = "journal"
+)
+
+// input is what policy decides on.
+func (c *Controller) input(s *fleet.Snapshot) policy.Input {
+	return policy.Input{
+		Now: time.Now().Round(0), Snapshot: s, State: c.acting.guards, Detachments: c.acting.detachments,
+		Limits: c.options.Policy.Limits, Fleet: c.options.Policy.Fleet, Pauses: c.options.Policy.Pauses,
+		Began: c.acting.began, Halts: c.acting.halts, Denied: c.acting.denied,
+	}
+}
+
+// act decides about every failing target and carries out what is allowed.
+func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
+	a := &c.acting
+	a.denied = slices.DeleteFunc(a.denied, func(d policy.Denial) bool { return !time.Now().Before(d.Until) })
+	for _, d := range policy.Follow(c.input(s)) {
+		c.keep(d)
+	}
+	verdicts, guards := policy.Decide(c.input(s))
+	a.guards = guards
+	for i, v := range verdicts {
+		if v.Decision == policy.Allow && v.Mode != policy.Detaching {
+			c.keep(v.Detachment(cluster(s, v.Task), a.detachments)) // what would have been done
+		}
+		if v.Acts() && c.options.Actor == nil {
+			// Nothing to act with: say so instead of an allow that nothing follows.
+			verdicts[i].Mode = policy.Observing
+		}
+	}
+	if c.options.Actor != nil {
+		verdicts = c.detach(ctx, verdicts)
+		verdicts = append(verdicts, c.attach(ctx, s)...)
+	}
+	a.verdicts = verdicts
+	c.options.Metrics.Acting.Verdicts(verdicts)
+	c.sayVerdicts()
+}
+
+// detach carries out the verdicts that allow it, group by group, and answers
+// the verdicts with what the second look said in place of the first.
+func (c *Controller) detach(ctx context.Context, verdicts []policy.Verdict) []policy.Verdict {
+	for _, group := range groupsOf(verdicts) {
+		if ctx.Err() != nil {
+			break // the next pass decides anew
+		}
+		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
+		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
+		var granted []policy.Detachment
+		for i, was := range verdicts {
+			if !of(was) {
+				continue
+			}
+			verdicts[i] = policy.Recheck(c.input(fresh), was)
+			if v := verdicts[i]; v.Acts() {
+				d := v.Detachment(cluster(fresh, v.Task), c.acting.detachments)
+				c.keep(d) // so that the next look counts it
+				granted = append(granted, d)
+			}
+		}
+		c.takeOut(ctx, group, granted)
+	}
+	return verdicts
+}
+
+// takeOut writes the detachments down and makes the call.
+func (c *Controller) takeOut(ctx context.Context, group fleet.TargetGroupARN, ds []policy.Detachment) {
+	if len(ds) == 0 || !c.intend(ds) {
+		return
+	}
+	keys := make([]fleet.TargetKey, len(ds))
+	for i, d := range ds {
+		keys[i] = d.Target
+	}
+	sent := time.Now().Round(0)
+	err := c.options.Actor.Deregister(ctx, group, keys)
+	result := resultOf(err)
+	call := timeline.Bounds{NotBefore: sent}
+	if result == policy.Accepted {
+		call.NotAfter = time.Now().Round(0)
+	}
+	for _, d := range ds {
+		d = d.Call(sent, result)
+		c.keep(d)
+		if result != policy.Rejected {
+			c.tracker.Called(d.Task, d.Target, call)
+		}
+		c.options.Metrics.Acting.Called(d, result)
+	}
+	c.answered(group, "deregister", keys, result, err)
+}
+
+// attach puts back what may go back, on fresh readings.
+func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Verdict {
+	verdicts := policy.Reattach(c.input(s))
+	for _, group := range groupsOf(verdicts) {
+		if ctx.Err() != nil {
+			break
+		}
+		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
+		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
+		again := policy.Reattach(c.input(fresh))
+		var ds []policy.Detachment
+		for i, was := range verdicts {
+			if !of(was) {
+				continue
+			}
+			j := slices.IndexFunc(again, func(v policy.Verdict) bool { return v.Target == was.Target && v.Task == was.Task })
+			if j < 0 {
+				verdicts[i].Decision = policy.Hold // it is back by itself, or fails again: the next pass tells
+				continue
+			}
+			if verdicts[i] = again[j]; again[j].Acts() {
+				ds = append(ds, again[j].Detachment(cluster(fresh, was.Task), c.acting.detachments))
+			}
+		}
+		c.putBack(ctx, group, ds)
+	}
+	return verdicts
+}
+
+// putBack makes the call. It is not written down first: the journal has the
+// detachment, and a target that is registered twice is registered. A journal
+// that cannot be written must not keep a healthy task out.
+func (c *Controller) putBack(ctx context.Context, group fleet.TargetGroupARN, ds []policy.Detachment) {
+	if len(ds) == 0 {
+		return
+	}
+	var keys []fleet.TargetKey
+	var targets []fleet.Target
+	for _, d := range ds {
+		keys = append(keys, d.Target)
+		targets = append(targets, fleet.Target{Key: d.Target, Zone: d.Zone})
+	}
+	sent := time.Now().Round(0)
+	err := c.options.Actor.Register(ctx, group, targets)
+	result := resultOf(err)
+	for _, d := range ds {
+		d = d.Attach(sent, result)
+		c.keep(d)
+		c.options.Metrics.Acting.Attached(d, result)
+	}
+	c.answered(group, "register", keys, result, err)
+}
+
+// intend writes detachments to the journal before the call that they are about.
+// Without that there is no call.
+func (c *Controller) intend(ds []policy.Detachment) bool {
+	if err := c.options.Journal.Record(c.acting.guards, ds...); err != nil {
+		c.journalFailed(err)
+		return false
+	}
+	return true
+}
+
+// answered logs a call and remembers a denial.
+func (c *Controller) answered(group fleet.TargetGroupARN, what string, keys []fleet.TargetKey, result policy.Result, err error) {
+	addresses := make([]string, len(keys))
+	for i, k := range keys {
+		addresses[i] = k.Address()
+	}
+	attrs := []any{"call", what, "target_group", group.Name(), "targets", addresses, "result", result}
+	if err == nil {
+		c.log.Info("targets changed", attrs...)
+		return
+	}
+	c.log.Warn("targets not changed", append(attrs, "error", err)...)
+	var call *fleet.CallError
+	if errors.As(err, &call) && call.Class == fleet.Denied {
+		c.acting.denied = append(c.acting.denied, policy.Denial{Group: group, Until: time.Now().Round(0).Add(deniedFor)})
+	}
+}
+
+// keep remembers a detachment, and forgets it once it is closed and committed.
+func (c *Controller) keep(d policy.Detachment) {
+	a := &c.acting
+	put := func(ds []policy.Detachment) []policy.Detachment {
+		i := slices.IndexFunc(ds, func(o policy.Detachment) bool { return o.Compare(&d) == 0 && o.Started.Equal(d.Started) })
+		if i < 0 {
+			return append(ds, d)
+		}
+		ds = slices.Clone(ds) // readers have the old one
+		ds[i] = d
+		return ds
+	}
+	a.changed = put(a.changed)
+	a.detachments = put(a.detachments)
+	if !d.Open() {
+		a.detachments = slices.DeleteFunc(slices.Clone(a.detachments), func(o policy.Detachment) bool { return !o.Open() })
+		a.ended = append([]policy.Detachment{d}, a.ended[:min(len(a.ended), max(0, c.options.Keep.Count-1))]...)
+		c.options.Metrics.Acting.Ended(d)
+		c.logEnd(d)
+	}
+}
+
+func (c *Controller) logEnd(d policy.Detachment) {
+	attrs := []any{"cluster", d.Service.Cluster, "service", d.Service.Name, "task", d.Task.ID(), "target", d.Target.Address(), "mode", d.Mode, "outcome", d.Outcome}
+	if saved, ok := d.Saved(); ok {
+		attrs = append(attrs, slog.Group("saved", "shortest", saved.Shortest, "longest", saved.Longest))
+	}
+	c.log.Info("detachment closed", attrs...)
+}
+
+// showActing puts into a view what is decided, done and in the way.
+func (c *Controller) showActing(v *status.View) {
+	a := &c.acting
+	v.Verdicts = a.verdicts
+	v.Detachments = slices.Concat(a.detachments, a.ended)
+	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
+	v.Halts, v.Latches = a.halts, a.guards.Latches
+	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))
+	for _, svc := range v.Snapshot.Services {
+		v.Modes[svc.ID] = policy.ModeOf(svc, c.options.Policy.Limits(svc.ID))
+	}
+}
+
+// posture is the same for the metrics.
+func (c *Controller) posture(v *status.View) metrics.Posture {
+	return metrics.Posture{
+		Modes: v.Modes, Usage: policy.Usage(c.input(v.Snapshot)), Detachments: c.acting.detachments,
+		Latches: v.Latches, Pauses: v.Pauses, Halts: v.Halts,
+	}
+}
+
+// commit keeps what the pass has found.
+func (c *Controller) commit(closed []*timeline.Timeline) {
+	a := &c.acting
+	err := c.options.Journal.Commit(journal.Pass{Tracker: c.tracker.State(), Guards: a.guards, Detachments: a.changed, Closed: closed})
+	a.changed = nil // the journal has them in mind even when it fails
+	if err != nil {
+		c.journalFailed(err)
+		return
+	}
+	if i := slices.IndexFunc(a.halts, func(h policy.Halt) bool { return h.Cause == haltJournal }); i >= 0 {
+		a.halts = slices.Delete(slices.Clone(a.halts), i, i+1)
+		c.log.Info("the journal can be written again: acting goes on")
+	}
+}
+
+// journalFailed stops all acting until the journal can be written.
+func (c *Controller) journalFailed(err error) {
+	c.halt(haltJournal, fmt.Sprintf("the journal cannot be written, so nothing may be detached: %v", err))
+}
+
+// halt stops all detaching, and says so once.
+func (c *Controller) halt(cause, detail string) {
+	if slices.ContainsFunc(c.acting.halts, func(h policy.Halt) bool { return h.Cause == cause }) {
+		return
+	}
+	c.log.Error("acting stops; observing goes on", "cause", cause, "detail", detail)
+	c.acting.halts = append(slices.Clone(c.acting.halts), policy.Halt{Cause: cause, Detail: detail})
+}
+
+// sayVerdicts logs each verdict that is another than the last time.
+func (c *Controller) sayVerdicts() {
+	said := make(map[saidKey]policy.Verdict, len(c.acting.verdicts))
+	for _, v := range c.acting.verdicts {
+		key := saidKey{action: v.Action, target: v.Target, task: v.Task}
+		was, ok := c.acting.said[key]
+		said[key] = v
+		if ok && was.Decision == v.Decision && was.Reason == v.Reason && was.Guard == v.Guard {
+			continue
+		}
+		c.log.Info("decided", "action", v.Action, "decision", v.Decision, "mode", v.Mode, "guard", v.Guard, "reason", v.Reason, "sentence", v.Sentence,
+			"cluster", v.Service.Cluster, "service", v.Service.Name, "task", v.Task.ID(), "target", v.Target.Address())
+	}
+	c.acting.said = said
+}
+
+func resultOf(err error) policy.Result {
+	var call *fleet.CallError
+	switch {
+	case err == nil:
+		return policy.Accepted
+	case errors.As(err, &call) && !call.MayHaveHappened:
+		return policy.Rejected
+	default:
+		return policy.NotAnswered
+	}
+}
+
+// groupsOf are the target groups of the verdicts that are to be carried out, in
+// their order.
+func groupsOf(verdicts []policy.Verdict) []fleet.TargetGroupARN {
+	var groups []fleet.TargetGroupARN
+	for _, v := range verdicts {
+		if v.Acts() && !slices.Contains(groups, v.Target.Group) {
+			groups = append(groups, v.Target.Group)
+		}
+	}
+	return groups
+}
+
+func tasksOf(verdicts []policy.Verdict, of func(policy.Verdict) bool) []fleet.TaskARN {
+	var tasks []fleet.TaskARN
+	for _, v := range verdicts {
+		if of(v) && !slices.Contains(tasks, v.Task) {
+			tasks = append(tasks, v.Task)
+		}
+	}
+	return tasks
+}
+
+func cluster(s *fleet.Snapshot, task fleet.TaskARN) fleet.ClusterARN {
+	if t := s.Task(task); t != nil {
+		return t.Cluster
+	}
+	return ""
+}
