@@ -209,22 +209,27 @@ func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
 func (v *view) questions() []*question {
 	var qs []*question
 	for _, t := range v.Snapshot.Tasks {
-		if t.Gone() {
+		if !t.Failing() || t.Gone() {
 			continue
 		}
 		for _, key := range t.Targets {
-			g, row := v.Snapshot.TargetGroup(key.Group), v.Snapshot.Target(key)
-			bad := row != nil && row.Unhealthy() && v.Snapshot.Owner(key) == t
-			if !t.Failing() && !bad {
-				continue
-			}
+			g := v.Snapshot.TargetGroup(key.Group)
 			seen := g != nil && !g.Read.Never()
-			if row == nil && seen && !slices.ContainsFunc(v.Detachments, func(d Detachment) bool {
+			if seen && v.Snapshot.Target(key) == nil && !slices.ContainsFunc(v.Detachments, func(d Detachment) bool {
 				return d.Open() && d.Target == key && d.of(t.ARN, t.Started)
 			}) {
 				continue // of a service with several groups, one that it is not in
 			}
 			qs = append(qs, v.question(t.ARN, key))
+		}
+	}
+	for _, g := range v.Snapshot.TargetGroups {
+		for i := range g.Targets {
+			if row := &g.Targets[i]; row.Unhealthy() {
+				if t := v.Snapshot.Owner(row.Key); t != nil && !t.Failing() && !t.Gone() {
+					qs = append(qs, v.question(t.ARN, row.Key))
+				}
+			}
 		}
 	}
 	v.claim(qs)

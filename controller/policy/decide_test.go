@@ -59,8 +59,8 @@ func TestRecheck(t *testing.T) {
 		{"paused", func(s *scene) { s.service("web").Tags = map[string]string{PauseTag: ""} }, Paused, PauseUnreadable},
 		{"only observed now", func(s *scene) { s.service("web").Tags = map[string]string{ModeTag: "observe"} }, Rate, NotGranted},
 		{"not remembered", func(s *scene) { s.state.Grants = nil }, Rate, NotGranted},
-		{"another's was remembered", func(s *scene) { s.state.Grants[0].Task = "x" }, Rate, NotGranted},
-		{"another target was remembered", func(s *scene) { s.state.Grants[0].Target.Port++ }, Rate, NotGranted},
+		{"another's was remembered", func(s *scene) { s.limits.Budget.Service.Least = 2; s.state.Grants[0].Task = "x" }, Rate, NotGranted},
+		{"another target was remembered", func(s *scene) { s.limits.Budget.Group.Least = 2; s.state.Grants[0].Target.Port++ }, Rate, NotGranted},
 		{"others went in the meantime", func(s *scene) { s.detachments = []Detachment{s.detachment("web", 1, Detaching)} }, Budget, ServiceBudget},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -164,7 +164,7 @@ func (v *view) note() {
 	still := make(map[fleet.TaskARN]bool)
 	known := v.state.Failures
 	for _, t := range v.Snapshot.Tasks {
-		if !hasFailed(t, v.Snapshot.Definitions[t.Definition]) {
+		if !t.Failing() && !t.Leaving() || !hasFailed(t, v.Snapshot.Definitions[t.Definition]) {
 			continue
 		}
 		still[t.ARN] = true

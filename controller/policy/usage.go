@@ -12,7 +12,8 @@ type Use struct {
 
 // Usage is how near the budgets and the floors are now, in the order of the
 // services, the fleet's first. A floor is that of the service's group with the
-// fewest healthy targets. Limits that make no sense are 0: they allow nothing.
+// fewest healthy targets. A budget that makes no sense is 0, for it allows
+// nothing; a floor that makes none is left out.
 func Usage(in Input) []Use {
 	if in.Snapshot == nil {
 		return nil
@@ -30,12 +31,9 @@ func Usage(in Input) []Use {
 			use.Limit = s.limits.Budget.Service.of(svc.Desired)
 		}
 		all = append(all, use)
-		if left, ok := v.least(s); ok {
-			use := Use{Service: svc.ID, Name: "floor", Used: left}
-			if _, bad := invalid(Floor, s.problems, ""); !bad {
-				use.Limit = s.limits.Floor.of(svc.Desired)
-			}
-			all = append(all, use)
+		left, ok := v.least(s)
+		if _, bad := invalid(Floor, s.problems, ""); ok && !bad {
+			all = append(all, Use{Service: svc.ID, Name: "floor", Used: left, Limit: s.limits.Floor.of(svc.Desired)})
 		}
 	}
 	return all
