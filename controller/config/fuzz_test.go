@@ -10,6 +10,8 @@ import (
 	"unicode"
 
 	"github.com/goccy/go-yaml/ast"
+
+	"github.com/castoff-ecs/castoff/controller/policy"
 )
 
 func mustDocument(t *testing.T, data []byte) ast.Node {
@@ -37,6 +39,7 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, s := range []string{
 		"a: &a [*a]", "&a a: *a", "? {a: 1}\n: b", "!!binary a: b", "- - - -", "[[[[", "{{{{", "*", "&", "!", "|", "%", "\x00", "clusters: [~, [], {}, 1]",
+		"services: [{match: a/*, limits: {floor: {count: 2}}}, ~, {match: [*, 5]}]\nlimits: {stale: ~, floor: []}", "pause: [{scope: all, until: 0001-01-01T00:00:00Z, forever: ~}, {reattach: false}]",
 		"polling: {interval}", "polling: {interval: 0x10, deadline: 1e400}", "timelines: {keep: {count: 99999999999999999999}}", "polling: &a {<<: *a}",
 	} {
 		f.Add([]byte(s))
@@ -54,6 +57,17 @@ func FuzzParse(f *testing.F) {
 			}
 			if _, err := Parse("f", []byte(c.String())); err != nil && c.AWS.AssumeRole.ExternalID == "" {
 				t.Fatalf("String does not parse: %v", err)
+			}
+			for i, s := range c.Services {
+				s.Limits.Mode = policy.Detaching
+				if problems := s.Limits.Validate(); len(problems) > 0 || len(s.Match) == 0 {
+					t.Fatalf("Parse let through in services[%d]: %v", i, problems)
+				}
+			}
+			for _, p := range c.Pauses() {
+				if p.Until.IsZero() && !strings.Contains(string(data), "forever") || strings.TrimSpace(p.Owner) == "" || strings.TrimSpace(p.Reason) == "" {
+					t.Fatalf("Parse let through %+v", p)
+				}
 			}
 			return
 		}

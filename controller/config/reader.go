@@ -17,13 +17,14 @@ import (
 // decoder stops at the first mistake, and an operator wants them all.
 type reader struct {
 	into     *Config
+	known    []string // settings
 	problems []Problem
 	lines    map[string]int  // of every setting that the file has
 	misread  map[string]bool // settings whose value could not be taken
 }
 
 func newReader(into *Config) *reader {
-	return &reader{into: into, lines: map[string]int{}, misread: map[string]bool{}}
+	return &reader{into: into, known: settings(), lines: map[string]int{}, misread: map[string]bool{}}
 }
 
 // read puts the document over what the Config holds. A nil root is an empty
@@ -126,7 +127,7 @@ func (r *reader) mapping(n ast.Node, into reflect.Value, path string) {
 		first[name] = line(entry.Key)
 		known := slices.IndexFunc(keys, func(k key) bool { return k.name == name })
 		if known < 0 {
-			r.problem(entry.Key, at, ruleUnknownKey, "is no setting"+suggestion(name, path), "")
+			r.problem(entry.Key, at, ruleUnknownKey, "is no setting"+suggestion(r.known, name, path), "")
 			continue
 		}
 		r.lines[at] = line(entry.Key)

@@ -171,7 +171,7 @@ func (r *reader) adopt(found []policy.Problem, base, path string, general []poli
 			Must: short(p.Must),
 			Got:  short(p.Got),
 		}
-		if other, ok := mentioned(p, base); ok {
+		if other, ok := r.mentioned(p, base); ok {
 			if r.unread(from(other)) {
 				continue
 			}
@@ -200,9 +200,9 @@ func (r *reader) origin(path string) string {
 
 // mentioned is the other limit that a limit is held against, if any, by its path
 // in the problem's sentence.
-func mentioned(p policy.Problem, base string) (limit string, ok bool) {
+func (r *reader) mentioned(p policy.Problem, base string) (limit string, ok bool) {
 	for _, word := range strings.Fields(p.Must) {
-		if slices.Contains(settings(), base+"."+word) {
+		if slices.Contains(r.known, base+"."+word) {
 			return word, true
 		}
 	}

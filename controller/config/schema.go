@@ -84,13 +84,13 @@ var index = regexp.MustCompile(`\[[0-9]+\]`)
 // unnumbered is a path in the way of settings.
 func unnumbered(path string) string { return index.ReplaceAllString(path, "[]") }
 
-// suggestion says which setting was probably meant by an unknown key in a
-// section: the one of that section that is spelled most like it, else the one
-// of that name in another section. Empty when there is none.
-func suggestion(unknown, section string) string {
+// suggestion says which of the known settings was probably meant by an unknown
+// key in a section: the one of that section that is spelled most like it, else
+// the one of that name in another section, else that there are others.
+func suggestion(known []string, unknown, section string) string {
 	var own []string       // names of the section's keys
 	var elsewhere []string // paths of settings of that name
-	for _, path := range settings() {
+	for _, path := range known {
 		parent, name := "", path
 		if i := strings.LastIndexByte(path, '.'); i >= 0 {
 			parent, name = path[:i], path[i+1:]
