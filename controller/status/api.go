@@ -16,10 +16,12 @@ func (s *server) apiTimelines(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
 		return
 	}
-	ts, next := q.page(s.view())
+	v := s.view()
+	ts, next := q.page(v)
+	records := v.records()
 	page := wirePage{Timelines: make([]wireTimeline, len(ts)), NextCursor: optional(next)}
 	for i, t := range ts {
-		page.Timelines[i] = toWireTimeline(t)
+		page.Timelines[i] = toWireTimeline(t, records[t.Task])
 	}
 	writeJSON(w, r, http.StatusOK, page)
 }
@@ -29,12 +31,13 @@ func (s *server) apiTimeline(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
 		return
 	}
-	t := s.view().find(timeline.ID(r.PathValue("id")))
+	v := s.view()
+	t := v.find(timeline.ID(r.PathValue("id")))
 	if t == nil {
 		refuse(w, r, http.StatusNotFound, "not_found", noSuchTimeline(r.PathValue("id")))
 		return
 	}
-	writeJSON(w, r, http.StatusOK, toWireTimeline(t))
+	writeJSON(w, r, http.StatusOK, toWireTimeline(t, v.records()[t.Task]))
 }
 
 func noSuchTimeline(id string) string {
@@ -60,7 +63,7 @@ func (s *server) apiServices(w http.ResponseWriter, r *http.Request) {
 			if n := values["service"]; n != "" && n != id.Name {
 				continue
 			}
-			answer.Services = append(answer.Services, toWireService(t, open[id], now))
+			answer.Services = append(answer.Services, toWireService(t, v.mode(id), open[id], now))
 		}
 	}
 	writeJSON(w, r, http.StatusOK, answer)
@@ -86,7 +89,7 @@ func (s *server) apiStatus(w http.ResponseWriter, r *http.Request) {
 		Ready: ready, NotReadyReason: optional(why),
 		LastFull: instant(v.LastFull), ReadyWithin: seconds(v.ReadyWithin),
 		TimelinesOpen: len(v.Open), TimelinesKept: len(v.Closed),
-		Gaps: []wireGap{},
+		Acting: v.acting(now), Gaps: []wireGap{},
 	}
 	if p := v.Pass; !p.At.IsZero() {
 		answer.Pass = &wirePass{Number: p.Number, At: instant(p.At), Duration: seconds(p.Duration), Result: p.Result}

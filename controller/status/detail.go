@@ -2,8 +2,10 @@ package status
 
 import (
 	"net/url"
+	"strings"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
@@ -18,6 +20,9 @@ type timelinePage struct {
 	Phases  []phaseRow
 	Targets []targetTable
 	Facts   []fact
+	// Verdicts are the last ones; Detachments what castoff did, or would have.
+	Verdicts    []verdictSection
+	Detachments []detachmentSection
 }
 
 type milestoneRow struct {
@@ -61,6 +66,9 @@ func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage
 		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)),
 		State: timelineBanner(t, v, now), Facts: facts(t, now),
 	}
+	its := v.records()[t.Task].during(t)
+	p.State.Text = strings.Join(append([]string{p.State.Text}, castoffsPart(t, its)...), " ")
+	p.Verdicts, p.Detachments = newVerdictSections(its.verdicts, now), newDetachmentSections(its.detachments, now)
 	base, zero := baseOf(t)
 	p.Table = milestoneTable{string(base), milestoneRows(t.Milestones, zero, now)}
 	for _, ph := range t.Phases() {
@@ -107,6 +115,30 @@ func timelineBanner(t *timeline.Timeline, v *View, now time.Time) banner {
 		}
 	}
 	return banner{"failing", "Failing for " + age + "; not exposed."}
+}
+
+// castoffsPart is what castoff does or did about it, for the banner.
+func castoffsPart(t *timeline.Timeline, its record) []string {
+	if t.IsOpen() {
+		for _, v := range its.verdicts {
+			if v.Action == policy.Detach && v.Decision != policy.Allow {
+				return []string{oneLine("Castoff does not take it out: " + v.Sentence + ".")}
+			}
+		}
+		return nil
+	}
+	s, ok := its.saved()
+	if !ok {
+		return nil
+	}
+	came, when := "came", "before"
+	if its.detachments[0].Mode != policy.Detaching {
+		came = "would have come"
+	}
+	if s.Longest < 0 {
+		s, when = policy.Saved{Shortest: -s.Longest, Longest: -s.Shortest}, "after"
+	}
+	return []string{"Castoff's call " + came + " " + savedWords(s) + " " + when + " ECS began by itself."}
 }
 
 func outcomeWords(o timeline.Outcome) string {

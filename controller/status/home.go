@@ -3,12 +3,13 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"net/url"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
@@ -18,6 +19,8 @@ const (
 	closedRows  = 50
 	serviceRows = 200
 	gapRows     = 50
+	outRows     = 200
+	brakeRows   = 50
 )
 
 // homePage is what castoff sees now, in words ready to be shown.
@@ -31,10 +34,14 @@ type homePage struct {
 	Pass, Data string
 
 	Open         []openRow
+	Out          []outRow
+	Brakes       []brakeRow
 	Closed       []closedRow
 	Services     []serviceRow
 	Gaps         []gapRow
 	OpenCount    int
+	OutCount     int
+	BrakeCount   int
 	ClosedCount  int
 	ServiceCount int
 	GapCount     int
@@ -42,18 +49,20 @@ type homePage struct {
 
 // More is how many open timelines are not shown, and so on.
 func (p *homePage) MoreOpen() int     { return p.OpenCount - len(p.Open) }
+func (p *homePage) MoreOut() int      { return p.OutCount - len(p.Out) }
+func (p *homePage) MoreBrakes() int   { return p.BrakeCount - len(p.Brakes) }
 func (p *homePage) MoreClosed() int   { return p.ClosedCount - len(p.Closed) }
 func (p *homePage) MoreServices() int { return p.ServiceCount - len(p.Services) }
 func (p *homePage) MoreGaps() int     { return p.GapCount - len(p.Gaps) }
 
-// banner is the page in one line: Level is calm, failing, exposed or blind.
+// banner is the page in one line: Level is one of [levels].
 type banner struct {
 	Level string
 	Text  string
 }
 
 type timelineRow struct {
-	Link    string
+	Link    string // empty: there is no timeline
 	Task    string
 	Service string
 	Trigger string
@@ -66,16 +75,19 @@ type openRow struct {
 	Exposed string // yes, or since when it no longer is
 	Hot     bool   // exposed now
 	Last    string // the last milestone and its age
+	// Verdicts say why its targets were, or were not, taken out.
+	Verdicts []verdictLine
 }
 
 type closedRow struct {
 	timelineRow
-	Outcome                         timeline.Outcome
-	Detection, Exposure, Retirement string
+	Outcome                                timeline.Outcome
+	Detection, Exposure, Retirement, Saved string
 }
 
 type serviceRow struct {
 	Name    string
+	Mode    policy.Mode
 	Tasks   string
 	Wanted  string
 	Groups  []groupRow
@@ -103,30 +115,75 @@ func newHomePage(v *View, now time.Time) *homePage {
 	p := &homePage{
 		Version: v.Version, Now: stampOf(now, now), Started: stampOf(v.Started, now),
 		Banner: newBanner(v, now), Pass: passWords(v.Pass, now),
-		OpenCount: len(v.Open), ClosedCount: len(v.Closed), GapCount: len(v.gaps()),
+		ClosedCount: len(v.Closed), GapCount: len(v.gaps()),
 	}
 	exposed := make(map[fleet.TaskARN]bool)
 	if s := v.Snapshot; s != nil {
 		p.ServiceCount = len(s.Services)
-		p.Services = newServiceRows(s.Tally(), v.openByService(), now)
+		p.Services = newServiceRows(v, now)
 		p.Data = fmt.Sprintf("Every task was read within the last %s.", wholeAgo(s.Oldest(), now))
 		for _, task := range exposedTasks(s) {
 			exposed[task] = true
 		}
 	}
-	open := slices.Clone(v.Open)
-	slices.SortFunc(open, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
-	for _, t := range open[:min(len(open), openRows)] {
-		p.Open = append(p.Open, newOpenRow(t, exposed[t.Task], now))
-	}
+	records := v.records()
+	p.addFailing(v, records, exposed, now)
+	p.addOut(v, records, now)
+	brakes := newBrakeRows(v, now)
+	p.Brakes, p.BrakeCount = brakes[:min(len(brakes), brakeRows)], len(brakes)
 	for _, t := range v.Closed[:min(len(v.Closed), closedRows)] {
-		p.Closed = append(p.Closed, newClosedRow(t, now))
+		p.Closed = append(p.Closed, newClosedRow(t, records[t.Task], now))
 	}
 	gaps := v.gaps()
 	for _, g := range gaps[:min(len(gaps), gapRows)] {
 		p.Gaps = append(p.Gaps, gapRow{Kind: g.Kind, Ref: g.Ref, Class: g.Class, Detail: g.Detail, For: wholeAgo(g.Since, now)})
 	}
 	return p
+}
+
+// addFailing adds the open timelines, newest first, and then the failing tasks
+// that have none.
+func (p *homePage) addFailing(v *View, records map[fleet.TaskARN]record, exposed map[fleet.TaskARN]bool, now time.Time) {
+	open := slices.Clone(v.Open)
+	slices.SortFunc(open, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
+	rest := v.undocumented()
+	p.OpenCount = len(open) + len(rest)
+	for _, t := range open[:min(len(open), openRows)] {
+		row := newOpenRow(t, exposed[t.Task], now)
+		row.Verdicts = newVerdictLines(verdictsFor(records[t.Task].verdicts, policy.Detach), now)
+		p.Open = append(p.Open, row)
+	}
+	tasks := slices.Sorted(maps.Keys(rest))
+	for _, task := range tasks[:min(len(tasks), openRows-len(p.Open))] {
+		row := openRow{
+			timelineRow: timelineRow{Task: task.ID(), Service: rest[task][0].Service.String(), Trigger: "–", Since: stamp{Text: "–"}},
+			For:         "–", Exposed: "no", Hot: exposed[task], Last: "no timeline", Verdicts: newVerdictLines(rest[task], now),
+		}
+		if row.Hot {
+			row.Exposed = "yes"
+		}
+		p.Open = append(p.Open, row)
+	}
+}
+
+// addOut adds the open detachments.
+func (p *homePage) addOut(v *View, records map[fleet.TaskARN]record, now time.Time) {
+	open := v.openDetachments()
+	p.OutCount = len(open)
+	if len(open) == 0 {
+		return
+	}
+	latest := make(map[fleet.TaskARN]*timeline.Timeline)
+	for _, list := range [][]*timeline.Timeline{v.Closed, v.Open} { // an open one is the later
+		for _, t := range list {
+			if was := latest[t.Task]; was == nil || t.Opened.After(was.Opened) {
+				latest[t.Task] = t
+			}
+		}
+	}
+	for _, d := range open[:min(len(open), outRows)] {
+		p.Out = append(p.Out, newOutRow(d, records[d.Task], latest[d.Task], now))
+	}
 }
 
 func passWords(p Pass, now time.Time) string {
@@ -158,21 +215,22 @@ func newBanner(v *View, now time.Time) banner {
 		level = worse(level, "blind")
 		sentences = append(sentences, "Partly blind: "+count(n, "thing", "things")+" could not be read.")
 	}
-	if level == "exposed" {
-		return banner{level, strings.Join(sentences, " ")}
-	}
-	if n := len(v.Open); n > 0 {
+	brakes, braked := brakeSentences(v, now)
+	if n := len(v.Open); n > 0 && level != "exposed" {
 		level = worse(level, "failing")
 		sentences = append(sentences, fmt.Sprintf("%s failing; no target is exposed.", count(n, "task is", "tasks are")))
 	} else if level == "calm" {
 		sentences = append(sentences, fmt.Sprintf("Calm: no task is failing in %s.", count(len(v.Snapshot.Services), "service", "services")))
 	}
-	return banner{level, strings.Join(sentences, " ")}
+	return banner{worse(level, braked), oneLine(strings.Join(append(sentences, brakes...), " "))}
 }
+
+// levels are what a banner can say, what matters most last: traffic sent to
+// dead tasks, then castoff not being what people think it is.
+var levels = []string{"calm", "paused", "failing", "blind", "halted", "exposed"}
 
 // worse is the level that matters more.
 func worse(a, b string) string {
-	levels := []string{"calm", "failing", "blind", "exposed"}
 	return levels[max(slices.Index(levels, a), slices.Index(levels, b))]
 }
 
@@ -196,7 +254,7 @@ func exposedSince(tasks []fleet.TaskARN, open []*timeline.Timeline, now time.Tim
 
 func newTimelineRow(t *timeline.Timeline, now time.Time) timelineRow {
 	return timelineRow{
-		Link: "/timelines/" + url.PathEscape(string(t.ID)), Task: t.Task.ID(), Service: t.Service.String(),
+		Link: timelineLink(t), Task: t.Task.ID(), Service: t.Service.String(),
 		Trigger: triggerWords(t.Trigger), Since: stampOf(knownAt(t), now),
 	}
 }
@@ -228,8 +286,15 @@ func newOpenRow(t *timeline.Timeline, exposed bool, now time.Time) openRow {
 	return row
 }
 
-func newClosedRow(t *timeline.Timeline, now time.Time) closedRow {
-	row := closedRow{timelineRow: newTimelineRow(t, now), Outcome: t.Outcome}
+func newClosedRow(t *timeline.Timeline, r record, now time.Time) closedRow {
+	row := closedRow{timelineRow: newTimelineRow(t, now), Outcome: t.Outcome, Saved: "–"}
+	its := r.during(t)
+	if s, ok := its.saved(); ok {
+		row.Saved = savedWords(s)
+		if its.detachments[0].Mode != policy.Detaching {
+			row.Saved = "would be " + row.Saved
+		}
+	}
 	for _, part := range []struct {
 		name timeline.PhaseName
 		to   *string
@@ -255,7 +320,8 @@ func phase(t *timeline.Timeline, name timeline.PhaseName) (timeline.Phase, bool)
 
 // newServiceRows puts services in trouble first: there may be more than the
 // page shows.
-func newServiceRows(tallies []fleet.Tally, open map[fleet.ServiceID]int, now time.Time) []serviceRow {
+func newServiceRows(v *View, now time.Time) []serviceRow {
+	tallies, open := v.Snapshot.Tally(), v.openByService()
 	trouble := func(t *fleet.Tally) int {
 		return -(t.Exposed()*1_000_000 + (open[t.Service.ID]+t.Unhealthy)*1_000)
 	}
@@ -263,7 +329,7 @@ func newServiceRows(tallies []fleet.Tally, open map[fleet.ServiceID]int, now tim
 	rows := make([]serviceRow, 0, min(len(tallies), serviceRows))
 	for _, t := range tallies[:min(len(tallies), serviceRows)] {
 		row := serviceRow{
-			Name: t.Service.ID.String(), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
+			Name: t.Service.ID.String(), Mode: v.mode(t.Service.ID), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
 			Tasks: "never read", Age: "–",
 			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[t.Service.ID],
 		}

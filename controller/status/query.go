@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -13,7 +14,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
-// How many timelines a page of the API holds.
+// How many things a page of the API holds.
 const (
 	defaultLimit = 100
 	maxLimit     = 1000
@@ -29,31 +30,34 @@ type query struct {
 	outcome          timeline.Outcome
 	state            string // open or closed
 	since, until     time.Time
-	limit            int
-	after            position
+	paging
 }
 
-// position is a timeline's place in the one order that all pages follow:
-// newest first by when it was opened. A timeline never changes its place, so
-// a cursor stays where it was while new ones arrive and open ones close.
+// paging is which part of a list is asked for: so many, after a position.
+type paging struct {
+	limit int
+	after position
+}
+
+// position is a thing's place in the one order that all pages of its list
+// follow: newest first, and by an id among those of one instant. A thing never
+// changes its place, so a cursor stays where it was while new ones arrive and
+// open ones close.
 type position struct {
-	opened time.Time
-	id     timeline.ID
+	at time.Time
+	id string
 }
 
-func positionOf(t *timeline.Timeline) position { return position{opened: t.Opened, id: t.ID} }
+func positionOf(t *timeline.Timeline) position { return position{at: t.Opened, id: string(t.ID)} }
 
 // compare is negative when p comes first.
 func (p position) compare(o position) int {
-	if c := o.opened.Compare(p.opened); c != 0 {
-		return c
-	}
-	return strings.Compare(string(o.id), string(p.id))
+	return cmp.Or(o.at.Compare(p.at), cmp.Compare(p.id, o.id))
 }
 
 // cursor is opaque to clients: its form may change.
 func (p position) cursor() string {
-	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.opened.UnixNano(), 10) + "|" + string(p.id)))
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(p.at.UnixNano(), 10) + "|" + p.id))
 }
 
 func parseCursor(s string) (position, error) {
@@ -63,7 +67,36 @@ func parseCursor(s string) (position, error) {
 	if err != nil || err2 != nil || !found || id == "" {
 		return position{}, fmt.Errorf("cursor: not one that castoff gave (take next_cursor as it is)")
 	}
-	return position{opened: time.Unix(0, n), id: timeline.ID(id)}, nil
+	return position{at: time.Unix(0, n), id: id}, nil
+}
+
+func parsePaging(values map[string]string) (p paging, err error) {
+	p.limit = defaultLimit
+	if s := values["limit"]; s != "" {
+		if p.limit, err = strconv.Atoi(s); err != nil || p.limit < 1 || p.limit > maxLimit {
+			return paging{}, fmt.Errorf("limit: must be 1..%d (got %q)", maxLimit, clip(s))
+		}
+	}
+	if s := values["cursor"]; s != "" {
+		if p.after, err = parseCursor(s); err != nil {
+			return paging{}, err
+		}
+	}
+	return p, nil
+}
+
+// pageOf is one page of what was selected, which it sorts; next is empty on the
+// last one.
+func pageOf[T any](selected []T, p paging, at func(T) position) (page []T, next string) {
+	if p.after.id != "" {
+		selected = slices.DeleteFunc(selected, func(t T) bool { return p.after.compare(at(t)) >= 0 })
+	}
+	slices.SortFunc(selected, func(a, b T) int { return at(a).compare(at(b)) })
+	if len(selected) > p.limit {
+		selected = selected[:p.limit]
+		next = at(selected[p.limit-1]).cursor()
+	}
+	return selected, next
 }
 
 // parseQuery reads a query string. Its errors name what is allowed; an empty
@@ -73,7 +106,7 @@ func parseQuery(raw string) (query, error) {
 	if err != nil {
 		return query{}, err
 	}
-	q := query{cluster: values["cluster"], service: values["service"], limit: defaultLimit}
+	q := query{cluster: values["cluster"], service: values["service"]}
 	if q.trigger, err = oneOf("trigger", values["trigger"], timeline.Triggers); err != nil {
 		return query{}, err
 	}
@@ -89,15 +122,8 @@ func parseQuery(raw string) (query, error) {
 	if q.until, err = parseTime("until", values["until"]); err != nil {
 		return query{}, err
 	}
-	if s := values["limit"]; s != "" {
-		if q.limit, err = strconv.Atoi(s); err != nil || q.limit < 1 || q.limit > maxLimit {
-			return query{}, fmt.Errorf("limit: must be 1..%d (got %q)", maxLimit, clip(s))
-		}
-	}
-	if s := values["cursor"]; s != "" {
-		if q.after, err = parseCursor(s); err != nil {
-			return query{}, err
-		}
+	if q.paging, err = parsePaging(values); err != nil {
+		return query{}, err
 	}
 	return q, nil
 }
@@ -166,17 +192,12 @@ func (q *query) matches(t *timeline.Timeline) bool {
 func (q *query) page(v *View) (ts []*timeline.Timeline, next string) {
 	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
 		for _, t := range list {
-			if q.matches(t) && (q.after.id == "" || q.after.compare(positionOf(t)) < 0) {
+			if q.matches(t) {
 				ts = append(ts, t)
 			}
 		}
 	}
-	slices.SortFunc(ts, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
-	if len(ts) > q.limit {
-		ts = ts[:q.limit]
-		next = positionOf(ts[q.limit-1]).cursor()
-	}
-	return ts, next
+	return pageOf(ts, q.paging, positionOf)
 }
 
 // find is a View's timeline of that id; nil when it has none.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -127,7 +128,7 @@ func sample(now time.Time) *status.View {
 		Kind: fleet.GapTargetHealth, Ref: string(groupARN("web-admin")), Class: fleet.Denied, Since: now.Add(-4 * time.Minute),
 		Detail: "DescribeTargetHealth: AccessDenied: not authorized to perform elasticloadbalancing:DescribeTargetHealth",
 	}}
-	return &status.View{
+	v := &status.View{
 		Version: "0.1.0", Started: now.Add(-26 * time.Hour), Snapshot: fleet.NewSnapshot(s),
 		Open: []*timeline.Timeline{
 			hung("1f0c2a57b1c24d6f8e1f6b7a9d3c5e01", now.Add(-80*time.Second), 80*time.Second),
@@ -140,6 +141,88 @@ func sample(now time.Time) *status.View {
 		Pass:     status.Pass{Number: 18720, At: now.Add(-2 * time.Second), Duration: 240 * time.Millisecond, Result: "partial"},
 		LastFull: now.Add(-7 * time.Second), ReadyWithin: 30 * time.Second,
 	}
+	act(v, now)
+	return v
+}
+
+// act has castoff act on the service api of a sample: what is exposed is held
+// by the floor, what drains was taken out a while ago; of the closed timelines
+// one was cut short and one would have been.
+func act(v *status.View, now time.Time) {
+	api := v.Snapshot.Services[0].ID
+	v.Modes = map[fleet.ServiceID]policy.Mode{api: policy.Detaching}
+	decided := now.Add(-1900 * time.Millisecond)
+	v.Verdicts = []policy.Verdict{
+		held(v.Open[1], decided, policy.Finding{
+			Guard: policy.NoGain, Decision: policy.Refuse, Reason: policy.AlreadyDraining, Sentence: "the target is draining already",
+		}),
+		held(v.Open[0], decided, policy.Finding{
+			Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
+			Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2, Limited: true}},
+		}, policy.Finding{
+			Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the service may lose a target 1 times a minute, burst 1: the next at a quarter past",
+			Until: decided.Add(41 * time.Second), Values: []policy.Value{{Name: "tokens", Limit: 1, Limited: true}},
+		}),
+	}
+	out := taken(v.Open[1], policy.Detaching)
+	stopped := func(d policy.Detachment, t *timeline.Timeline, began time.Duration) policy.Detachment {
+		d.ECS = &policy.Bounds{NotBefore: d.Called.Add(began), NotAfter: d.Called.Add(began + 2*time.Second)}
+		if d.Mode != policy.Detaching {
+			d.ECS = &policy.Bounds{NotBefore: d.Decided.Add(began), NotAfter: d.Decided.Add(began)}
+		}
+		d.Progress, d.Outcome, d.Ended = policy.Closed, policy.Stopped, t.Closed
+		return d
+	}
+	v.Detachments = []policy.Detachment{
+		out,
+		stopped(taken(v.Closed[0], policy.Detaching), v.Closed[0], 114*time.Second),
+		stopped(taken(v.Closed[1], policy.Observing), v.Closed[1], -3*time.Second),
+	}
+	v.Pauses = []policy.Pause{
+		{Scope: policy.ScopeService, Service: fleet.ServiceID{Cluster: "production", Name: "web"}, From: policy.FromTag, Until: now.Add(time.Hour), Owner: "jane@example.com", Reason: "database upgrade", KeepOut: true},
+		{Scope: policy.ScopeAll, From: policy.FromConfig, Until: now, Owner: "joe@example.com", Reason: "over"},
+	}
+	v.Latches = []policy.Latch{{Service: fleet.ServiceID{Cluster: "production", Name: "worker"}, Since: now.Add(-4 * time.Minute), Until: now.Add(6 * time.Minute), Failing: 3, Of: 4}}
+}
+
+// held is a verdict in which all guards allow but those given, of which the
+// first decides.
+func held(t *timeline.Timeline, at time.Time, not ...policy.Finding) policy.Verdict {
+	v := policy.Verdict{
+		Action: policy.Detach, Target: t.Targets[0].Key, Task: t.Task, Service: t.Service, Started: t.Opened.Add(-time.Hour), Zone: t.Zone,
+		Mode: policy.Detaching, At: at, Decision: policy.Allow, Reason: policy.OK, Sentence: "every guard allows taking it out",
+	}
+	for _, g := range policy.Guards {
+		f := policy.Finding{Guard: g, Decision: policy.Allow, Reason: policy.OK, Sentence: "nothing against it"}
+		if g == policy.Confirm {
+			f.Sentence, f.Values = "seen failing in 3 readings in a row for 6s", []policy.Value{
+				{Name: "reads", Got: 3, Limit: 2, Limited: true}, {Name: "failing", Got: 6.1234, Limit: 0, Limited: true, Unit: "seconds"},
+			}
+		}
+		for _, n := range not {
+			if n.Guard == g {
+				f = n
+			}
+		}
+		v.Findings = append(v.Findings, f)
+	}
+	if len(not) > 0 {
+		f := not[0]
+		v.Decision, v.Guard, v.Reason, v.Sentence, v.Until = f.Decision, f.Guard, f.Reason, f.Sentence, f.Until
+	}
+	return v
+}
+
+// taken is the detachment of a timeline's target two seconds after it was known.
+func taken(t *timeline.Timeline, mode policy.Mode) policy.Detachment {
+	d := policy.Detachment{
+		Target: t.Targets[0].Key, Task: t.Task, Started: t.Opened.Add(-time.Hour), Service: t.Service, Zone: t.Zone, Mode: mode,
+		Decided: t.Opened.Add(2 * time.Second), Progress: policy.Out,
+	}
+	if mode == policy.Detaching {
+		d.Called, d.Result, d.Tries = d.Decided.Add(120*time.Millisecond), policy.Accepted, 1
+	}
+	return d
 }
 
 func handler(v *status.View) http.Handler {

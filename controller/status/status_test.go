@@ -123,11 +123,14 @@ func checkReadOnly(t *testing.T, h http.Handler, path string, api bool) {
 
 func TestJSON(t *testing.T) {
 	for name, path := range map[string]string{
-		"timelines": "/api/v1/timelines?limit=3",
-		"timeline":  "/api/v1/timelines/" + closedID,
-		"services":  "/api/v1/services",
-		"status":    "/api/v1/status",
-		"error":     "/api/v1/timelines?outcome=won",
+		"timelines":   "/api/v1/timelines?limit=3",
+		"timeline":    "/api/v1/timelines/" + closedID,
+		"services":    "/api/v1/services",
+		"status":      "/api/v1/status",
+		"verdicts":    "/api/v1/verdicts?decision=hold",
+		"detachments": "/api/v1/detachments",
+		"explain":     "/api/v1/explain?of=1f0c2a57b1c2",
+		"error":       "/api/v1/timelines?outcome=won",
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -236,6 +239,7 @@ func TestBanner(t *testing.T) {
 	calm := func(v *status.View) {
 		s := fleet.Snapshot{At: v.Snapshot.At, Services: v.Snapshot.Services, TargetGroups: v.Snapshot.TargetGroups}
 		v.Snapshot, v.Open = fleet.NewSnapshot(s), nil
+		v.Verdicts, v.Detachments, v.Pauses, v.Latches, v.Halts = nil, nil, nil, nil, nil
 	}
 	for _, tt := range []struct {
 		name  string

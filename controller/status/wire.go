@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
@@ -49,6 +50,10 @@ type wireTimeline struct {
 	Check              *wireCheck       `json:"check"`
 	StopCode           *string          `json:"stop_code"`
 	StoppedReason      *string          `json:"stopped_reason"`
+	Detachments        []wireDetachment `json:"detachments"`
+	// Saved is the least of the detachments' saved times, for traffic went on
+	// until the last target was out; null while it is not known.
+	Saved *wireSaved `json:"saved"`
 }
 
 type wireMilestone struct {
@@ -68,11 +73,8 @@ type wirePhase struct {
 }
 
 type wireTarget struct {
-	TargetGroup string               `json:"target_group"`
-	ARN         fleet.TargetGroupARN `json:"target_group_arn"`
-	ID          string               `json:"id"`
-	Port        int                  `json:"port"`
-	Milestones  []wireMilestone      `json:"milestones"`
+	wireTargetKey
+	Milestones []wireMilestone `json:"milestones"`
 }
 
 type wireCheck struct {
@@ -93,6 +95,7 @@ type wireServices struct {
 type wireService struct {
 	Cluster       string      `json:"cluster"`
 	Service       string      `json:"service"`
+	Mode          policy.Mode `json:"mode"`
 	Status        string      `json:"status"`
 	Scheduling    string      `json:"scheduling"`
 	Controller    string      `json:"controller"`
@@ -131,6 +134,7 @@ type wireStatus struct {
 	Snapshot       *wireSnapshot `json:"snapshot"`
 	TimelinesOpen  int           `json:"timelines_open"`
 	TimelinesKept  int           `json:"timelines_closed"`
+	Acting         wireActing    `json:"acting"`
 	Gaps           []wireGap     `json:"gaps"`
 }
 
@@ -159,7 +163,9 @@ type wireGap struct {
 	Since  *string       `json:"since"`
 }
 
-func toWireTimeline(t *timeline.Timeline) wireTimeline {
+// toWireTimeline takes the record of the timeline's task.
+func toWireTimeline(t *timeline.Timeline, r record) wireTimeline {
+	r = r.during(t)
 	w := wireTimeline{
 		ID: t.ID, State: "open",
 		Cluster: t.Service.Cluster, Service: t.Service.Name, Task: t.Task,
@@ -172,6 +178,10 @@ func toWireTimeline(t *timeline.Timeline) wireTimeline {
 		Replacement: optional(t.Replacement), ReplacementsFailed: t.ReplacementsFailed, Flaps: t.Flaps,
 		Container: optional(t.Container),
 		StopCode:  optional(t.StopCode), StoppedReason: optional(t.StoppedReason),
+		Detachments: toWireDetachments(r.detachments),
+	}
+	if s, ok := r.saved(); ok {
+		w.Saved = toWireSaved(s)
 	}
 	if !t.IsOpen() {
 		w.State = "closed"
@@ -184,8 +194,7 @@ func toWireTimeline(t *timeline.Timeline) wireTimeline {
 	}
 	for _, target := range t.Targets {
 		w.Targets = append(w.Targets, wireTarget{
-			TargetGroup: target.Key.Group.Name(), ARN: target.Key.Group, ID: target.Key.ID, Port: target.Key.Port,
-			Milestones: toWireMilestones(target.Milestones),
+			wireTargetKey: toWireTargetKey(target.Key), Milestones: toWireMilestones(target.Milestones),
 		})
 	}
 	if c := t.Check; c != nil {
@@ -211,10 +220,10 @@ func toWireMilestones(ms []timeline.Milestone) []wireMilestone {
 	return ws
 }
 
-func toWireService(t fleet.Tally, open int, now time.Time) wireService {
+func toWireService(t fleet.Tally, mode policy.Mode, open int, now time.Time) wireService {
 	svc := t.Service
 	w := wireService{
-		Cluster: svc.ID.Cluster, Service: svc.ID.Name, Status: svc.Status,
+		Cluster: svc.ID.Cluster, Service: svc.ID.Name, Mode: mode, Status: svc.Status,
 		Scheduling: svc.Scheduling, Controller: svc.Controller,
 		Desired: svc.Desired, Running: svc.Running, Pending: svc.Pending,
 		TargetGroups: []wireGroup{}, TimelinesOpen: open,
