@@ -17,6 +17,9 @@ func (c checkCmd) Help() string {
 }
 
 func (c checkCmd) Run(to streams) error {
+	if c.File == "" {
+		return usageError("FILE must name a file")
+	}
 	cfg, err := readConfig(c.File)
 	if err != nil {
 		return err

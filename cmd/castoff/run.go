@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -31,14 +32,14 @@ const configEnv = "CASTOFF_CONFIG"
 const grace = 10 * time.Second
 
 type runCmd struct {
-	Config    string         `help:"Configuration file. Without it, the YAML in CASTOFF_CONFIG; without that, defaults: every cluster of the region." placeholder:"FILE"`
-	Region    string         `help:"AWS region. Default: as the AWS SDK finds it."`
-	Cluster   []string       `help:"Cluster to watch, by name or ARN; may be given several times. Default: all."`
-	Listen    string         `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
-	WebConfig string         `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
+	Config    *string        `help:"Configuration file. Without it, the YAML in CASTOFF_CONFIG; without that, defaults: every cluster of the region." placeholder:"FILE"`
+	Region    *string        `help:"AWS region. Default: as the AWS SDK finds it."`
+	Cluster   []string       `sep:"none" help:"Cluster to watch, by name or ARN; may be given several times. Default: all."`
+	Listen    *string        `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
+	WebConfig *string        `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
 	Interval  *time.Duration `help:"How often every task is read (default 5s)."`
-	LogLevel  string         `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
-	LogFormat string         `help:"json or text (default json)." placeholder:"FORMAT"`
+	LogLevel  *string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
+	LogFormat *string        `help:"json or text (default json)." placeholder:"FORMAT"`
 }
 
 func (c runCmd) Help() string {
@@ -49,27 +50,67 @@ func (c runCmd) Help() string {
 
 // settle reads the configuration and puts the flags over it.
 func (c runCmd) settle() (config.Config, error) {
+	if err := c.named(); err != nil {
+		return config.Config{}, err
+	}
 	cfg, err := c.base()
 	if err != nil {
 		return config.Config{}, err
 	}
-	for _, o := range []struct {
-		set   bool
-		apply func()
-	}{
-		{c.Region != "", func() { cfg.Region = c.Region }},
-		{len(c.Cluster) > 0, func() { cfg.Clusters = c.Cluster }},
-		{c.Listen != "", func() { cfg.Web.Listen = c.Listen }},
-		{c.WebConfig != "", func() { cfg.Web.ConfigFile = c.WebConfig }},
-		{c.Interval != nil, func() { poll(&cfg.Polling, *c.Interval) }},
-		{c.LogLevel != "", func() { cfg.Log.Level = config.Level(c.LogLevel) }},
-		{c.LogFormat != "", func() { cfg.Log.Format = config.Format(c.LogFormat) }},
-	} {
-		if o.set {
-			o.apply()
-		}
+	override(&cfg.Region, c.Region)
+	override(&cfg.Web.Listen, c.Listen)
+	override(&cfg.Web.ConfigFile, c.WebConfig)
+	override((*string)(&cfg.Log.Level), c.LogLevel)
+	override((*string)(&cfg.Log.Format), c.LogFormat)
+	if len(c.Cluster) > 0 {
+		cfg.Clusters = c.clusters()
+	}
+	if c.Interval != nil {
+		poll(&cfg.Polling, *c.Interval)
 	}
 	return cfg, blameFlags(cfg.Validate())
+}
+
+func override(setting, flag *string) {
+	if flag != nil {
+		*setting = *flag
+	}
+}
+
+// named refuses flags that are given and empty, as by a variable that is not
+// set: to watch every cluster, or to serve without TLS, is not what was meant.
+func (c runCmd) named() error {
+	var lines []string
+	for _, f := range []struct {
+		flag  string
+		value *string
+		must  string
+	}{
+		{"--config", c.Config, "a file"},
+		{"--region", c.Region, "an AWS region"},
+		{"--listen", c.Listen, "an address, host:port"},
+		{"--web.config.file", c.WebConfig, "a file"},
+	} {
+		if f.value != nil && *f.value == "" {
+			lines = append(lines, f.flag+" must name "+f.must)
+		}
+	}
+	if slices.Contains(c.clusters(), "") {
+		lines = append(lines, "--cluster must name a cluster")
+	}
+	if len(lines) == 0 {
+		return nil
+	}
+	return usageError(strings.Join(lines, "\n"))
+}
+
+// clusters are those of every --cluster, of which each may list several.
+func (c runCmd) clusters() []string {
+	var clusters []string
+	for _, list := range c.Cluster {
+		clusters = append(clusters, strings.Split(list, ",")...)
+	}
+	return clusters
 }
 
 // poll sets the interval and what must not be longer, or shorter, than it: one
@@ -113,10 +154,10 @@ func blameFlags(err error) error {
 func (c runCmd) base() (config.Config, error) {
 	inline := os.Getenv(configEnv)
 	switch {
-	case inline != "" && c.Config != "":
+	case inline != "" && c.Config != nil:
 		return config.Config{}, usageError("both --config and " + configEnv + " are given; give one")
-	case c.Config != "":
-		return readConfig(c.Config)
+	case c.Config != nil:
+		return readConfig(*c.Config)
 	case inline != "":
 		return config.Parse(configEnv, []byte(inline))
 	default:
