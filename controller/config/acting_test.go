@@ -107,6 +107,8 @@ func TestParseRefusesActing(t *testing.T) {
 		{"limits: {recovery: {max: 1x}}\nservices: [{match: a/b, limits: {recovery: {window: 1h, max: 2m}}}]",
 			`f:1: limits.recovery.max: must be a duration, such as 30s, 5m or 168h (got "1x")` + "\n" +
 				"f:2: services[0].limits.recovery.window: must be at most services[0].limits.recovery.max (2m) (got 1h)"},
+		{"limits: {floor: {count: 0}}\nservices: [{match: a/b, limits: {floor: {count: x}}}]",
+			"f:1: limits.floor.count: must be between 1 and 100000 (got 0)\nf:2: services[0].limits.floor.count: must be a whole number (got \"x\")"},
 		{"limits: {recovery: {max: 30s}}", "f:1: limits.recovery.window: must be at most limits.recovery.max (30s) (got 1m, the default)"},
 		{"limits: 5\nservices: [{match: a/b, limits: {floor: {count: 0}}}]",
 			"f:1: limits: must be a mapping of settings (got a number)\nf:2: services[0].limits.floor.count: must be between 1 and 100000 (got 0)"},
@@ -124,6 +126,10 @@ func TestParseRefusesActing(t *testing.T) {
 // the general ones is its own.
 func TestValidateReportsLimitsWithoutAFile(t *testing.T) {
 	c := Default()
+	c.Limits.Mode = "" // Mode decides
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
 	c.Limits.Floor.Count = 0
 	bad := c.Limits
 	bad.Recovery.Window = 2 * time.Hour
@@ -351,6 +357,7 @@ func TestCovers(t *testing.T) {
 		want           bool
 	}{
 		{"a/b", "a/b", true},
+		{"a?/b*", "a?/b*", true},
 		{"a/*", "a/b", true},
 		{"a/*", "a/b?c*", true},
 		{"*/*", "a/*", true},
