@@ -95,6 +95,7 @@ type Controller struct {
 	cancel   context.CancelFunc // of the loop
 	passes   sync.WaitGroup
 	failed   chan error
+	serving  sync.Once
 	stopOnce sync.Once
 	stopErr  error
 }
@@ -214,8 +215,33 @@ func (c *Controller) Address() string {
 // View is what is known after the latest pass.
 func (c *Controller) View() *status.View { return c.view.Load() }
 
-// Start begins to serve and to pass; the first pass begins at once. It is
-// called once.
+// Serve begins to answer requests. Before Start there is nothing to tell: castoff
+// lives, and is not ready. Calling it again does nothing.
+func (c *Controller) Serve() {
+	if c.server == nil {
+		return
+	}
+	c.serving.Do(func() {
+		go func() {
+			file := c.options.WebConfigFile
+			flags := &web.FlagConfig{WebListenAddresses: &[]string{c.Address()}, WebSystemdSocket: new(bool), WebConfigFile: &file}
+			if err := web.Serve(c.listener, c.server, flags, slog.New(warnings{c.log.Handler()})); !errors.Is(err, http.ErrServerClosed) {
+				c.failed <- fmt.Errorf("serving on %s: %w", c.Address(), err)
+			}
+		}()
+	})
+}
+
+// warnings leave out what exporter-toolkit says when all is well: whoever runs
+// castoff says where it listens, and a start that fails is to be one clear line.
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn && w.Handler.Enabled(ctx, level)
+}
+
+// Start begins to pass, and to serve if Serve has not been called; the first
+// pass begins at once. It is called once.
 func (c *Controller) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
@@ -224,16 +250,7 @@ func (c *Controller) Start() {
 		return waitFor(ctx, &c.passes)
 	})
 	c.passes.Go(func() { c.loop(ctx) })
-	if c.server == nil {
-		return
-	}
-	go func() {
-		file := c.options.WebConfigFile
-		flags := &web.FlagConfig{WebListenAddresses: &[]string{c.Address()}, WebSystemdSocket: new(bool), WebConfigFile: &file}
-		if err := web.Serve(c.listener, c.server, flags, c.log); !errors.Is(err, http.ErrServerClosed) {
-			c.failed <- fmt.Errorf("serving on %s: %w", c.Address(), err)
-		}
-	}()
+	c.Serve()
 }
 
 // Failed yields the error that makes going on pointless, if there ever is one.

@@ -146,6 +146,29 @@ func TestSignals(t *testing.T) {
 	})
 }
 
+// TestStart: while AWS does not answer castoff lives and is not ready, and
+// stopping it then is no failure.
+func TestStart(t *testing.T) {
+	t.Parallel()
+	r, server := region(t)
+	r.Fault(sim.Fault{Effect: sim.Stall})
+	p := start(t, awsEnv(t, server.URL), "run", "--listen", "127.0.0.1:0", "--log-level", "debug")
+	address, _ := p.log.line(t, "castoff is starting")["listen"].(string)
+	if status, _ := get(t, "http://"+address+"/healthz"); status != http.StatusOK {
+		t.Errorf("/healthz is %d", status)
+	}
+	if status, why := get(t, "http://"+address+"/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(why, "no full pass yet") {
+		t.Errorf("/readyz is %d: %s", status, why)
+	}
+	p.signal(t, syscall.SIGTERM)
+	if code, took := p.ended(t, grace); code != exitOK || took > 3*time.Second {
+		t.Errorf("exit code %d after %s", code, took)
+	}
+	if log := p.log.String(); strings.Contains(log, "castoff is running") || strings.Contains(log, "castoff: ") {
+		t.Errorf("said:\n%s", log)
+	}
+}
+
 // TestLog: durations are for people, and a list that means all says so.
 func TestLog(t *testing.T) {
 	t.Parallel()

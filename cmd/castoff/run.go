@@ -187,11 +187,17 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
+	// Before AWS is tried, since that may take longer than what looks after
+	// castoff waits for a sign of life.
+	daemon.Serve()
+	log.Debug("castoff is starting", "listen", daemon.Address())
 	if err := preflight(ctx, observer, log); err != nil {
 		return errors.Join(err, stop(daemon, slog.New(slog.DiscardHandler)))
 	}
-	daemon.Start()
-	log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters))
+	if ctx.Err() == nil {
+		daemon.Start()
+		log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters))
+	}
 	return serve(ctx, daemon, log)
 }
 
