@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"syscall"
@@ -166,6 +167,23 @@ func TestStart(t *testing.T) {
 	}
 	if log := p.log.String(); strings.Contains(log, "castoff is running") || strings.Contains(log, "castoff: ") {
 		t.Errorf("said:\n%s", log)
+	}
+}
+
+// TestNoClusters: to see nothing is no failure, and is said once.
+func TestNoClusters(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(sim.New(sim.Options{}))
+	t.Cleanup(server.Close)
+	p := start(t, awsEnv(t, server.URL), "run", "--listen", "127.0.0.1:0")
+	const say = "there is no ECS cluster: is this the right region and account?"
+	if line := p.log.line(t, say); line["level"] != "WARN" || line["region"] != sim.RegionName || line["account"] != sim.AccountID {
+		t.Errorf("logged %v", line)
+	}
+	address, _ := p.log.line(t, "castoff is running")["listen"].(string)
+	ready(t, p, "http://"+address, http.StatusOK)
+	if n := strings.Count(p.log.String(), "cluster: is this"); n != 1 {
+		t.Errorf("said %d times", n)
 	}
 }
 

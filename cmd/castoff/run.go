@@ -219,8 +219,12 @@ func preflight(ctx context.Context, observer *awsapi.Observer, log *slog.Logger)
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := observer.Preflight(limited)
+	var none *awsapi.NoClustersError
 	switch {
 	case err == nil:
+		return nil
+	case errors.As(err, &none):
+		log.Warn("there is no ECS cluster: is this the right region and account?", "region", none.Region, "account", none.Account)
 		return nil
 	case ctx.Err() != nil:
 		return nil // stopped while starting

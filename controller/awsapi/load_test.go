@@ -82,7 +82,7 @@ func TestLoadAssumesTheRole(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("X-Amz-Target") != "" {
 			signedBy = r.Header.Get("Authorization")
-			_, _ = fmt.Fprint(w, `{"clusterArns":[]}`)
+			_, _ = fmt.Fprint(w, `{"clusterArns":["arn:aws:ecs:eu-central-1:123456789012:cluster/prod"],"serviceArns":[],"taskArns":[]}`)
 			return
 		}
 		_ = r.ParseForm()

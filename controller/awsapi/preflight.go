@@ -16,7 +16,7 @@ import (
 // Preflight makes one cheap try of what every pass rests on: credentials, the
 // endpoint, the configured clusters, the lists. The error says what was tried,
 // where, and what to do; [Classify] works on it. It tells all that is denied
-// or unknown at once.
+// or unknown at once. A *NoClustersError is no failure of AWS's.
 func (o *Observer) Preflight(ctx context.Context) error {
 	region := o.opts.Config.Region
 	if creds, ok := o.opts.Config.Credentials.(credentials); ok {
@@ -47,7 +47,10 @@ func (o *Observer) Preflight(ctx context.Context) error {
 		err = noList(groups.TargetGroups, "target groups")
 	}
 	errs = append(errs, advise("elasticloadbalancing:DescribeTargetGroups", region, err))
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil || cluster != nil {
+		return err
+	}
+	return &NoClustersError{Region: region, Account: o.account(ctx)}
 }
 
 // preflightClusters checks the configured clusters, or that clusters can be
