@@ -115,6 +115,9 @@ func NewSnapshot(s Snapshot) *Snapshot {
 	s.owners = make(map[TargetKey]*Task, rows)
 	for _, t := range s.Tasks {
 		for _, key := range t.Targets {
+			if r, ok := s.rows[key]; ok && t.Created.After(r.group.Read.Sent) {
+				continue // the row was read before this task was there: it was another's
+			}
 			if was := s.owners[key]; was == nil || ownsOver(t, was) {
 				s.owners[key] = t
 			}

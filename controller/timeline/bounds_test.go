@@ -194,13 +194,18 @@ func distinctReplacements(w *world) bool {
 func disjoint(w *world, byTask map[string]*Timeline) bool {
 	var last time.Time
 	for _, l := range w.tasks {
-		if tl := byTask[l.id]; tl != nil {
-			known, _ := tl.Known()
-			if !known.NotBefore.After(last) {
-				return false
-			}
-			last = known.NotAfter
+		if l.onset.IsZero() {
+			continue
 		}
+		tl := byTask[l.id]
+		if tl == nil {
+			return false // never seen to fail: its replacement looks like another's
+		}
+		known, _ := tl.Known()
+		if !known.NotBefore.After(last) {
+			return false
+		}
+		last = known.NotAfter
 	}
 	return true
 }

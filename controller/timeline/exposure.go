@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -19,35 +20,40 @@ type Exposed struct {
 type exposure struct {
 	key     fleet.TargetKey
 	service fleet.ServiceID
+	upTo    time.Time // when the older of the two readings that show it was received
 }
 
-// expose sums up the exposure since the last snapshot. A target exposed in both
-// was so all the time; one exposed in only one of them for about half of it. It
-// cannot wait for the timeline, whose bounds are better, because an alert on
-// the sum must fire while the exposure lasts.
+// expose sums up the exposure since the last snapshot: the time between readings
+// that both showed it, and no other. What lies before the first of them and after
+// the last is left out, and so is a time in which nothing could be read and after
+// which it is over. It cannot wait for the timeline, whose bounds are better,
+// because an alert on the sum must fire while the exposure lasts.
 func (t *Tracker) expose(s *fleet.Snapshot) []Exposed {
 	var now []exposure
-	s.Exposed(func(task *fleet.Task, _ *fleet.TargetGroup, target *fleet.Target) bool {
-		now = append(now, exposure{key: target.Key, service: task.Service})
+	s.Exposed(func(task *fleet.Task, g *fleet.TargetGroup, target *fleet.Target) bool {
+		upTo := task.Read.Received
+		if g.Read.Received.Before(upTo) {
+			upTo = g.Read.Received
+		}
+		now = append(now, exposure{key: target.Key, service: task.Service, upTo: upTo})
 		return true
 	})
 	slices.SortFunc(now, func(a, b exposure) int { return a.key.Compare(b.key) })
-	before := t.exposed
-	t.exposed = now
-	if t.prev.At.IsZero() {
-		return nil
-	}
-	half := max(0, s.At.Sub(t.prev.At)) / 2
-	var sums []Exposed
-	for _, list := range [][]exposure{before, now} {
-		for _, e := range list {
-			i := slices.IndexFunc(sums, func(sum Exposed) bool { return sum.Service == e.service && sum.Group == e.key.Group })
-			if i < 0 {
-				i = len(sums)
-				sums = append(sums, Exposed{Service: e.service, Group: e.key.Group})
-			}
-			sums[i].Duration += half
+	sums := make(map[Exposed]time.Duration)
+	for _, e := range now {
+		i, ok := slices.BinarySearchFunc(t.exposed, e.key, func(was exposure, key fleet.TargetKey) int { return was.key.Compare(key) })
+		if ok && e.upTo.After(t.exposed[i].upTo) {
+			sums[Exposed{Service: e.service, Group: e.key.Group}] += e.upTo.Sub(t.exposed[i].upTo)
 		}
 	}
-	return sums
+	t.exposed = now
+	var all []Exposed
+	for e, d := range sums {
+		e.Duration = d
+		all = append(all, e)
+	}
+	slices.SortFunc(all, func(a, b Exposed) int {
+		return cmp.Or(a.Service.Compare(b.Service), cmp.Compare(a.Group, b.Group))
+	})
+	return all
 }

@@ -20,6 +20,7 @@ type failure struct {
 	wasHealthy bool        // the reading before the failure was HEALTHY
 	wasKnown   bool        // there was a reading before the failure
 	sick       fleet.Read  // the latest reading that showed the failure
+	evidence   time.Time   // of the latest reading that showed the task sick or well
 
 	// When the task was seen to have reached these steps, if it was.
 	deactivating Bounds
@@ -56,7 +57,7 @@ func (f *failure) update(t *Tracker, s *fleet.Snapshot) {
 		f.task = is
 	}
 	f.readTargets(t, s)
-	f.summarise()
+	f.summarise(t, s)
 	f.estimateOnset(t, s)
 	f.judge(t, s)
 }
@@ -87,7 +88,7 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 		f.set(m)
 	}
 	if f.tl.Trigger == Exit && !f.known(Onset) {
-		f.set(exitOnset(t.before(was, is), is, t.settings.ExitLag))
+		f.set(exitOnset(t.beforeFailure(was, is), is, t.settings.ExitLag))
 	}
 }
 
@@ -246,7 +247,7 @@ func (ft *failingTarget) turn(good bool, changed Bounds) {
 }
 
 // summarise derives the timeline's own milestones from those of its rows.
-func (f *failure) summarise() {
+func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 	f.tl.Targets = f.tl.Targets[:0]
 	var lb Bounds
 	var out, gone []Milestone
@@ -271,18 +272,29 @@ func (f *failure) summarise() {
 	if !lb.NotAfter.IsZero() {
 		f.set(Milestone{Kind: LBUnhealthy, Bounds: lb, Source: Observed, By: ByELB, Evidence: "target state unhealthy"})
 	}
+	f.tl.Unread = f.blind
+	for i := range f.targets {
+		f.tl.Unread = f.tl.Unread || t.blindTo(&f.targets[i], s.At)
+	}
 	f.summariseDetach(Detach, out)
 	f.summariseDetach(Detached, gone)
 }
 
-// summariseDetach says when the last of the rows got there, once all have.
+// summariseDetach says when the last of the rows got there, once all have. Of
+// rows that cannot be read only ECS's own order is known: it deregisters them in
+// DEACTIVATING, and goes on to STOPPING when they are gone. A task that ended by
+// itself does not wait.
 func (f *failure) summariseDetach(k Kind, all []Milestone) {
-	if len(all) < len(f.targets) || len(all) == 0 {
-		f.drop(k)
-		if k == Detach && len(f.targets) == 0 && f.blind && !f.deactivating.NotAfter.IsZero() {
-			f.set(Milestone{Kind: Detach, Bounds: f.deactivating, Source: Observed, By: ByECS,
-				Evidence: "lastStatus DEACTIVATING; the target groups could not be read"})
+	if f.tl.Unread {
+		if trigger, _ := cause(f.task); f.stopping.NotAfter.IsZero() || trigger == Exit {
+			f.drop(k)
+			return
 		}
+		all = append(all, Milestone{Kind: k, Source: Observed, By: ByECS, Bounds: ordered(f.deactivating.NotBefore, f.stopping.NotAfter),
+			Evidence: "between lastStatus DEACTIVATING and STOPPING; a target group could not be read"})
+	}
+	if len(all) < len(f.targets) && !f.tl.Unread || len(all) == 0 {
+		f.drop(k)
 		return
 	}
 	last := all[0]
@@ -418,13 +430,18 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 			f.tl.Flaps++
 		}
 		f.sick = later(f.sick, sickAt)
+		f.evidence = f.sick.Sent
 		return
 	}
 	_, well := checks(f.task, s.Definitions[f.tl.Definition])
 	if f.byTarget() {
 		well = served
 	}
-	if !well || unsure || f.known(Recovery) {
+	if !well {
+		return
+	}
+	f.evidence = wellAt.Sent
+	if unsure || f.known(Recovery) {
 		return
 	}
 	f.set(Milestone{Kind: Recovery, Bounds: since(f.sick, wellAt, f.task.Created), Source: Observed, By: ByApp,
@@ -498,6 +515,9 @@ func (f *failure) conclude(t *Tracker, s *fleet.Snapshot, changes *Changes) {
 	if f.tl.Replacement != "" {
 		t.taken[f.tl.Replacement] = true
 	}
+	if known, ok := f.tl.Known(); ok && f.tl.Outcome == Recovered {
+		t.recovered[f.tl.Task] = Survived{Since: known.NotBefore, Replacement: f.tl.Replacement}
+	}
 	changes.Closed = append(changes.Closed, f.tl.Clone())
 }
 
@@ -522,13 +542,22 @@ func (f *failure) outcome(t *Tracker, s *fleet.Snapshot) Outcome {
 		}
 		return Superseded
 	}
-	if s.Task(f.tl.Task) == nil || f.task.Read.Age(s.At) > t.settings.LostAfter {
+	if s.Task(f.tl.Task) == nil || f.lost(s.At.Add(-t.settings.LostAfter)) {
 		return Lost
 	}
 	if m, ok := f.tl.Milestone(Recovery); ok && !f.task.Leaving() && f.wellUntil(t, s.At).Sub(m.NotAfter) >= t.settings.RecoveryWindow {
 		return Recovered
 	}
 	return ""
+}
+
+// lost reports that nothing since then has shown whether the task is sick, well
+// or on its way out.
+func (f *failure) lost(since time.Time) bool {
+	if f.task.Leaving() || f.evidence.IsZero() {
+		return f.task.Read.Sent.Before(since)
+	}
+	return f.evidence.Before(since)
 }
 
 // wellUntil is the latest instant for which there is evidence of health. The

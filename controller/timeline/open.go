@@ -50,27 +50,34 @@ func (t *Tracker) failing(s *fleet.Snapshot, was, is *fleet.Task) *failure {
 		return nil
 	}
 	f := newFailure(s, is, trigger)
+	if past, ok := t.recovered[is.ARN]; ok {
+		delete(t.taken, past.Replacement) // it is this failure's, if that is the one
+	}
 	switch trigger {
 	case ContainerCheck:
-		f.set(Milestone{Kind: Unhealthy, Bounds: t.unseen(was, is), Source: Observed, By: ByECS,
+		f.set(Milestone{Kind: Unhealthy, Bounds: t.unseen(was, is), Source: Estimated, By: ByECS,
 			Evidence: "not seen; ECS gave it as the reason for the stop"})
 	case TargetCheck:
-		f.set(Milestone{Kind: LBUnhealthy, Bounds: t.unseen(was, is), Source: Observed, By: ByELB,
+		f.set(Milestone{Kind: LBUnhealthy, Bounds: t.unseen(was, is), Source: Estimated, By: ByELB,
 			Evidence: "not seen; ECS gave it as the reason for the stop"})
 	}
 	return f
 }
 
-// unseen bounds a failure that fell between two reads. ECS takes a while from
-// a failure to a stop, so the failure may have come and gone before the earlier
-// read, but hardly longer before it than the window in which it would have
-// counted as recovered.
+// unseen estimates when a failure came that fell between two reads. ECS takes a
+// while from a failure to a stop, so it may have come and gone before the earlier
+// read; how long before is not known, and taken to be no longer than everything
+// that follows a stop takes. Where castoff has seen the task fail and recover, it
+// may have been that.
 func (t *Tracker) unseen(was, is *fleet.Task) Bounds {
 	from := is.Created
-	if before := t.before(was, is); !before.Never() {
-		if seen := before.Sent.Add(-t.settings.RecoveryWindow); seen.After(from) {
+	if before := t.beforeFailure(was, is); !before.Never() {
+		if seen := before.Sent.Add(-t.settings.SettleWindow); seen.After(from) {
 			from = seen
 		}
+	}
+	if past, ok := t.recovered[is.ARN]; ok && past.Since.Before(from) {
+		from = past.Since
 	}
 	to := is.Read.Received
 	if !is.StoppingAt.IsZero() && is.StoppingAt.Before(to) {
@@ -92,12 +99,20 @@ func newFailure(s *fleet.Snapshot, task *fleet.Task, trigger Trigger) *failure {
 	}}
 }
 
-// ordered makes bounds of two instants. They can only be in the wrong order
-// when a clock was set back between two reads; the truth is then between them
-// as far as anybody knows.
+// beforeFailure is the same for a task that fails on its way out: a reading that
+// showed it leaving already says nothing of when it failed.
+func (t *Tracker) beforeFailure(was, is *fleet.Task) fleet.Read {
+	if was != nil && was.Leaving() {
+		return fleet.Read{}
+	}
+	return t.before(was, is)
+}
+
+// ordered makes bounds of two instants. They can only be in the wrong order when
+// a clock was set back between two reads: then the earlier read bounds nothing.
 func ordered(a, b time.Time) Bounds {
 	if b.Before(a) {
-		a, b = b, a
+		return Bounds{NotAfter: a}
 	}
 	return Bounds{NotBefore: a, NotAfter: b}
 }
@@ -122,5 +137,9 @@ func since(was fleet.Read, is fleet.Read, created time.Time) Bounds {
 	if !was.Never() && was.Sent.After(created) {
 		from = was.Sent
 	}
-	return ordered(from, is.Received)
+	b := ordered(from, is.Received)
+	if b.Open() && created.Before(b.NotAfter) {
+		b.NotBefore = created
+	}
+	return b
 }

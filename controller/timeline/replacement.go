@@ -41,21 +41,29 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	})
 	free := t.candidates(s, waiting)
 	for _, f := range waiting {
-		i := slices.IndexFunc(free, func(c *fleet.Task) bool { return t.mayReplace(c, f) })
+		in := place{service: f.tl.Service, startedBy: f.tl.StartedBy}
+		i := slices.IndexFunc(free[in], func(c *fleet.Task) bool { return t.mayReplace(c, f) })
 		if i < 0 {
 			f.replaceBy("")
 			continue
 		}
-		f.replaceBy(free[i].ARN)
-		f.followReplacement(t, s, free[i])
-		free = slices.Delete(free, i, i+1)
+		c := free[in][i]
+		free[in] = slices.Delete(free[in], i, i+1)
+		f.replaceBy(c.ARN)
+		f.followReplacement(t, s, c)
 	}
 }
 
-// mayReplace reports that a task was started in the failing one's place since
-// its failure was known.
+// place is where one task can replace another.
+type place struct {
+	service   fleet.ServiceID
+	startedBy string
+}
+
+// mayReplace reports that a task of the failing one's place was started since its
+// failure was known.
 func (t *Tracker) mayReplace(c *fleet.Task, f *failure) bool {
-	return f.tl.Outcome != Superseded && c.Service == f.tl.Service && c.StartedBy == f.tl.StartedBy && !c.Created.Before(t.replacedSince(f))
+	return f.tl.Outcome != Superseded && !c.Created.Before(t.replacedSince(f))
 }
 
 // replacedSince is the earliest that a failure's replacement can have been
@@ -80,9 +88,9 @@ func (f *failure) replaceBy(arn fleet.TaskARN) {
 	f.drop(ReplacementRunning)
 }
 
-// candidates are the tasks that may replace one of the waiting failures', the
-// one created first ahead.
-func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Task {
+// candidates are the tasks that may replace one of the waiting failures', by
+// their place, the one created first ahead.
+func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) map[place][]*fleet.Task {
 	services := make(map[fleet.ServiceID]bool, 1)
 	since := t.replacedSince(waiting[0])
 	for _, f := range waiting {
@@ -91,17 +99,20 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) []*fleet.Tas
 			since = from
 		}
 	}
-	var free []*fleet.Task
+	free := make(map[place][]*fleet.Task)
 	for _, task := range s.Tasks {
 		// Nearly all tasks are older: that is the cheapest question, so it is first.
 		if task.Created.Before(since) || task.Created.IsZero() || !services[task.Service] {
 			continue
 		}
 		if !t.taken[task.ARN] && !task.Leaving() && !t.openFailure(task.ARN) {
-			free = append(free, task)
+			in := place{service: task.Service, startedBy: task.StartedBy}
+			free[in] = append(free[in], task)
 		}
 	}
-	slices.SortStableFunc(free, func(a, b *fleet.Task) int { return a.Created.Compare(b.Created) })
+	for _, tasks := range free {
+		slices.SortStableFunc(tasks, func(a, b *fleet.Task) int { return a.Created.Compare(b.Created) })
+	}
 	return free
 }
 
@@ -121,6 +132,12 @@ func (f *failure) followReplacement(t *Tracker, s *fleet.Snapshot, r *fleet.Task
 	}
 }
 
+// owns reports that the row is the task's.
+func owns(s *fleet.Snapshot, key fleet.TargetKey, task *fleet.Task) bool {
+	owner := s.Owner(key)
+	return owner != nil && owner.ARN == task.ARN
+}
+
 // born reports that the task has passed the checks that it has, if it has any. A
 // balancer that only sees an open port calls a task healthy that was born dead.
 func born(task *fleet.Task, def *fleet.TaskDefinition) bool {
@@ -135,8 +152,11 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 	rows := 0
 	var healthy []servingTarget
 	for _, key := range r.Targets {
+		if g := s.TargetGroup(key.Group); g == nil || g.Read.Never() {
+			return // it may have a row there
+		}
 		row := s.Target(key)
-		if row == nil || row.Unused() || s.Owner(key) != r {
+		if row == nil || row.Unused() || !owns(s, key, r) {
 			continue
 		}
 		rows++
@@ -152,7 +172,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 		// became so at some time since the task was created.
 		read := s.TargetGroup(key.Group).Read
 		if g := prev.TargetGroup(key.Group); g != nil {
-			if was := prev.Target(key); was == nil || !was.Healthy() {
+			if was := prev.Target(key); was == nil || !was.Healthy() || !owns(prev, key, r) {
 				before = g.Read
 			} else {
 				read = g.Read

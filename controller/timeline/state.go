@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -15,10 +16,19 @@ type State struct {
 	At       time.Time // of the last snapshot
 	Failures []FailureState
 	Taken    []fleet.TaskARN // replacements for good, sorted
-	// Tasks and Groups are the last readings of the failing tasks' services.
+	// Recovered are the failures of tasks in sight that have recovered.
+	Recovered map[fleet.TaskARN]Survived
+	// Tasks and Groups are the last readings of the failing tasks' services, and
+	// of tasks on their way out.
 	Tasks  []*fleet.Task
 	Groups []*fleet.TargetGroup
 	Calm   Calm
+}
+
+// Survived is what is remembered of a failure that a task has recovered from.
+type Survived struct {
+	Since       time.Time // the earliest that it can have been known
+	Replacement fleet.TaskARN
 }
 
 // Calm is what is known of tasks that did not fail, without a word on each: one
@@ -47,6 +57,7 @@ type FailureState struct {
 	WasKnown, WasHealthy   bool
 	Task                   *fleet.Task
 	Sick                   fleet.Read
+	Evidence               time.Time
 	Deactivating, Stopping Bounds
 	Targets                []TargetState
 	Serving                []ServingState
@@ -74,13 +85,16 @@ func (t *Tracker) State() State {
 		s.Taken = append(s.Taken, arn)
 	}
 	slices.Sort(s.Taken)
+	s.Recovered = maps.Clone(t.recovered)
 	groups := map[fleet.TargetGroupARN]bool{}
 	for _, f := range t.failures {
 		s.Failures = append(s.Failures, f.state())
 	}
 	hot := t.Hot()
 	for _, task := range t.prev.Tasks {
-		if _, ok := slices.BinarySearchFunc(hot, task.Service, fleet.ServiceID.Compare); !ok && t.failure(task.ARN) == nil {
+		_, ok := slices.BinarySearchFunc(hot, task.Service, fleet.ServiceID.Compare)
+		leaving := task.Leaving() && !task.Gone() // what it leaves for is told later
+		if !ok && !leaving && t.failure(task.ARN) == nil {
 			continue
 		}
 		s.Tasks = append(s.Tasks, task)
@@ -101,7 +115,8 @@ func (t *Tracker) State() State {
 func (t *Tracker) calmNow() Calm {
 	for _, g := range t.prev.Gaps {
 		switch g.Kind {
-		case fleet.GapTasks, fleet.GapTaskList, fleet.GapClusters, fleet.GapCluster, fleet.GapServices:
+		case fleet.GapTasks, fleet.GapTaskList, fleet.GapClusters, fleet.GapCluster, fleet.GapServices,
+			fleet.GapTargetHealth, fleet.GapTargetGroups, fleet.GapTargetGroup:
 			return t.calm
 		}
 	}
@@ -119,7 +134,10 @@ func (t *Tracker) calmNow() Calm {
 		}
 	}
 	for _, g := range t.prev.TargetGroups {
-		if !g.Read.Never() && (c.Groups.IsZero() || g.Read.Sent.Before(c.Groups)) {
+		if g.Read.Never() {
+			return t.calm
+		}
+		if c.Groups.IsZero() || g.Read.Sent.Before(c.Groups) {
 			c.Groups = g.Read.Sent
 		}
 	}
@@ -152,6 +170,7 @@ func Restore(settings Settings, s State) *Tracker {
 	for _, arn := range s.Taken {
 		t.taken[arn] = true
 	}
+	maps.Copy(t.recovered, s.Recovered)
 	for _, fs := range s.Failures {
 		f := fs.failure()
 		if is := t.prev.Task(f.tl.Task); is != nil {
@@ -165,7 +184,7 @@ func Restore(settings Settings, s State) *Tracker {
 func (f *failure) state() FailureState {
 	s := FailureState{
 		Timeline: f.tl.Clone(), Muted: f.muted, Announced: f.announced, WasKnown: f.wasKnown, WasHealthy: f.wasHealthy,
-		Task: f.task, Sick: f.sick, Deactivating: f.deactivating, Stopping: f.stopping,
+		Task: f.task, Sick: f.sick, Evidence: f.evidence, Deactivating: f.deactivating, Stopping: f.stopping,
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
@@ -180,7 +199,7 @@ func (f *failure) state() FailureState {
 func (s FailureState) failure() *failure {
 	f := &failure{
 		tl: s.Timeline.Clone(), muted: s.Muted, announced: s.Announced, wasKnown: s.WasKnown, wasHealthy: s.WasHealthy,
-		task: s.Task, sick: s.Sick, deactivating: s.Deactivating, stopping: s.Stopping,
+		task: s.Task, sick: s.Sick, evidence: s.Evidence, deactivating: s.Deactivating, stopping: s.Stopping,
 	}
 	for _, ts := range s.Targets {
 		ts.Milestones, ts.Good = slices.Clone(ts.Milestones), slices.Clone(ts.Good)

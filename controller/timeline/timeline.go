@@ -162,6 +162,9 @@ type Timeline struct {
 
 	Milestones []Milestone // those that are known, in the order of Kinds
 	Targets    []Target    // sorted by key; none in a service without a balancer
+	// Unread: a target group in which the task may have a row could not be read,
+	// so what is said of its targets is not all, and exposure is not known.
+	Unread bool
 
 	// Replacement is the task that took this one's place. See the package
 	// comment for how they are paired.

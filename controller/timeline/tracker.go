@@ -56,13 +56,16 @@ type Tracker struct {
 	prev     *fleet.Snapshot
 	failures []*failure             // sorted by task; finished ones stay while their task is in sight
 	taken    map[fleet.TaskARN]bool // tasks that replace another for good, while in sight
-	exposed  []exposure             // sorted by key
-	calm     Calm                   // before the restart; zero without one
+	// recovered are the failures of tasks that are in sight and have recovered:
+	// ECS may still stop them for that.
+	recovered map[fleet.TaskARN]Survived
+	exposed   []exposure // sorted by key
+	calm      Calm       // before the restart; zero without one
 }
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -153,15 +156,20 @@ func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
 	}
 }
 
-// openFromTargets looks at every unhealthy row of a group that was read again.
+// openFromTargets looks at every unhealthy row of a group that was read again. A
+// row that was not says nothing new, and a task that has not been read for long
+// may be gone.
 func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 	for _, g := range s.TargetGroups {
+		if was := t.prev.TargetGroup(g.ARN); was != nil && was.Read == g.Read {
+			continue
+		}
 		for i := range g.Targets {
 			if !g.Targets[i].Unhealthy() {
 				continue
 			}
 			task := s.Owner(g.Targets[i].Key)
-			if task == nil || task.Leaving() || t.failure(task.ARN) != nil {
+			if task == nil || task.Leaving() || t.failure(task.ARN) != nil || task.Read.Age(s.At) > t.settings.LostAfter {
 				continue
 			}
 			f := newFailure(s, task, TargetCheck)
@@ -197,12 +205,27 @@ func (t *Tracker) add(f *failure) {
 }
 
 // forget drops what needs no memory: at once where the task may yet fail again,
-// or where nobody heard of it; a stopped task's when it is out of sight, since
-// until then it looks like a failing one.
+// or where nobody heard of it. A stopped task's is kept for as long as the task is
+// in sight, since it looks like a failing one, and a lost one's until the task is
+// read again.
 func (t *Tracker) forget(s *fleet.Snapshot) {
 	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
-		return !f.live() && (f.muted || !f.task.Gone() || s.Task(f.tl.Task) == nil)
+		switch {
+		case f.live():
+			return false
+		case f.muted || s.Task(f.tl.Task) == nil:
+			return true
+		case f.tl.Outcome == Lost:
+			return s.Task(f.tl.Task) != f.task
+		default:
+			return !f.task.Gone()
+		}
 	})
+	for arn := range t.recovered {
+		if s.Task(arn) == nil {
+			delete(t.recovered, arn)
+		}
+	}
 	for arn := range t.taken {
 		if s.Task(arn) == nil {
 			delete(t.taken, arn)

@@ -351,15 +351,156 @@ func TestGroupNeverReadable(t *testing.T) {
 	l.replacement = w.add(fresh("b", 623))
 	c := &camera{w: w, skip: func(ref string) bool { return ref == "web-0" || ref == "web-1" }}
 	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1700), poll))
-	if m := bounds(t, tl, Detach); !m.Contains(l.deactivating) || m.By != ByECS {
+	if m := bounds(t, tl, Detach); !m.Contains(l.draining) || m.By != ByECS {
 		t.Error(describe(tl))
 	}
-	absent(t, tl, Detached, ReplacementServing, LBUnhealthy)
+	if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+		t.Error(describe(tl))
+	}
+	absent(t, tl, ReplacementServing, LBUnhealthy)
 
-	// One readable group is better than none.
+	// One readable group says nothing of the other, in which it takes a minute more.
+	l.skew = time.Minute
+	l.stopping, l.stopped = sec(1043), sec(1075)
 	c = &camera{w: w, skip: func(ref string) bool { return ref == "web-1" }}
-	tl = only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1700), poll))
-	if m := bounds(t, tl, Detach); !m.Contains(l.draining) || len(tl.Targets) != 1 {
+	tl = only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1800), poll))
+	if m := bounds(t, tl, Detach); !m.Contains(l.in(1, l.draining)) || len(tl.Targets) != 1 || !tl.Unread {
+		t.Error(describe(tl))
+	}
+	if m := bounds(t, tl, Detached); !m.Contains(l.in(1, l.gone)) {
+		t.Error(describe(tl))
+	}
+	absent(t, tl, ReplacementServing)
+	for _, p := range tl.Phases() {
+		if p.Name == Exposure {
+			t.Error("exposure in a group that nobody could read:", describe(tl))
+		}
+	}
+}
+
+// A timeline that is lost is lost once, however long its group goes on saying
+// unhealthy.
+func TestLostOnce(t *testing.T) {
+	w := newWorld(1)
+	l := settled("a")
+	l.lbUnhealthy = sec(603)
+	w.add(l)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	closed := c.film(tracker, sec(500), sec(700), poll)
+	c.skip = func(ref string) bool { return ref == "a" }
+	closed = append(closed, c.film(tracker, sec(705), sec(700+2*3600), 30*time.Second)...)
+	only(t, tracker.Open()) // the balancer still says so
+	c.skip = func(string) bool { return true }
+	closed = append(closed, c.film(tracker, sec(8000), sec(8000+2*3600), 30*time.Second)...)
+	c.skip = func(ref string) bool { return ref == "a" }
+	closed = append(closed, c.film(tracker, sec(16000), sec(16000+3600), 30*time.Second)...)
+	if tl := only(t, closed); tl.Outcome != Lost || len(c.opened) != 1 {
+		t.Errorf("opened %d times: %s", len(c.opened), describe(tl))
+	}
+}
+
+// A stale row opens nothing after the task has recovered.
+func TestStaleRowOpensNothing(t *testing.T) {
+	w := newWorld(1)
+	l := settled("a")
+	l.onset, l.unhealthy, l.lbUnhealthy, l.recovered, l.lbRecovered = sec(590), sec(603), sec(606), sec(640), sec(641)
+	w.add(l)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	closed := c.film(tracker, sec(500), sec(620), poll)
+	c.skip = func(ref string) bool { return ref == "web-0" }
+	closed = append(closed, c.film(tracker, sec(625), sec(3000), poll)...)
+	if tl := only(t, closed); tl.Outcome != Recovered || len(tracker.Open()) != 0 {
+		t.Error(describe(tl), tracker.Open())
+	}
+}
+
+// What no longer shows whether the task is sick does not stay open, and hot, for
+// ever.
+func TestEvidenceEnds(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*camera, *life)
+	}{
+		{"the group cannot be read any more", func(c *camera, l *life) { c.skip = func(ref string) bool { return ref == "web-0" } }},
+		{"somebody took the row out", func(c *camera, l *life) { l.draining, l.gone = sec(705), sec(1005) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := settled("a")
+			l.lbUnhealthy = sec(603)
+			w.add(l)
+			c := &camera{w: w}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(700), poll)
+			tt.change(c, l)
+			if tl := only(t, c.film(tracker, sec(710), sec(9000), 30*time.Second)); tl.Outcome != Lost {
+				t.Error(describe(tl))
+			}
+		})
+	}
+}
+
+// ECS stops a task for a failure that it has recovered from.
+func TestStoppedAfterRecovery(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.recovered, l.deactivating, l.draining = sec(620), sec(850), sec(850)
+	w.add(fresh("b", 623))
+	closed := (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1300), poll)
+	if len(closed) != 2 || closed[0].Outcome != Recovered || closed[1].Outcome != Retired || closed[0].Replacement != closed[1].Replacement {
+		t.Fatal(closed)
+	}
+	if m := bounds(t, closed[1], Unhealthy); !m.Contains(l.unhealthy) || m.Source != Estimated {
+		t.Error(describe(closed[1]))
+	}
+}
+
+// The reason for a stop may come later than the stop.
+func TestReasonComesLate(t *testing.T) {
+	for _, exit := range []bool{false, true} {
+		w := newWorld(1)
+		l := w.add(hung("a"))
+		l.unhealthy = time.Time{}
+		reason, code := l.reason, l.stopCode
+		if exit {
+			l.onset, l.deactivating, l.stopping, reason, code = sec(601), time.Time{}, sec(602), "Essential container in task exited", "EssentialContainerExited"
+		}
+		l.reason, l.stopCode = "", ""
+		w.add(fresh("b", 623))
+		c := &camera{w: w}
+		tracker := NewTracker(DefaultSettings())
+		closed := c.film(tracker, sec(500), sec(900), poll)
+		l.reason, l.stopCode = reason, code
+		tl := only(t, append(closed, c.film(tracker, sec(905), sec(1700), poll)...))
+		at, k := sec(603), Unhealthy
+		if exit {
+			at, k = l.onset, Onset
+		}
+		if m := bounds(t, tl, k); !m.Contains(at) {
+			t.Errorf("exit %v: %s", exit, describe(tl))
+		}
+	}
+}
+
+// A row read before a task was created is not the task's, whoever has the address.
+func TestRowOlderThanTheTask(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(605), sec(605), sec(608), sec(608), sec(612)
+	r := w.add(fresh("b", 640))
+	r.addr, r.serving = l.addr, sec(900)
+	blind := false
+	c := &camera{w: w, skip: func(ref string) bool { return blind && ref == "web-0" }}
+	tracker := NewTracker(DefaultSettings())
+	closed := c.film(tracker, sec(500), sec(600), poll)
+	blind = true // the last that was read is the row of "a", healthy
+	closed = append(closed, c.film(tracker, sec(605), sec(700), poll)...)
+	blind = false
+	tl := only(t, append(closed, c.film(tracker, sec(705), sec(1300), poll)...))
+	if m := bounds(t, tl, ReplacementServing); !m.Contains(r.serving) {
 		t.Error(describe(tl))
 	}
 }
@@ -577,6 +718,10 @@ func TestClockStep(t *testing.T) {
 		if m.NotAfter.Before(m.NotBefore) {
 			t.Errorf("%s: not before %s, not after %s", m.Kind, m.NotBefore, m.NotAfter)
 		}
+		// 603 by the clock as it was, 573 as it is from now on.
+		if m.Kind == Unhealthy && !m.Contains(sec(573)) {
+			t.Errorf("%s: not before %s, not after %s", m.Kind, m.NotBefore, m.NotAfter)
+		}
 	}
 }
 
@@ -615,9 +760,41 @@ func TestExposureSum(t *testing.T) {
 			sum += e.Duration
 		}
 	}
-	// UNHEALTHY at 603, draining at 681.
-	if d := sum - 78*time.Second; d.Abs() > poll {
-		t.Errorf("exposed for %s, want 78s ± %s", sum, poll)
+	// UNHEALTHY at 603, draining at 681; seen at 605 and 680.
+	if sum != 75*time.Second {
+		t.Errorf("exposed for %s, want 75s", sum)
+	}
+}
+
+// What could not be read is not counted, nor what was before a restart.
+func TestExposureIsMeasured(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	var sum time.Duration
+	track := func(from, to float64) {
+		for now := sec(from); now.Before(sec(to)); now = now.Add(poll) {
+			for _, e := range tracker.Track(c.shoot(now)).Exposure {
+				sum += e.Duration
+			}
+		}
+	}
+	track(500, 620)
+	c.skip = func(string) bool { return true }
+	track(620, 4000)
+	if sum != 10*time.Second {
+		t.Errorf("exposed for %s by readings of 605 to 615", sum)
+	}
+	c.skip = nil
+	sum = 0
+	var err error
+	if tracker, err = c.restart(tracker, sec(4000)); err != nil {
+		t.Fatal(err)
+	}
+	if track(4000, 4010); sum != 0 {
+		t.Errorf("%s counted from before a restart", sum)
 	}
 }
 
