@@ -48,6 +48,11 @@ func (c demoCmd) Run(ctx context.Context, to streams) error {
 	if !(c.Speed >= 1 && c.Speed <= 60) {
 		return usageError(fmt.Sprintf("--speed must be between 1 and 60 (got %v)", c.Speed))
 	}
+	cfg := config.Default()
+	cfg.Web.Listen = c.Listen
+	if err := blameFlags(cfg.Validate()); err != nil {
+		return err
+	}
 	region, err := demoRegion(c)
 	if err != nil {
 		return err
