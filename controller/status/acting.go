@@ -286,7 +286,7 @@ func toWireBounds(b *policy.Bounds) *wireBounds {
 }
 
 func toWireSaved(s policy.Saved) *wireSaved {
-	shortest, longest := secondsDown(s.Shortest), -secondsDown(-s.Longest)
+	shortest, longest := secondsDown(s.Shortest), 0-secondsDown(-s.Longest) // no minus before a 0
 	return &wireSaved{Shortest: shortest, Longest: longest, Error: round(longest - shortest)}
 }
 

@@ -85,7 +85,11 @@ func brakeSentences(v *View, now time.Time) (sentences []string, level string) {
 	level = "calm"
 	if ls := v.Latches; len(ls) == 1 {
 		level = "paused"
-		sentences = append(sentences, fmt.Sprintf("Castoff does not act on %s until %s UTC: too many failed at once.", latchWhere(&ls[0]), stampOf(ls[0].Until, now).Text))
+		where := "on " + latchWhere(&ls[0])
+		if ls[0].Service == (fleet.ServiceID{}) {
+			where = "at all"
+		}
+		sentences = append(sentences, fmt.Sprintf("Castoff does not act %s until %s UTC: too many failed at once.", where, stampOf(ls[0].Until, now).Text))
 	} else if len(ls) > 1 {
 		level = "paused"
 		sentences = append(sentences, fmt.Sprintf("Castoff does not act in %d places: too many failed at once.", len(ls)))

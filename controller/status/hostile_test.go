@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"html"
+	"math"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -42,6 +45,25 @@ func named(now time.Time, s string) *status.View {
 		}
 	}
 	v.Open[0].ID = timeline.ID(s)
+	for i := range v.Verdicts {
+		d := &v.Verdicts[i]
+		d.Task, d.Service, d.Target, d.Zone, d.Sentence = fleet.TaskARN(s), id, key, s, s
+		for j := range d.Findings {
+			d.Findings[j].Sentence = s
+			d.Findings[j].Values = []policy.Value{{Name: s, Unit: s, Got: math.NaN(), Limit: math.Inf(1), Limited: true}}
+		}
+	}
+	attach := v.Verdicts[0]
+	attach.Action = policy.Attach
+	v.Verdicts = append(v.Verdicts, attach)
+	for i := range v.Detachments {
+		d := &v.Detachments[i]
+		d.Task, d.Service, d.Target, d.Zone, d.Result, d.AttachResult = fleet.TaskARN(s), id, key, s, policy.Result(s), policy.Result(s)
+		d.Outcome = policy.Outcome(s)
+	}
+	v.Pauses = []policy.Pause{{Scope: policy.ScopeService, Service: id, Owner: s, Reason: s, Problem: s}}
+	v.Halts = []policy.Halt{{Cause: s, Detail: s}}
+	v.Latches = []policy.Latch{{Service: id}}
 	return v
 }
 
@@ -56,6 +78,7 @@ var hostile = map[string]string{
 	"NUL and newline": "a\x00b\r\nX-Injected: 1",
 	"entity":          "&lt;b&gt;&#x27;",
 	"path":            "a/b?c=d#e%2f",
+	"ARN":             `arn:aws:ecs:<b onclick="x">/'1`,
 }
 
 // Whatever AWS says is shown as text: the page has the same elements as with
@@ -114,8 +137,9 @@ func TestHostileNamesSurviveJSON(t *testing.T) {
 			if got := page.Timelines[0]; got.Cluster != want || got.Service != want || got.Task != want {
 				t.Errorf("got %+q, want %+q", got, want)
 			}
-			for _, path := range []string{"/api/v1/services", "/api/v1/status"} {
-				if w := get(h, path); w.Code != 200 || !json.Valid(w.Body.Bytes()) {
+			for _, path := range []string{"/api/v1/services", "/api/v1/status", "/api/v1/verdicts", "/api/v1/detachments", "/api/v1/explain?of=" + url.QueryEscape(s)} {
+				// What is no ARN is refused by explain, in JSON as well.
+				if w := get(h, path); w.Code != 200 && (!strings.Contains(path, "explain") || w.Code != 400 && w.Code != 409) || !json.Valid(w.Body.Bytes()) {
 					t.Errorf("%s: %d %s", path, w.Code, w.Body)
 				}
 			}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
@@ -191,6 +192,52 @@ func FuzzParseQuery(f *testing.F) {
 			}
 		}
 		q.page(v)
+	})
+}
+
+func FuzzParseActingQueries(f *testing.F) {
+	for _, seed := range []string{
+		"", "decision=hold&limit=5", "mode=detach&since=2026-03-01T12:00:00Z", "reason=ok&action=attach", "of=10.0.0.1", "of=[::1]:80",
+		"of=i-1:70000", "of=%00", "of=arn:", "task=\xff", "cursor=MHxhYmM", "until=0001-01-01T00:00:00Z",
+	} {
+		f.Add(seed)
+	}
+	key := fleet.NewTargetKey("g", "2001:db8::1", 80)
+	v := &View{
+		Verdicts:    []policy.Verdict{{Action: policy.Detach, Task: "arn:aws:ecs:x:y:task/c/1", Target: key}, {Target: key}},
+		Detachments: []policy.Detachment{{Target: key, Decided: noon}, {Task: "t", Decided: noon}},
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		_, errV := parseVerdictQuery(raw)
+		_, errD := parseDetachmentQuery(raw)
+		for _, err := range []error{errV, errD} {
+			if err != nil && len(err.Error()) > 1500 {
+				t.Errorf("the error repeats its input: %d bytes", len(err.Error()))
+			}
+		}
+		s := &server{view: func() *View { return v }}
+		for path, serve := range map[string]http.HandlerFunc{"verdicts": s.apiVerdicts, "detachments": s.apiDetachments, "explain": s.apiExplain} {
+			r := httptest.NewRequest(http.MethodGet, "/api/v1/"+path, nil)
+			r.URL.RawQuery = raw
+			w := httptest.NewRecorder()
+			if serve(w, r); !json.Valid(w.Body.Bytes()) {
+				t.Errorf("%s: %s", path, w.Body)
+			}
+		}
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		of, err := parseSubject(values.Get("of"))
+		if err != nil {
+			if len(err.Error()) > 500 {
+				t.Errorf("the error repeats its input: %d bytes", len(err.Error()))
+			}
+			return
+		}
+		if of.isTask("") || of.isTarget(fleet.TargetKey{}) {
+			t.Errorf("%q means what has no name", values.Get("of"))
+		}
 	})
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -69,6 +70,35 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/timelines/" + closedID, 200, js, `"outcome":"retired"`},
 		{"/api/v1/timelines/" + closedID + "?x=1", 400, js, "none is known here"},
 		{"/api/v1/timelines/none", 404, js, `"code":"not_found"`},
+		{"/api/v1/verdicts", 200, js, `"next_cursor":null`},
+		{"/api/v1/verdicts?cluster=production&service=api&action=detach&reason=below_floor", 200, js, `"sentence":"1 of 3 targets would stay healthy, floor 2 (50 %)"`},
+		{"/api/v1/verdicts?decision=allow", 200, js, `"verdicts":[]`},
+		{"/api/v1/verdicts?task=1f0c2a57b1c24d6f8e1f6b7a9d3c5e01", 200, js, `"guard":"floor"`},
+		{"/api/v1/verdicts?task=1f0c2a57", 200, js, `"verdicts":[]`},
+		{"/api/v1/verdicts?decision=maybe", 400, js, "must be one of allow, hold, refuse (got"},
+		{"/api/v1/verdicts?reason=boredom", 400, js, "must be one of ok, invalid_limit, paused"},
+		{"/api/v1/verdicts?action=shout", 400, js, "must be one of detach, attach"},
+		{"/api/v1/verdicts?limit=x", 400, js, "must be 1..1000"},
+		{"/api/v1/verdicts?cursor=x", 400, js, "not one that castoff gave"},
+		{"/api/v1/verdicts?state=open", 400, js, "known are cluster, service, task, action, decision, reason, limit, cursor"},
+		{"/api/v1/detachments?state=open", 200, js, `"result":"accepted"`},
+		{"/api/v1/detachments?mode=observe", 200, js, `"shortest_seconds":-3`},
+		{"/api/v1/detachments?outcome=recovered", 200, js, `"detachments":[]`},
+		{"/api/v1/detachments?mode=off", 400, js, "must be one of observe, detach"},
+		{"/api/v1/detachments?outcome=won", 400, js, "must be one of stopped, recovered, lost"},
+		{"/api/v1/detachments?state=ajar", 400, js, "must be one of open, closed"},
+		{"/api/v1/detachments?since=now", 400, js, "must be an RFC 3339 time"},
+		{"/api/v1/detachments?until=now", 400, js, "must be an RFC 3339 time"},
+		{"/api/v1/detachments?limit=0", 400, js, "must be 1..1000"},
+		{"/api/v1/detachments?decision=hold", 400, js, "known are cluster, service, task, mode, state, outcome, since, until, limit, cursor"},
+		{"/api/v1/explain?of=10.0.17.201", 200, js, `"exposed":true`},
+		{"/api/v1/explain?of=10.0.17.201:10080", 200, js, `"exposed":true`},
+		{"/api/v1/explain?of=5f0c", 200, js, `"health":"HEALTHY"`},
+		{"/api/v1/explain", 400, js, "say which task"},
+		{"/api/v1/explain?of=a%20b", 400, js, "is no task"},
+		{"/api/v1/explain?of=1&x=1", 400, js, "known are of"},
+		{"/api/v1/explain?of=192.0.2.1", 404, js, "castoff watches 5 tasks of 3 services, every one read within the last 3 s, and has 4 timelines; 1 thing could not be read, and it may be among them"},
+		{"/api/v1/explain?of=10.0.17.201:443", 404, js, "nothing is known of"},
 		{"/api/v2", 404, js, `"code":"not_found"`},
 	} {
 		t.Run(tt.path, func(t *testing.T) {
@@ -269,6 +299,48 @@ func TestBanner(t *testing.T) {
 			v.Snapshot = &s
 		}, "exposed", "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s): still sent traffic although ECS calls the task unhealthy."},
 		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "calls the task unhealthy. Blind: no full pass yet, 1 gap. What is below may be old."},
+		{"paused", func(v *status.View) {
+			pauses := v.Pauses
+			calm(v)
+			v.Pauses = pauses
+		}, "paused", "Calm: no task is failing in 3 services. Acting is paused for production/web until 01:00:00 UTC by jane@example.com."},
+		{"paused for good", func(v *status.View) {
+			calm(v)
+			v.Pauses = []policy.Pause{{Scope: policy.ScopeAll}}
+		}, "paused", "Acting is paused for everything until further notice."},
+		{"paused by who knows what", func(v *status.View) {
+			calm(v)
+			v.Pauses = []policy.Pause{{Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: "production"}, Owner: "x", Problem: "owner is missing"}}
+		}, "paused", "Acting is paused for cluster production by a tag that cannot be read."},
+		{"paused in places", func(v *status.View) {
+			calm(v)
+			v.Pauses = make([]policy.Pause, 2)
+		}, "paused", "Acting is paused in 2 places."},
+		{"pauses that are over", func(v *status.View) {
+			pauses := v.Pauses[1:]
+			calm(v)
+			v.Pauses = pauses
+		}, "calm", "Calm: no task is failing in 3 services."},
+		{"latched", func(v *status.View) {
+			latches := v.Latches
+			calm(v)
+			v.Latches = latches
+		}, "paused", "Castoff does not act on production/worker until 00:06:00 UTC: too many failed at once."},
+		{"all latched", func(v *status.View) {
+			calm(v)
+			v.Latches = []policy.Latch{{Until: time.Now().Add(time.Minute)}}
+		}, "paused", "Castoff does not act at all until 00:01:00 UTC"},
+		{"latched in places", func(v *status.View) {
+			calm(v)
+			v.Latches = make([]policy.Latch, 3)
+		}, "paused", "Castoff does not act in 3 places: too many failed at once."},
+		{"halted", func(v *status.View) {
+			gaps := v.Snapshot.Gaps
+			calm(v)
+			v.Snapshot.Gaps = gaps
+			v.Halts = []policy.Halt{{Cause: "journal", Detail: "disk full"}}
+		}, "halted", "Partly blind: 1 thing could not be read. Castoff has stopped acting (journal): disk full."},
+		{"exposed and halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "panic", Detail: "a\n\u202eb"}} }, "exposed", "Castoff has stopped acting (panic): a  b."},
 		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "1 target exposed: still sent traffic"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
