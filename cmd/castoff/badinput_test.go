@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -55,7 +56,7 @@ func (m mistake) clear(t *testing.T, text string) {
 			t.Errorf("not one clear line (%d bytes): %s", len(line), line)
 		}
 	}
-	for _, noise := range []string{"goroutine", "panic", "operation error", "%!", "<nil>", "not-a-secret", "\t"} {
+	for _, noise := range []string{"goroutine", "panic", "operation error", "%!", "<nil>", "not-a-secret", "\t", "\x1b", "\x00", "\u009b", "\u202e"} {
 		if strings.Contains(text, noise) {
 			t.Errorf("has %q", noise)
 		}
@@ -143,6 +144,16 @@ func TestAWSMistakes(t *testing.T) {
 			return awsEnv(t, server.URL)
 		}
 	}
+	refuses := func(message string) func(*testing.T) map[string]string {
+		return func(t *testing.T) map[string]string {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusBadRequest)
+				_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"`+message+`"}`)
+			}))
+			t.Cleanup(server.Close)
+			return awsEnv(t, server.URL)
+		}
+	}
 	well := func(t *testing.T) map[string]string { return faulty(sim.Fault{Operation: "None"})(t) }
 	here := []string{"run", "--listen", "127.0.0.1:0"}
 	for _, m := range []mistake{
@@ -181,6 +192,10 @@ func TestAWSMistakes(t *testing.T) {
 		{name: "half of JSON", env: faulty(sim.Fault{Operation: "ListClusters", Effect: sim.Truncate}), code: exitAWS, says: []string{"none of AWS's", "AWS_ENDPOINT_URL"}},
 		{name: "half of XML", env: faulty(sim.Fault{Operation: "DescribeTargetGroups", Effect: sim.Truncate}), code: exitAWS, says: []string{"elasticloadbalancing:DescribeTargetGroups", "AWS_ENDPOINT_URL"}},
 		{name: "HTML", env: says("<html><body>Log in</body></html>"), code: exitAWS, says: []string{"none of AWS's", "AWS_ENDPOINT_URL"}},
+		{
+			name: "a hostile reply", env: refuses("\\u001b[2J\\u0000\\u009b\\u202e gone"), code: exitAWS, more: 1,
+			says: []string{"AccessDeniedException", "\ufffd[2J\ufffd\ufffd\ufffd gone"},
+		},
 		{name: "nothing", env: says(""), code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
 		{name: "nothing about a cluster", env: says(""), args: []string{"--cluster", "prod"}, code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
 		{name: "some other JSON", env: says(`{"status":"ok"}`), code: exitAWS, says: []string{"no list of clusters"}},
@@ -246,6 +261,16 @@ func TestCABundle(t *testing.T) {
 	_, body := get(t, "http://"+address+"/metrics")
 	if want := `castoff_tasks{cluster="prod",health="healthy",service="grpc"} 2`; !strings.Contains(body, want) {
 		t.Errorf("no %s", want)
+	}
+}
+
+// TestVersion: what is not known is one plain word.
+func TestVersion(t *testing.T) {
+	if got := castoff(t, cleanEnv(t), "version"); got.code != exitOK || !regexp.MustCompile(`^castoff \S+ \(revision (unknown|[0-9a-f]{40})\)\n$`).MatchString(got.out) {
+		t.Errorf("%+v", got)
+	}
+	if _, revision := build(); strings.Contains(revision, " ") {
+		t.Errorf("revision %q", revision)
 	}
 }
 

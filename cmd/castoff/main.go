@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -28,9 +29,10 @@ const (
 	exitConfig  = 3 // the configuration is unreadable or wrong
 	exitAWS     = 4 // no region, no credentials, endpoint unreachable, denied, unknown cluster
 	exitListen  = 5 // the address to listen on cannot be had
+	exitState   = 6 // the state directory cannot be used
 	description = `castoff watches ECS tasks behind Network Load Balancers and times every failure, from its onset to the task's retirement.
 
-Exit codes: 0 all is well; 1 failed; 2 wrong usage; 3 wrong configuration; 4 AWS cannot be used (region, credentials, permission, cluster, endpoint); 5 cannot listen.`
+Exit codes: 0 all is well; 1 failed; 2 wrong usage; 3 wrong configuration; 4 AWS cannot be used (region, credentials, permission, cluster, endpoint); 5 cannot listen; 6 the state directory cannot be used.`
 )
 
 // version is set by the linker; without it the module's own is used.
@@ -100,6 +102,11 @@ type awsError struct{ error }
 
 func (e awsError) Unwrap() error { return e.error }
 
+// stateError is a journal that cannot be opened; its text says what to do.
+type stateError struct{ error }
+
+func (e stateError) Unwrap() error { return e.error }
+
 // usageError is a command line that parses and makes no sense all the same.
 type usageError string
 
@@ -111,7 +118,7 @@ func explain(w io.Writer, err error) int {
 		return exitOK
 	}
 	for line := range strings.Lines(err.Error()) {
-		fmt.Fprintf(w, "castoff: %s\n", strings.TrimSuffix(line, "\n"))
+		fmt.Fprintf(w, "castoff: %s\n", printable(strings.TrimSuffix(line, "\n")))
 	}
 	var (
 		aws    awsError
@@ -120,6 +127,7 @@ func explain(w io.Writer, err error) int {
 		file   *fileError
 		web    *controller.WebConfigError
 		listen *controller.ListenError
+		state  stateError
 	)
 	switch {
 	case errors.As(err, &usage):
@@ -130,22 +138,40 @@ func explain(w io.Writer, err error) int {
 		return exitAWS
 	case errors.As(err, &listen):
 		return exitListen
+	case errors.As(err, &state):
+		return exitState
 	default:
 		return exitFailed
 	}
+}
+
+// printable is a line of text for a terminal. Errors quote what AWS, proxies and
+// files say, and an escape sequence in it could have a terminal show something
+// else.
+func printable(line string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\t':
+			return ' '
+		case unicode.IsPrint(r):
+			return r
+		default:
+			return unicode.ReplacementChar
+		}
+	}, line)
 }
 
 type versionCmd struct{}
 
 func (versionCmd) Run(to streams) error {
 	v, revision := build()
-	_, err := fmt.Fprintf(to.out, "castoff %s (%s)\n", v, revision)
+	_, err := fmt.Fprintf(to.out, "castoff %s (revision %s)\n", v, revision)
 	return err
 }
 
 // build says what this program was made of, as far as it knows.
 func build() (v, revision string) {
-	v, revision = version, "unknown revision"
+	v, revision = version, "unknown"
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v, revision
