@@ -291,7 +291,8 @@ func (c *Controller) posture(v *status.View) metrics.Posture {
 // commit keeps what the pass has found.
 func (c *Controller) commit(closed []*timeline.Timeline) {
 	a := &c.acting
-	err := c.options.Journal.Commit(journal.Pass{Tracker: c.tracker.State(), Guards: a.guards, Detachments: a.changed, Closed: closed})
+	c.tracked = c.tracker.State()
+	err := c.options.Journal.Commit(journal.Pass{Tracker: c.tracked, Guards: a.guards, Detachments: a.changed, Closed: closed})
 	a.changed = nil // the journal has them in mind even when it fails
 	if err != nil {
 		c.journalFailed(err)

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,12 +66,15 @@ type Options struct {
 
 func (o Options) validate() error {
 	var errs []error
-	for name, missing := range map[string]bool{
-		"observer": o.Observer == nil, "metrics": o.Metrics == nil, "exposition": o.Exposition == nil, "logger": o.Logger == nil,
-		"polling interval": o.Polling.Interval <= 0, "hot interval": o.Polling.HotInterval <= 0, "deadline": o.Polling.Deadline <= 0,
+	for _, part := range []struct {
+		name    string
+		missing bool
+	}{
+		{"observer", o.Observer == nil}, {"metrics", o.Metrics == nil}, {"exposition", o.Exposition == nil}, {"logger", o.Logger == nil},
+		{"polling interval", o.Polling.Interval <= 0}, {"hot interval", o.Polling.HotInterval <= 0}, {"deadline", o.Polling.Deadline <= 0},
 	} {
-		if missing {
-			errs = append(errs, fmt.Errorf("controller: no %s", name))
+		if part.missing {
+			errs = append(errs, fmt.Errorf("controller: no %s", part.name))
 		}
 	}
 	return errors.Join(errs...)
@@ -83,6 +85,7 @@ type Controller struct {
 	options Options
 	log     *slog.Logger
 	tracker *timeline.Tracker
+	tracked timeline.State // after the last pass that ended well
 	history history
 	acting  acting
 	view    atomic.Pointer[status.View]
@@ -117,7 +120,7 @@ func New(o Options) (*Controller, error) {
 		o.Policy.Limits = func(fleet.ServiceID) policy.Limits { return policy.Limits{} }
 	}
 	c := &Controller{
-		options: o, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), history: history{keep: o.Keep},
+		options: o, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
 		acting: acting{began: time.Now().Round(0), guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
@@ -126,6 +129,7 @@ func New(o Options) (*Controller, error) {
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})
+	c.cleanups.add("journal", func(context.Context) error { return o.Journal.Close() })
 	if err := c.bind(); err != nil {
 		return nil, errors.Join(err, c.cleanups.run(context.Background()))
 	}
@@ -138,8 +142,8 @@ func (c *Controller) bind() error {
 	if o.Listen == "" {
 		return nil
 	}
-	if err := web.Validate(o.WebConfigFile); err != nil {
-		return &WebConfigError{File: o.WebConfigFile, Err: err}
+	if err := CheckWebConfig(o.WebConfigFile); err != nil {
+		return err
 	}
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
@@ -190,19 +194,6 @@ func (e *ListenError) Error() string {
 }
 
 func (e *ListenError) Unwrap() error { return e.Err }
-
-// WebConfigError is a web configuration that cannot be read or makes no sense.
-type WebConfigError struct {
-	File string
-	Err  error
-}
-
-func (e *WebConfigError) Error() string {
-	// The YAML decoder's messages have several lines.
-	return fmt.Sprintf("web configuration %s: %s", e.File, strings.Join(strings.Fields(e.Err.Error()), " "))
-}
-
-func (e *WebConfigError) Unwrap() error { return e.Err }
 
 // Address is where the controller listens; empty when it does not.
 func (c *Controller) Address() string {

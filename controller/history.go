@@ -30,7 +30,9 @@ func (h *history) add(closed []*timeline.Timeline, now time.Time) []*timeline.Ti
 		keep--
 	}
 	if len(closed) == 0 {
-		h.closed = h.closed[:keep:keep]
+		if keep < len(h.closed) {
+			h.closed = slices.Clone(h.closed[:keep]) // so that the others can go
+		}
 		return h.closed
 	}
 	next := make([]*timeline.Timeline, 0, len(closed)+keep)

@@ -49,6 +49,7 @@ func (c *Controller) pass(ctx context.Context) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			c.tracker = timeline.Restore(c.options.Tracker, c.tracked) // it may be half way through a snapshot
 			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
 		}
 		now := time.Now()

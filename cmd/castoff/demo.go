@@ -140,7 +140,7 @@ func (c demoCmd) daemon(endpoint string, log *slog.Logger) (*controller.Controll
 	if err != nil {
 		return nil, err
 	}
-	return newDaemon(cfg, settings, observer, reg, m, log)
+	return newDaemon(cfg, observer, reg, controller.Options{Metrics: m, Logger: log, Tracker: settings})
 }
 
 // shorten turns the region's durations into the clock's, lengthen the reverse.

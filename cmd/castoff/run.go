@@ -20,6 +20,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -38,6 +39,8 @@ type runCmd struct {
 	Listen    *string        `help:"Address of pages, API and metrics (default :9468)." placeholder:"HOST:PORT"`
 	WebConfig *string        `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
 	Interval  *time.Duration `help:"How often every task is read (default 5s)."`
+	Mode      *string        `help:"observe, or detach: take sick targets out of their balancer, within limits (default observe). Of services for which neither the configuration nor a tag says another." placeholder:"MODE"`
+	State     *string        `help:"Directory for what must outlive a restart. Default: in memory." placeholder:"DIR"`
 	LogLevel  *string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
 	LogFormat *string        `help:"json or text (default json)." placeholder:"FORMAT"`
 }
@@ -60,6 +63,8 @@ func (c runCmd) settle() (config.Config, error) {
 	override(&cfg.Region, c.Region)
 	override(&cfg.Web.Listen, c.Listen)
 	override(&cfg.Web.ConfigFile, c.WebConfig)
+	override(&cfg.State, c.State)
+	override((*string)(&cfg.Mode), c.Mode)
 	override((*string)(&cfg.Log.Level), c.LogLevel)
 	override((*string)(&cfg.Log.Format), c.LogFormat)
 	if len(c.Cluster) > 0 {
@@ -90,6 +95,7 @@ func (c runCmd) named() error {
 		{"--region", c.Region, "an AWS region"},
 		{"--listen", c.Listen, "an address, host:port"},
 		{"--web.config.file", c.WebConfig, "a file"},
+		{"--state", c.State, "a directory"},
 	} {
 		if f.value != nil && *f.value == "" {
 			lines = append(lines, f.flag+" must name "+f.must)
@@ -126,7 +132,7 @@ func poll(p *config.Polling, interval time.Duration) {
 // flagOf is the flag that sets a setting.
 var flagOf = map[string]string{
 	"region": "--region", "clusters": "--cluster", "web.listen": "--listen", "polling.interval": "--interval",
-	"log.level": "--log-level", "log.format": "--log-format",
+	"log.level": "--log-level", "log.format": "--log-format", "mode": "--mode", "state": "--state",
 }
 
 // blameFlags names the flags behind the problems of a configuration that was
@@ -183,9 +189,16 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return awsError{err}
 	}
-	daemon, err := newDaemon(cfg, trackerSettings(cfg.Timelines), observer, reg, m, log)
+	kept, past, err := openJournal(cfg, log)
 	if err != nil {
 		return err
+	}
+	observer.Remember(past.Tracker.Tasks)
+	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
+		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past,
+	})
+	if err != nil {
+		return errors.Join(err, kept.Close())
 	}
 	// Before AWS is tried, since that may take longer than what looks after
 	// castoff waits for a sign of life.
@@ -196,9 +209,38 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	}
 	if ctx.Err() == nil {
 		daemon.Start()
-		log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters))
+		log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters), "mode", cfg.Mode)
 	}
 	return serve(ctx, daemon, log)
+}
+
+// openJournal opens the journal and reads what an earlier castoff left in it.
+func openJournal(cfg config.Config, log *slog.Logger) (*journal.Journal, journal.Contents, error) {
+	v, _ := build()
+	o := journal.Options{Version: v, Keep: journal.Keep{Count: cfg.Timelines.Keep.Count, Age: cfg.Timelines.Keep.Age}}
+	if cfg.State == "" {
+		log.Warn("state is kept in memory: a restart forgets timelines, and which targets castoff took out; give it a directory with --state")
+		return journal.Memory(o), journal.Contents{Fresh: true}, nil
+	}
+	j, err := journal.Open(cfg.State, o)
+	if err != nil {
+		return nil, journal.Contents{}, stateError{err}
+	}
+	past, err := j.Load()
+	if err != nil {
+		return nil, journal.Contents{}, stateError{errors.Join(err, j.Close())}
+	}
+	switch {
+	case past.Fresh:
+		log.Warn("the journal is new: castoff does not know of targets that it may have taken out before", "state", cfg.State)
+	default:
+		log.Info("going on from the journal", "state", cfg.State, "written_by", past.Version, "written_at", past.Tracker.At,
+			"open", len(past.Tracker.Failures), "detachments", len(past.Detachments), "closed", len(past.Closed))
+	}
+	if len(past.Aside) > 0 {
+		log.Warn("damaged journals are kept beside this one; look at them and remove them", "files", past.Aside)
+	}
+	return j, past, nil
 }
 
 // watched says in a word what no list of clusters means.
@@ -288,7 +330,7 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 	b := cfg.AWS.Budgets
 	o.Budgets = awsapi.Budgets{
 		ClusterRead: b.ClusterRead, ClusterResourceRead: b.ClusterResourceRead, ServiceRead: b.ServiceRead,
-		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead,
+		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead, Registration: b.ELBWrite,
 	}
 	o.Recorder = m.AWS
 	return o
@@ -302,15 +344,15 @@ func trackerSettings(cfg config.Timelines) timeline.Settings {
 	return s
 }
 
-func newDaemon(cfg config.Config, settings timeline.Settings, observer *awsapi.Observer, reg *prometheus.Registry, m *metrics.Metrics, log *slog.Logger) (*controller.Controller, error) {
-	v, _ := build()
-	daemon, err := controller.New(controller.Options{
-		Observer: observer, Metrics: m,
-		Exposition: promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg}),
-		Logger:     log, Version: v,
-		Polling: cfg.Polling, Tracker: settings, Keep: cfg.Timelines.Keep,
-		Listen: cfg.Web.Listen, WebConfigFile: cfg.Web.ConfigFile,
-	})
+// newDaemon fills in o from the configuration.
+func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Registry, o controller.Options) (*controller.Controller, error) {
+	o.Version, _ = build()
+	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
+	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses()}
+	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
+	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
+	o.Listen, o.WebConfigFile = cfg.Web.Listen, cfg.Web.ConfigFile
+	daemon, err := controller.New(o)
 	var listen *controller.ListenError
 	if errors.As(err, &listen) {
 		return nil, fmt.Errorf("%w; choose another with --listen", err)
