@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
@@ -13,19 +14,22 @@ import (
 // servicePrefix starts the group of a task that belongs to a service.
 const servicePrefix = "service:"
 
-// convertTask makes a reading of a task; ok is false when the task belongs to
-// no service. What is equal to the last reading is not kept twice: tens of
-// thousands of tasks are read every few seconds, and little of them changes.
-func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) (v *fleet.Task, addr addresses, ok bool) {
-	name, ok := strings.CutPrefix(value(in.Group), servicePrefix)
-	if !ok || name == "" {
-		return nil, addresses{}, false
+// convertTask makes a reading of a task. What is equal to the last reading is
+// not kept twice: tens of thousands of tasks are read every few seconds, and
+// little of them changes.
+func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
+	name, inService := strings.CutPrefix(value(in.Group), servicePrefix)
+	if t.value == nil && value(in.Group) != "" && !inService {
+		return reading{other: true}
+	}
+	if fails := incomplete(t.value, in, name); fails != "" {
+		return reading{fails: fails}
 	}
 	was := t.value
 	if was == nil {
 		was = &fleet.Task{Service: fleet.ServiceID{Cluster: c.arn.Name()}}
 	}
-	v = &fleet.Task{
+	v := &fleet.Task{
 		ARN:               t.arn,
 		Cluster:           c.arn,
 		Service:           fleet.ServiceID{Cluster: was.Service.Cluster, Name: same(was.Service.Name, name)},
@@ -55,7 +59,39 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) (v *fleet
 		Targets:       was.Targets, // until retarget has seen to them
 		Read:          read,
 	}
-	return v, t.addr.with(in), true
+	return reading{value: v, addr: t.addr.with(in)}
+}
+
+// incomplete says what is wrong with a reading that lacks what every task has,
+// or what the task was read with before; empty when nothing is. The task's
+// service and createdAt are its own for good, once it is PENDING.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
+func incomplete(was *fleet.Task, in *types.Task, service string) string {
+	switch {
+	case service == "":
+		return "the reply has no service for it"
+	case value(in.LastStatus) == "":
+		return "the reply has no lastStatus"
+	case was == nil:
+		return ""
+	case service != was.Service.Name:
+		return "the reply has another service"
+	case in.Version == 0 && was.Version > 0:
+		return "the reply has no version"
+	case len(in.Containers) == 0 && len(was.Containers) > 0:
+		return "the reply has no containers"
+	case was.Created.IsZero():
+		return ""
+	}
+	switch created := instant(in.CreatedAt); {
+	case created.IsZero():
+		return "the reply has no createdAt"
+	// Less than a second is how exactly somebody remembered it.
+	case was.LastStatus.AtLeast(fleet.Pending) && created.Sub(was.Created).Abs() >= time.Second:
+		return "the reply has another createdAt"
+	}
+	return ""
 }
 
 // same returns the copy that is in memory already, if it is equal, and else one

@@ -59,6 +59,7 @@ type fakeReply struct {
 
 type fakeCluster struct {
 	name     string
+	born     time.Time // when its tasks were created
 	services []*fakeService
 	tasks    []*fakeTask
 	gone     bool
@@ -80,6 +81,7 @@ type fakeTask struct {
 	desired string
 	version int
 	extra   map[string]any
+	garble  func(map[string]any) // spoils its description
 }
 
 type fakeGroup struct {
@@ -115,7 +117,7 @@ func (c *fakeCluster) taskARN(id string) fleet.TaskARN {
 func newFake(clusters, services, tasks int) *fake {
 	f := new(fake)
 	for c := range clusters {
-		fc := &fakeCluster{name: fmt.Sprintf("c%02d", c)}
+		fc := &fakeCluster{name: fmt.Sprintf("c%02d", c), born: time.Now().Add(-time.Hour)}
 		for s := range services {
 			name := fmt.Sprintf("s%04d", s)
 			group := &fakeGroup{name: fc.name + "-" + name, kind: "ip"}
@@ -375,6 +377,9 @@ func (c *fakeCluster) describeTasks(arns []string) any {
 	return map[string]any{"tasks": found, "failures": failures}
 }
 
+// epoch is an instant as ECS writes it.
+func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
 func (t *fakeTask) describe(c *fakeCluster, arn string) any {
 	group := "family:batch"
 	if t.service != "" {
@@ -384,7 +389,7 @@ func (t *fakeTask) describe(c *fakeCluster, arn string) any {
 		"taskArn": arn, "clusterArn": c.arn(), "group": group, "startedBy": "ecs-svc/" + t.service, "launchType": "FARGATE",
 		"taskDefinitionArn": ecsARN("task-definition/" + t.service + ":1"), "version": t.version, "lastStatus": t.status,
 		"desiredStatus": t.desired, "healthStatus": t.health, "connectivity": "CONNECTED", "availabilityZone": "eu-central-1a",
-		"createdAt": 1760000000.123, "startedAt": 1760000030.5,
+		"createdAt": epoch(c.born), "startedAt": epoch(c.born.Add(30 * time.Second)),
 		"containers": []any{
 			map[string]any{"name": "nginx", "healthStatus": t.health, "lastStatus": "RUNNING", "runtimeId": t.id + "-1"},
 			map[string]any{"name": "app", "healthStatus": "UNKNOWN", "lastStatus": "RUNNING", "runtimeId": t.id + "-2"},
@@ -397,6 +402,9 @@ func (t *fakeTask) describe(c *fakeCluster, arn string) any {
 	}
 	for k, v := range t.extra {
 		out[k] = v
+	}
+	if t.garble != nil {
+		t.garble(out)
 	}
 	return out
 }

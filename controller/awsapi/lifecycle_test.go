@@ -175,7 +175,7 @@ func TestTaskThatCameAndWentBetweenReads(t *testing.T) {
 		f := newFake(1, 1, 1)
 		c := f.clusters[0]
 		stoppedAt := func(ago time.Duration) map[string]any {
-			return map[string]any{"stoppedAt": float64(time.Now().Add(-ago).UnixMilli()) / 1000, "stoppedReason": "Essential container in task exited"}
+			return map[string]any{"stoppedAt": epoch(time.Now().Add(-ago)), "stoppedReason": "Essential container in task exited"}
 		}
 		c.tasks = append(c.tasks, &fakeTask{id: "history", service: "s0000", status: "STOPPED", desired: "STOPPED", extra: stoppedAt(time.Minute)})
 		c.tasks = append(c.tasks, &fakeTask{id: "leaving", service: "s0000", status: "DEACTIVATING", desired: "STOPPED"})

@@ -181,10 +181,10 @@ func (o *Observer) seats(c *cluster, now time.Time) (seats []seat, due int) {
 
 // reading is what a call said of one task.
 type reading struct {
-	value *fleet.Task // nil: not in the reply
+	value *fleet.Task // nil: not in the reply, or nothing to go by
 	addr  addresses
 	other bool   // the task belongs to no service
-	fails string // the reason why the reply has it among the failures
+	fails string // why there is no value: the failure's reason, or what is wrong with the reading
 }
 
 func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task) func() {
@@ -240,11 +240,10 @@ func (o *Observer) convertReply(c *cluster, tasks []*task, out *ecs.DescribeTask
 		if !ok || readings[at].value != nil {
 			continue
 		}
-		readings[at].value, readings[at].addr, ok = convertTask(c, tasks[at], in, read)
-		readings[at].other = !ok
+		readings[at] = convertTask(c, tasks[at], in, read)
 	}
 	for i := range out.Failures {
-		if at, ok := index[value(out.Failures[i].Arn)]; ok {
+		if at, ok := index[value(out.Failures[i].Arn)]; ok && readings[at].value == nil {
 			readings[at].fails = cmp.Or(value(out.Failures[i].Reason), "failure without a reason")
 		}
 	}
