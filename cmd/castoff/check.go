@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/config"
 )
 
@@ -13,7 +14,8 @@ type checkCmd struct {
 }
 
 func (c checkCmd) Help() string {
-	return "Example: castoff check --show castoff.yaml"
+	return "Example: castoff check --show castoff.yaml\n\n" +
+		"The web configuration that the file names is checked too, as castoff run would find it from here.\n"
 }
 
 func (c checkCmd) Run(to streams) error {
@@ -22,6 +24,9 @@ func (c checkCmd) Run(to streams) error {
 	}
 	cfg, err := readConfig(c.File)
 	if err != nil {
+		return err
+	}
+	if err := controller.CheckWebConfig(cfg.Web.ConfigFile); err != nil {
 		return err
 	}
 	if c.Show {
@@ -35,7 +40,9 @@ func (c checkCmd) Run(to streams) error {
 // fileError is a file that cannot be read.
 type fileError struct{ err error }
 
-func (e *fileError) Error() string { return fmt.Sprintf("cannot read the configuration: %v", e.err) }
+func (e *fileError) Error() string {
+	return fmt.Sprintf("cannot read the configuration: %v; give a file that castoff may read, or leave it out to watch every cluster of the region", e.err)
+}
 
 func (e *fileError) Unwrap() error { return e.err }
 

@@ -117,14 +117,17 @@ func TestReadmePolicy(t *testing.T) {
 	}
 }
 
-// TestReadmeConfiguration: the example in README is good.
+// TestReadmeConfiguration: the example in README is good, given the web
+// configuration that it names.
 func TestReadmeConfiguration(t *testing.T) {
 	_, rest, _ := strings.Cut(readme(t), "```yaml\n")
 	block, _, ok := strings.Cut(rest, "```")
 	if !ok {
 		t.Fatal("no configuration in README.md")
 	}
-	if got := castoff(t, cleanEnv(t), "check", write(t, "castoff.yaml", block)); got.code != exitOK {
+	file := write(t, "castoff.yaml", block)
+	t.Chdir(filepath.Dir(write(t, "web.yaml", "")))
+	if got := castoff(t, cleanEnv(t), "check", file); got.code != exitOK {
 		t.Error(got.err)
 	}
 }
