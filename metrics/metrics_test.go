@@ -75,7 +75,7 @@ func failure(service fleet.ServiceID, onset time.Time) *timeline.Timeline {
 			detach,
 			{Kind: timeline.Stopped, Bounds: timeline.At(onset.Add(197 * time.Second))},
 		},
-		Targets: []timeline.Target{{Milestones: []timeline.Milestone{detach}}},
+		Targets: []timeline.Target{{Milestones: []timeline.Milestone{detach}, Good: []timeline.Span{{To: detach.Bounds}}}},
 	}
 }
 

@@ -258,7 +258,7 @@ func toWireDetachment(d *policy.Detachment) wireDetachment {
 		Target: toWireTargetKey(d.Target), Zone: optional(d.Zone), Mode: d.Mode, State: "open",
 		Progress: d.Progress, Outcome: optional(d.Outcome),
 		Decided: instant(d.Decided), Called: instant(d.Called), Result: optional(d.Result), Tries: d.Tries,
-		Back: toWireBounds(d.Back), ECS: toWireBounds(d.ECS),
+		Back: policyBounds(d.Back), ECS: policyBounds(d.ECS),
 		Attached: instant(d.Attached), AttachResult: optional(d.AttachResult), Ended: instant(d.Ended),
 	}
 	if !d.Open() {
@@ -278,11 +278,23 @@ func toWireDetachments(ds []*policy.Detachment) []wireDetachment {
 	return ws
 }
 
-func toWireBounds(b *policy.Bounds) *wireBounds {
+// toWireBounds is null for bounds of what has not happened.
+func toWireBounds(b timeline.Bounds) *wireBounds {
+	switch {
+	case b.NotAfter.IsZero():
+		return nil
+	case b.Exact():
+		return &wireBounds{NotBefore: instant(b.NotBefore), NotAfter: instant(b.NotAfter)}
+	default:
+		return &wireBounds{NotBefore: instant(b.NotBefore), NotAfter: instantUp(b.NotAfter)}
+	}
+}
+
+func policyBounds(b *policy.Bounds) *wireBounds {
 	if b == nil {
 		return nil
 	}
-	return &wireBounds{NotBefore: instant(b.NotBefore), NotAfter: instantUp(b.NotAfter)}
+	return toWireBounds(timeline.Bounds{NotBefore: b.NotBefore, NotAfter: b.NotAfter})
 }
 
 func toWireSaved(s policy.Saved) *wireSaved {

@@ -60,7 +60,7 @@ func TestPagesSayWhy(t *testing.T) {
 		{"put back", detachment(func(d *policy.Detachment) { d.Back = &policy.Bounds{}; d.Tries = 2 }), "/", "| put back by somebody, after 2 tries |"},
 		{"not answered", detachment(func(d *policy.Detachment) { d.Result = policy.NotAnswered }), "/", "| called, and AWS has not answered |"},
 		{"ECS has begun", detachment(func(d *policy.Detachment) { d.ECS = &policy.Bounds{} }), "/", "| out; ECS takes the task down |"},
-		{"saved", nil, "/", "| retired | 16 s ± 7 s | 0 s | 7 min 33 s ± 2 s | 1 min 55 s ± 1 s\n"},
+		{"saved", nil, "/", "| retired | 16 s ± 7 s | 1 min 58 s ± 4 s | 7 min 33 s ± 2 s | 1 min 55 s ± 1 s\n"},
 		{"would have been late", nil, "/", "| would be −3 s\n"},
 		{"brakes", nil, "/", "paused | production/web | database upgrade; nothing is put back either | jane@example.com, by tag | 01:00:00\nlatched | production/worker | 3 of 4 tasks failed at once: suspect the check, or what they depend on | castoff, correlated | 00:06:00"},
 		{"a brake that cannot be read", func(v *status.View) { v.Pauses = []policy.Pause{policy.ParsePause("x")} }, "/", `paused | everything | the tag cannot be read, and so holds: it does not begin with a key: "x" | by tag | further notice`},
@@ -86,7 +86,7 @@ func TestPagesSayWhy(t *testing.T) {
 		}), open2, "Standing ended: the task is healthy and its target back\nDecided 1999-12-31 23:55:20.0 UTC\nCalled 1999-12-31 23:55:20.1 UTC, accepted\n" +
 			"Saved not known: ECS never began by itself\nTold to go back 1999-12-31 23:59:00.0 UTC, not answered\nEnded 00:00:00.0 UTC"},
 		{"a closed detachment", nil, closed1, "ECS began by itself 1999-12-31 22:02:15.1 UTC, ± 1 s\nSaved 1 min 55 s ± 1 s\nEnded 1999-12-31 22:07:50.0 UTC"},
-		{"a closed detachment", nil, closed1, "Closed: retired, stopped for this failure. It was exposed for 0 s. Castoff's call came 1 min 55 s ± 1 s before ECS began by itself."},
+		{"a closed detachment", nil, closed1, "Closed: retired, stopped for this failure. It was exposed for 1 min 58 s ± 4 s. Castoff's call came 1 min 55 s ± 1 s before ECS began by itself."},
 		{"one that would have been", nil, closed2, "Castoff's call would have come 3 s after ECS began by itself."},
 		{"one that would have been", nil, closed2, "Would have been taken out: 10.0.17.201:10080"},
 		{"one that would have been", nil, closed2, "Saved −3 s: ECS was first"},
@@ -287,7 +287,7 @@ func TestActingPagesStayStable(t *testing.T) {
 				if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || w.Code != http.StatusOK {
 					t.Fatalf("%d %s", w.Code, w.Body)
 				}
-				items := append(page.Verdicts, page.Detachments...)
+				items := slices.Concat(page.Verdicts, page.Detachments)
 				if len(items) > limit {
 					t.Fatalf("%d on a page of %d", len(items), limit)
 				}

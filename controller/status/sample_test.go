@@ -61,7 +61,7 @@ func hung(id string, onset time.Time, known time.Duration) *timeline.Timeline {
 		Definition: fleet.TaskDefinitionARN("arn:aws:ecs:" + region + ":task-definition/api:42"),
 		StartedBy:  "ecs-svc/1234567890123456789", Zone: "eu-central-1b", Trigger: timeline.ContainerCheck,
 		Opened: at(18 * time.Second), Container: "nginx", Check: check,
-		Targets: []timeline.Target{{Key: key}},
+		Targets: []timeline.Target{{Key: key, Good: []timeline.Span{{}}}},
 	}
 	for _, m := range all {
 		if m.NotAfter.After(at(known)) {
@@ -71,6 +71,9 @@ func hung(id string, onset time.Time, known time.Duration) *timeline.Timeline {
 		switch m.Kind {
 		case timeline.Detach, timeline.Detached:
 			t.Targets[0].Milestones = append(t.Targets[0].Milestones, m)
+			if m.Kind == timeline.Detach {
+				t.Targets[0].Good[0].To = m.Bounds
+			}
 		case timeline.ReplacementCreated:
 			t.Replacement = taskARN("0f9e8d7c6b5a49388271605f4e3d2c1b")
 		case timeline.Stopped:

@@ -75,6 +75,12 @@ type wirePhase struct {
 type wireTarget struct {
 	wireTargetKey
 	Milestones []wireMilestone `json:"milestones"`
+	Good       []wireSpan      `json:"good"` // when the balancer called it healthy
+}
+
+type wireSpan struct {
+	From *wireBounds `json:"from"` // null: since before the timeline was opened
+	To   *wireBounds `json:"to"`   // null: it still does
 }
 
 type wireCheck struct {
@@ -193,9 +199,11 @@ func toWireTimeline(t *timeline.Timeline, r record) wireTimeline {
 		})
 	}
 	for _, target := range t.Targets {
-		w.Targets = append(w.Targets, wireTarget{
-			wireTargetKey: toWireTargetKey(target.Key), Milestones: toWireMilestones(target.Milestones),
-		})
+		wt := wireTarget{wireTargetKey: toWireTargetKey(target.Key), Milestones: toWireMilestones(target.Milestones), Good: []wireSpan{}}
+		for _, s := range target.Good {
+			wt.Good = append(wt.Good, wireSpan{From: toWireBounds(s.From), To: toWireBounds(s.To)})
+		}
+		w.Targets = append(w.Targets, wt)
 	}
 	if c := t.Check; c != nil {
 		w.Check = &wireCheck{
