@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -49,12 +50,55 @@ func TestBudget(t *testing.T) {
 		{"what was out", both(out("web", 1, Detaching), func(s *scene) { s.detachments[0].Progress = Closed }), Allow, OK, "", 0},
 		{"its own task's other target", second, Allow, OK, "1 of 1 allowed are out of the service", 0},
 		{"itself", func(s *scene) { s.detachments = []Detachment{s.detachment("web", 0, Detaching)} }, Allow, OK, "", 0},
+		{"out, and would be out", both(out("web", 1, Detaching), out("web", 1, Observing), limits(2, 2), func(s *scene) { s.limits.Mode = Observing }), Allow, OK, "2 of 2 allowed are out of the service, 2 of 2 of the group, 2 of 5", 0},
 		{"nobody may", func(s *scene) { s.limits.Budget.Service.Least = 0 }, Hold, ServiceBudget, "limit 0", 0},
 		{"no service", func(s *scene) { s.services = s.services[1:] }, Hold, ServiceBudget, "", 0},
 		{"no group", func(s *scene) { s.group("web").Read = fleet.Read{} }, Hold, ServiceBudget, "", 0},
 		{"no limit", func(s *scene) { s.limits.Budget.Group.Most = 0 }, Refuse, InvalidLimit, "budget.group.most", 0},
 		{"no limit of the fleet", func(s *scene) { s.fleet.Budget.Percent = 0 }, Refuse, InvalidLimit, "of the fleet", 0},
 	})
+}
+
+// The record has the numbers of all three, whichever is over.
+func TestBudgetValues(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	s.read()
+	for _, out := range [][]Detachment{nil, {s.detachment("web", 1, Detaching)}} {
+		s.detachments = out
+		v := verdict(t, s.decide(), taskARN("web", 0))
+		f, _ := v.Finding(Budget)
+		n := len(out) + 1
+		if want := []Value{count("service_out", n, 1), count("group_out", n, 1), count("fleet_out", n, 5)}; !slices.Equal(f.Values, want) {
+			t.Errorf("%+v, want %+v", f.Values, want)
+		}
+	}
+}
+
+// What was allowed and not carried out does not count for ever.
+func TestGrantsEnd(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	fail(s.task("api", 0))
+	s.limits.Budget.Service, s.limits.Rate = Allowance{Least: 1, Percent: 1, Most: 1}, RateLimits{PerMinute: 600, Burst: 9}
+	s.fleet.Rate = s.limits.Rate
+	s.read()
+	s.decide()
+	for range 3 {
+		s.read()
+		s.decide()
+		if len(s.state.Grants) != 2 {
+			t.Fatalf("%+v", s.state.Grants)
+		}
+	}
+	heal(s.task("web", 0))
+	fail(s.task("web", 1))
+	s.read()
+	s.decide()
+	s.read()
+	if v := verdict(t, s.decide(), taskARN("web", 1)); v.Decision != Allow {
+		t.Errorf("%+v", v)
+	}
 }
 
 func TestAllowance(t *testing.T) {

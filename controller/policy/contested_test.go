@@ -24,7 +24,7 @@ func TestContested(t *testing.T) {
 		{"no reading since", tried(1, 200*time.Millisecond), Hold, Unanswered, "has not been read since", 0},
 		{"a call that was refused", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
-			d.Result = Rejected
+			d.Called, d.Result, d.Tries = time.Time{}, Rejected, 9
 			s.detachments = []Detachment{d}
 		}, Allow, OK, "", 0},
 		{"of a task that had the address before", func(s *scene) {

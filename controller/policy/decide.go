@@ -187,7 +187,7 @@ type question struct {
 }
 
 func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
-	q := &question{view: v, id: task, key: key, task: v.Snapshot.Task(task), group: v.Snapshot.TargetGroup(key.Group), row: v.Snapshot.Target(key)}
+	q := &question{view: v, id: task, key: key, since: v.Now, task: v.Snapshot.Task(task), group: v.Snapshot.TargetGroup(key.Group), row: v.Snapshot.Target(key)}
 	switch {
 	case q.task != nil:
 		q.of = q.task.Service
@@ -196,7 +196,7 @@ func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
 		q.of = v.again.Service
 	}
 	q.serviceView = v.service(q.of)
-	if w := v.state.watch(task); w != nil {
+	if w := v.state.watch(task); w != nil && w.Reads > 0 {
 		q.since = w.Sick
 	}
 	if q.task != nil {
@@ -233,14 +233,8 @@ func (v *view) questions() []*question {
 		}
 	}
 	v.claim(qs)
-	slices.SortStableFunc(qs, func(a, b *question) int {
-		never := func(q *question) int {
-			if q.since.IsZero() {
-				return 1
-			}
-			return 0
-		}
-		return cmp.Or(never(a)-never(b), a.since.Compare(b.since), cmp.Compare(a.id, b.id), a.key.Compare(b.key))
+	slices.SortFunc(qs, func(a, b *question) int {
+		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id), a.key.Compare(b.key))
 	})
 	return qs
 }

@@ -50,6 +50,7 @@ func TestRecheck(t *testing.T) {
 			r.Targets, r.Created = s.task("web", 0).Targets, noon.Add(-24*time.Hour)
 			r.Read = s.task("web", 0).Read
 		}, Identity, AddressShared},
+		{"nobody's", func(s *scene) { s.task("web", 0).Targets = nil }, Identity, NotOwner},
 		{"the balancer has seen it", func(s *scene) { s.row("web", 0).State = fleet.TargetUnhealthy }, NoGain, AlreadyUnhealthy},
 		{"others fell", func(s *scene) {
 			s.row("web", 1).State = fleet.TargetUnhealthy

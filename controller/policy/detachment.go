@@ -64,10 +64,10 @@ type Detachment struct {
 	Mode    Mode             `json:"mode"`
 
 	Decided time.Time `json:"decided"`
-	// Called is when the last call to take it out was sent; zero before the first,
-	// and in observe mode.
+	// Called is when the last call that took it out, or may have, was sent; zero
+	// before the first, and in observe mode.
 	Called time.Time `json:"called,omitzero"`
-	Result Result    `json:"result,omitempty"` // of that call; empty while there is none
+	Result Result    `json:"result,omitempty"` // of that call, or of those before the first
 	// Tries counts the calls that took the target out, or may have.
 	Tries int `json:"tries,omitempty"`
 	// Back is when the target was seen in the group again after Called.
@@ -118,9 +118,7 @@ func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
 
 // due reports that a call was granted and has certainly not happened: it may be
 // made, or made again, at no further cost.
-func (d *Detachment) due() bool {
-	return d.Mode == Detaching && (d.Called.IsZero() || d.Result == Rejected)
-}
+func (d *Detachment) due() bool { return d.Mode == Detaching && d.Called.IsZero() }
 
 // Detachment is the record to write before an allowed verdict is carried out:
 // the open one of the same target and task, if there is one among them, else a

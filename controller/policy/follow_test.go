@@ -241,8 +241,8 @@ func TestBackByALateReply(t *testing.T) {
 	fail(s.task("web", 0))
 	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
 	s.read()
-	if d := s.follow(); d.Back == nil {
-		t.Fatal("it is there, and not back")
+	if d := s.follow(); d.Back == nil || !d.Back.NotBefore.Equal(d.Called) {
+		t.Fatalf("it is there, and not back: %+v", d)
 	}
 	s.row("web", 0).State = fleet.TargetDraining
 	s.read()
@@ -264,10 +264,13 @@ func TestDetachmentOfAVerdict(t *testing.T) {
 		t.Error("no call was made, and none is due")
 	}
 	d = d.Call(noon.Add(2*time.Second), Rejected)
-	if !d.due() || d.Tries != 0 || !d.Called.IsZero() {
+	if !d.due() || d.Tries != 0 || !d.Called.IsZero() || d.Result != Rejected {
 		t.Errorf("refused: %+v", d)
 	}
-	d = d.Call(noon.Add(3*time.Second), NotAnswered)
+	d = d.Call(noon.Add(3*time.Second).In(time.FixedZone("", 3600)), NotAnswered)
+	if d.Called.Location() != time.UTC {
+		t.Errorf("it would not survive JSON as it is: %v", d.Called)
+	}
 	if d.due() || d.Tries != 1 || !d.Called.Equal(noon.Add(3*time.Second)) {
 		t.Errorf("not answered: %+v", d)
 	}
@@ -316,5 +319,50 @@ func TestDetachmentSurvivesJSON(t *testing.T) {
 	}
 	if !reflect.DeepEqual(back, d) {
 		t.Errorf("%+v\nis not %+v", back, d)
+	}
+}
+
+func TestFollowInOrder(t *testing.T) {
+	s := calm()
+	s.read()
+	s.detachments = []Detachment{s.detachment("web", 1, Detaching), s.detachment("web", 0, Detaching), s.detachment("web", 0, Observing)}
+	ds := Follow(s.input())
+	if ds[0].Task != taskARN("web", 0) || ds[0].Mode != Detaching || ds[1].Mode != Observing || ds[2].Task != taskARN("web", 1) {
+		t.Errorf("%+v", ds)
+	}
+}
+
+// The window is over at its end, not after it.
+func TestFollowEndsInTime(t *testing.T) {
+	for more, want := range map[time.Duration]Outcome{0: Recovered, 1: ""} {
+		s := recovering(2 * time.Minute)
+		s.row("web", 0).State = fleet.TargetHealthy
+		w := s.state.watch(taskARN("web", 0))
+		s.limits.Recovery.Window = w.Read.Sub(w.Well) + more
+		if d := s.follow(); d.Outcome != want {
+			t.Errorf("%v too short: %+v", more, d)
+		}
+	}
+}
+
+// A reading from before the decision says nothing of after it.
+func TestUpOnlyGrows(t *testing.T) {
+	s := recovering(0)
+	s.detachments[0].Up = s.now
+	if d := s.follow(); !d.Up.Equal(s.now) {
+		t.Errorf("%v, was %v", d.Up, s.now)
+	}
+}
+
+// When ECS began does not move once it is known.
+func TestVanishedWhileStopping(t *testing.T) {
+	s := recovering(0)
+	s.task("web", 0).LastStatus = fleet.Stopping
+	s.read()
+	began := s.follow().ECS
+	s.tasks = s.tasks[1:]
+	s.read()
+	if d := s.follow(); began == nil || d.Outcome != Stopped || !reflect.DeepEqual(d.ECS, began) {
+		t.Errorf("%+v, began %+v", d, began)
 	}
 }

@@ -43,6 +43,18 @@ func TestTargetThatHasGone(t *testing.T) {
 	if v := verdict(t, s.decide(), taskARN("web", 0)); reason(v, NoGain) != AlreadyGone {
 		t.Errorf("castoff took it out: %+v", v)
 	}
+	for name, change := range map[string]func(*Detachment){
+		"it is back":           func(d *Detachment) { d.Progress = Closed },
+		"another target":       func(d *Detachment) { d.Target.Port++ },
+		"another task":         func(d *Detachment) { d.Task = taskARN("web", 1) },
+		"the task before this": func(d *Detachment) { d.Started = noon },
+	} {
+		s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+		change(&s.detachments[0])
+		if v := s.decide(); len(v) != 0 {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
 	s.task("web", 0).LastStatus = fleet.Stopped
 	if v := s.decide(); len(v) != 0 {
 		t.Errorf("the task has stopped: %+v", v)

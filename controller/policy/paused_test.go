@@ -81,6 +81,12 @@ func TestParsePause(t *testing.T) {
 	}
 }
 
+func TestParsePauseNamesTheFirstProblem(t *testing.T) {
+	if p := ParsePause("until=soon colour=red"); p.Problem != `unknown key "colour": there are until, owner, reason and reattach` {
+		t.Error(p.Problem)
+	}
+}
+
 func FuzzParsePause(f *testing.F) {
 	f.Add("until=2026-11-23T18:00:00Z owner=jane reason=db reattach=no")
 	f.Add("until= owner")

@@ -73,6 +73,7 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 		g.Targets = append(g.Targets, fleet.Target{Key: k, State: fleet.TargetHealthy})
 	}
 	fail(task)
+	s.limits.Rate.Burst = 3
 	s.read()
 	s.decide()
 	s.read()
@@ -80,8 +81,8 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 	if len(verdicts) != 2 || !verdicts[0].Acts() || !verdicts[1].Acts() {
 		t.Fatalf("%+v", verdicts)
 	}
-	if got, want := s.state.next(Detaching, web, s.limits.Rate, s.now), s.now.Add(time.Minute); !got.Equal(want) {
-		t.Errorf("the next token at %v, want %v: one was taken", got, want)
+	if got, want := s.state.full(Detaching, web, s.limits.Rate, s.now), s.now.Add(time.Minute); !got.Equal(want) {
+		t.Errorf("full at %v, want %v: one token was taken", got, want)
 	}
 	if len(s.state.Grants) != 2 {
 		t.Errorf("%+v", s.state.Grants)

@@ -161,6 +161,10 @@ func TestReattachRechecked(t *testing.T) {
 	if again := Recheck(s.input(), v); again.Decision != Allow || again.Action != Attach || again.Zone != v.Zone {
 		t.Errorf("%+v", again)
 	}
+	s.limits.Mode = Observing // since
+	if again := Recheck(s.input(), v); again.Decision != Allow || again.Mode != Detaching {
+		t.Errorf("%+v", again)
+	}
 	in := s.input()
 	in.Snapshot = nil
 	if again := Recheck(in, v); again.Decision == Allow {
