@@ -144,10 +144,14 @@ func (f *file) check() error {
 	})
 }
 
+// stuck reports that closing might wait for ever. The end of the process releases
+// everything.
+func (f *file) stuck() bool { return f.broken != nil }
+
 // shut closes bbolt's file, and leaves the lock.
 func (f *file) shut() error {
-	if f.db == nil || f.broken != nil {
-		return nil // bbolt may wait for its own locks for ever; the process's end releases them
+	if f.db == nil || f.stuck() {
+		return nil
 	}
 	if err := guarded(f.db.Close); err != nil {
 		return fmt.Errorf("closing %s: %w", f.path, err)

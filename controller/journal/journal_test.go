@@ -109,6 +109,23 @@ func TestCalm(t *testing.T) {
 	must(t, j.Close())
 }
 
+// A service with a failing task is read every few seconds, and mostly says the
+// same again: then no task and no group is written.
+func TestSameReadingIsNotWritten(t *testing.T) {
+	j := Memory(wide)
+	w := newWorld(1, 50)
+	w.failing[1] = w.now
+	must(t, j.Commit(Pass{Tracker: w.state()}))
+	w.now = w.now.Add(2 * time.Second)
+	b, err := j.draft(Pass{Tracker: w.state()})
+	must(t, err)
+	for _, c := range b.changes {
+		if c.bucket == tasks || c.bucket == groups {
+			t.Errorf("%s of %s would be written", c.key, c.bucket)
+		}
+	}
+}
+
 // An open detachment that a pass does not speak of stays.
 func TestSafetySilenceIsNoEnd(t *testing.T) {
 	j := Memory(wide)
@@ -229,6 +246,10 @@ func TestKeepLess(t *testing.T) {
 		if c.Closed[0].ID != all[2499].ID {
 			t.Errorf("the newest is %s, want %s", c.Closed[0].ID, all[2499].ID)
 		}
+	}
+	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch.Add(time.Hour + time.Second)}, Closed: all[:1]}))
+	if c, err := j.Load(); err != nil || len(c.Closed) != 100 || c.Closed[99].ID == all[0].ID {
+		t.Errorf("%d closed timelines after one that is too old, %v", len(c.Closed), err)
 	}
 	j.options.Keep = Keep{}
 	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: all[:1]}))
