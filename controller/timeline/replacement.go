@@ -172,7 +172,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 		// became so at some time since the task was created.
 		read := s.TargetGroup(key.Group).Read
 		if g := prev.TargetGroup(key.Group); g != nil {
-			if was := prev.Target(key); was == nil || !was.Healthy() || !owns(prev, key, r) {
+			if was := prev.Target(key); was == nil || !was.Healthy() || r.Created.After(g.Read.Sent) {
 				before = g.Read
 			} else {
 				read = g.Read
