@@ -50,7 +50,7 @@ var (
 
 	snapshotAge = Metric{
 		"castoff_snapshot_age_seconds", Gauge, nil,
-		"How old the oldest evidence about any task that has not stopped is. About one interval when all is well; grows while even one task cannot be read. Absent until the first pass has ended.",
+		"How old the oldest evidence about any task that has not stopped is. About one interval when all is well; grows while even one task cannot be read. Absent until the first pass has ended, and while castoff is blind: it knows no task and could not look for any.",
 	}
 	snapshotGaps = Metric{
 		"castoff_snapshot_gaps", Gauge, []string{"kind", "class"},

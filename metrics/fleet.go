@@ -22,7 +22,7 @@ type fleetCollector struct {
 // published is what the last pass left; immutable. Tasks are counted once a
 // pass, so that the cost of a scrape does not grow with them.
 type published struct {
-	oldest  time.Time
+	oldest  time.Time // zero when there is no evidence about any task
 	gaps    sums
 	fleet   []fleet.Tally
 	open    []*timeline.Timeline
@@ -30,7 +30,8 @@ type published struct {
 }
 
 func publish(s *fleet.Snapshot, open []*timeline.Timeline, p Posture) *published {
-	return &published{oldest: s.Oldest(), gaps: gapCounts(s), fleet: s.Tally(), open: open, posture: p}
+	oldest, _ := s.Oldest()
+	return &published{oldest: oldest, gaps: gapCounts(s), fleet: s.Tally(), open: open, posture: p}
 }
 
 func newFleetCollector() *fleetCollector {
@@ -52,7 +53,9 @@ func (c *fleetCollector) Collect(ch chan<- prometheus.Metric) {
 	if p == nil {
 		return
 	}
-	ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, seconds(time.Since(p.oldest)))
+	if !p.oldest.IsZero() {
+		ch <- prometheus.MustNewConstMetric(c.age, prometheus.GaugeValue, seconds(time.Since(p.oldest)))
+	}
 	p.gaps.emit(ch, c.gaps, len(snapshotGaps.Labels))
 
 	byHealth, byState, exposed, open := sums{}, sums{}, sums{}, sums{}

@@ -127,6 +127,22 @@ func TestClockStepsBackDoNoHarm(t *testing.T) {
 	}
 }
 
+// SAFETY: castoff that has found nothing because it cannot look has no age to
+// show; a fresh one would silence every alert on it.
+func TestSafetyBlindHasNoAge(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	blind := fleet.NewSnapshot(fleet.Snapshot{At: time.Now(), Gaps: []fleet.Gap{{Kind: fleet.GapClusters, Class: fleet.Transient}}})
+	m.Publish(blind, nil, metrics.Posture{})
+	if has(t, reg, "castoff_snapshot_age_seconds ") {
+		t.Error("fresh, and blind")
+	}
+	m.Publish(fleet.NewSnapshot(fleet.Snapshot{At: time.Now().Add(time.Hour)}), nil, metrics.Posture{})
+	if !has(t, reg, "castoff_snapshot_age_seconds 0") {
+		t.Error("nothing there is known, and has no age")
+	}
+}
+
 // SAFETY: whatever AWS says, a scrape succeeds, and no series is there twice.
 func TestScrapeNeverFails(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

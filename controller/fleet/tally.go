@@ -179,13 +179,25 @@ func documented(state TargetState) TargetState {
 // Oldest is when the oldest evidence about a task that has not stopped was
 // asked for, and never later than the Snapshot itself. Tasks are read every
 // pass, so it falls behind as soon as even one of them cannot be read. Target
-// groups have clocks of their own and are left out.
-func (s *Snapshot) Oldest() time.Time {
-	oldest := s.At
+// groups have clocks of their own and are left out. It is false when no such
+// task is known and something that tasks are found by could not be read: there
+// is no evidence then, not fresh evidence of nothing.
+func (s *Snapshot) Oldest() (at time.Time, ok bool) {
+	oldest, known := s.At, false
 	for _, t := range s.Tasks {
-		if !t.Gone() && t.Read.Sent.Before(oldest) {
+		if t.Gone() {
+			continue
+		}
+		known = true
+		if t.Read.Sent.Before(oldest) {
 			oldest = t.Read.Sent
 		}
 	}
-	return oldest
+	if !known && slices.ContainsFunc(s.Gaps, func(g Gap) bool { return slices.Contains(finding, g.Kind) }) {
+		return time.Time{}, false
+	}
+	return oldest, true
 }
+
+// finding are the readings without which a task may be there and not be known.
+var finding = []GapKind{GapClusters, GapCluster, GapServices, GapService, GapTaskList, GapTasks}

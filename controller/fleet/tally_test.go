@@ -167,19 +167,34 @@ func TestTallyCountsEverythingOnce(t *testing.T) {
 
 func TestSnapshotOldest(t *testing.T) {
 	running := func(ago time.Duration) *fleet.Task { return &fleet.Task{LastStatus: fleet.Running, Read: at(ago)} }
+	stopped := &fleet.Task{LastStatus: fleet.Stopped, Read: at(time.Hour)}
+	const none = -1
 	for _, tt := range []struct {
 		name  string
 		tasks []*fleet.Task
+		gap   fleet.GapKind
 		want  time.Duration
 	}{
-		{"no tasks: its own age", nil, 10 * time.Second},
-		{"the oldest task", []*fleet.Task{running(12 * time.Second), running(40 * time.Second)}, 40 * time.Second},
-		{"a stopped task is not read again", []*fleet.Task{{LastStatus: fleet.Stopped, Read: at(time.Hour)}}, 10 * time.Second},
+		{"nothing there: its own age", nil, "", 10 * time.Second},
+		{"the oldest task", []*fleet.Task{running(12 * time.Second), running(40 * time.Second)}, "", 40 * time.Second},
+		{"a stopped task is not read again", []*fleet.Task{stopped}, "", 10 * time.Second},
+		{"blind: no clusters", nil, fleet.GapClusters, none},
+		{"blind: a cluster", nil, fleet.GapCluster, none},
+		{"blind: no services", nil, fleet.GapServices, none},
+		{"blind: a service", nil, fleet.GapService, none},
+		{"blind: no list of tasks", []*fleet.Task{stopped}, fleet.GapTaskList, none},
+		{"blind: no tasks", nil, fleet.GapTasks, none},
+		{"nothing there, and a gap that hides no task", nil, fleet.GapTargetHealth, 10 * time.Second},
+		{"a task, and a gap", []*fleet.Task{running(40 * time.Second)}, fleet.GapTaskList, 40 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := fleet.NewSnapshot(fleet.Snapshot{At: noon.Add(-10 * time.Second), Tasks: tt.tasks})
-			if got := noon.Sub(s.Oldest()); got != tt.want {
-				t.Errorf("oldest is %v old, want %v", got, tt.want)
+			s := fleet.Snapshot{At: noon.Add(-10 * time.Second), Tasks: tt.tasks}
+			if tt.gap != "" {
+				s.Gaps = []fleet.Gap{{Kind: tt.gap, Ref: "prod", Class: fleet.Transient}}
+			}
+			oldest, ok := fleet.NewSnapshot(s).Oldest()
+			if got := noon.Sub(oldest); ok != (tt.want != none) || ok && got != tt.want {
+				t.Errorf("oldest is %v old (%t), want %v", got, ok, tt.want)
 			}
 		})
 	}

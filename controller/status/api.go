@@ -96,7 +96,7 @@ func (s *server) apiStatus(w http.ResponseWriter, r *http.Request) {
 	}
 	if snap := v.Snapshot; snap != nil {
 		ws := wireSnapshot{
-			At: instant(snap.At), Age: max(0, seconds(now.Sub(snap.Oldest()))),
+			At: instant(snap.At), Age: ageOf(snap, now),
 			Clusters: len(snap.Clusters), Services: len(snap.Services),
 			TargetGroups: len(snap.TargetGroups), Exposed: len(exposedTasks(snap)),
 		}

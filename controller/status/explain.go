@@ -174,7 +174,7 @@ func (s *server) apiExplain(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	answer := wireExplanation{
-		Of: values["of"], At: instant(v.Snapshot.At), Age: max(0, seconds(now.Sub(v.Snapshot.Oldest()))),
+		Of: values["of"], At: instant(v.Snapshot.At), Age: ageOf(v.Snapshot, now),
 		Tasks: []wireTold{}, Unowned: v.unowned(of), Acting: v.acting(now), Gaps: len(v.gaps()),
 	}
 	if len(all) == 0 && len(answer.Unowned) == 0 {
@@ -208,9 +208,13 @@ func (v *View) unknown(of string, now time.Time) string {
 			tasks++
 		}
 	}
-	said := fmt.Sprintf("nothing is known of %q: castoff watches %s of %s, every one read within the last %s, and has %s",
+	read := ""
+	if oldest, ok := v.Snapshot.Oldest(); ok {
+		read = ", every one read within the last " + wholeAgo(oldest, now)
+	}
+	said := fmt.Sprintf("nothing is known of %q: castoff watches %s of %s%s, and has %s",
 		clip(of), count(tasks, "task", "tasks"), count(len(v.Snapshot.Services), "service", "services"),
-		wholeAgo(v.Snapshot.Oldest(), now), count(len(v.Open)+len(v.Closed), "timeline", "timelines"))
+		read, count(len(v.Open)+len(v.Closed), "timeline", "timelines"))
 	if n := len(v.gaps()); n > 0 {
 		said += "; " + count(n, "thing", "things") + " could not be read, and it may be among them"
 	}
@@ -233,7 +237,7 @@ func (v *View) unowned(s subject) []wireRow {
 type wireExplanation struct {
 	Of      string     `json:"of"`
 	At      *string    `json:"at"`          // of the Snapshot
-	Age     float64    `json:"age_seconds"` // of the oldest evidence about a task
+	Age     *float64   `json:"age_seconds"` // of the oldest evidence about a task; null when there is none
 	Tasks   []wireTold `json:"tasks"`       // those that run first, then the latest
 	Omitted int        `json:"omitted"`     // tasks that there is no room for
 	Unowned []wireRow  `json:"unowned"`     // targets that no known task has

@@ -121,7 +121,9 @@ func newHomePage(v *View, now time.Time) *homePage {
 	if s := v.Snapshot; s != nil {
 		p.ServiceCount = len(s.Services)
 		p.Services = newServiceRows(v, now)
-		p.Data = fmt.Sprintf("Every task was read within the last %s.", wholeAgo(s.Oldest(), now))
+		if oldest, ok := s.Oldest(); ok {
+			p.Data = fmt.Sprintf("Every task was read within the last %s.", wholeAgo(oldest, now))
+		}
 		for _, task := range exposedTasks(s) {
 			exposed[task] = true
 		}

@@ -206,6 +206,23 @@ func goldenJSON(t *testing.T, name string, got []byte) {
 	}
 }
 
+// Nothing known, because nothing could be looked at, is not fresh.
+func TestBlindHasNoAge(t *testing.T) {
+	v := &status.View{Snapshot: fleet.NewSnapshot(fleet.Snapshot{
+		At: time.Now(), Gaps: []fleet.Gap{{Kind: fleet.GapClusters, Class: fleet.Transient, Since: time.Now()}},
+	})}
+	h := status.New(status.Options{View: func() *status.View { return v }, Metrics: http.NotFoundHandler()})
+	if body := get(h, "/api/v1/status").Body.String(); !strings.Contains(body, `"age_seconds":null`) {
+		t.Errorf("status: %s", body)
+	}
+	if body := get(h, "/").Body.String(); strings.Contains(body, "was read within") || !strings.Contains(body, "Not known yet.") {
+		t.Errorf("page: %s", body)
+	}
+	if body := get(h, "/api/v1/explain?task=0123456789abcdef").Body.String(); strings.Contains(body, "read within") {
+		t.Errorf("explain: %s", body)
+	}
+}
+
 // Bounds are rounded outwards: what is sent still holds the truth.
 func TestBoundsAreRoundedOutwards(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)

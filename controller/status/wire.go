@@ -152,13 +152,13 @@ type wirePass struct {
 }
 
 type wireSnapshot struct {
-	At           *string `json:"at"`
-	Age          float64 `json:"age_seconds"` // of the oldest evidence about a task
-	Clusters     int     `json:"clusters"`
-	Services     int     `json:"services"`
-	Tasks        int     `json:"tasks"`
-	TargetGroups int     `json:"target_groups"`
-	Exposed      int     `json:"exposed_targets"`
+	At           *string  `json:"at"`
+	Age          *float64 `json:"age_seconds"` // of the oldest evidence about a task; null when there is none
+	Clusters     int      `json:"clusters"`
+	Services     int      `json:"services"`
+	Tasks        int      `json:"tasks"`
+	TargetGroups int      `json:"target_groups"`
+	Exposed      int      `json:"exposed_targets"`
 }
 
 type wireGap struct {
@@ -294,4 +294,14 @@ func age(r fleet.Read, now time.Time) *float64 {
 	}
 	s := max(0, seconds(r.Age(now)))
 	return &s
+}
+
+// ageOf is how old the oldest evidence about a task is; nil when there is none.
+func ageOf(s *fleet.Snapshot, now time.Time) *float64 {
+	oldest, ok := s.Oldest()
+	if !ok {
+		return nil
+	}
+	age := max(0, seconds(now.Sub(oldest)))
+	return &age
 }
