@@ -100,8 +100,8 @@ func (c *chain) turns(o *Observer, now time.Time, interval time.Duration, hot bo
 }
 
 // noList refuses a reply that lacks its list. One that is empty is there and has
-// nothing in it; none at all is some other document, which the SDK takes for a
-// reply that says nothing.
+// nothing in it, in JSON as in XML; none at all is some other document, or part
+// of one, which the SDK takes for a reply that says nothing.
 func noList[T any](list []T, of string) error {
 	if list == nil {
 		return gapf(fleet.Invalid, "the reply has no list of %s", of)

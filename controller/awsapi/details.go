@@ -65,8 +65,12 @@ func (o *Observer) readDetails(ctx context.Context) {
 func (o *Observer) describeDefinition(ctx context.Context, ds []*definition) func() {
 	d := ds[0]
 	out, _, err := ask(ctx, o.ecs.DescribeTaskDefinition, &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String(string(d.arn))})
-	if err == nil && out.TaskDefinition == nil {
+	switch {
+	case err != nil:
+	case out.TaskDefinition == nil:
 		err = gapf(fleet.Invalid, "the reply has no task definition")
+	case len(out.TaskDefinition.ContainerDefinitions) == 0: // and it would be kept for ever
+		err = gapf(fleet.Invalid, "the reply has no container definitions")
 	}
 	return func() {
 		d.failed = passing(Classify(err))

@@ -243,6 +243,12 @@ func TestFailuresEmptyNothing(t *testing.T) {
 				}
 				return &fakeReply{status: 200, body: "{}"}
 			},
+			"no list": func(elb bool) *fakeReply {
+				if elb {
+					return &fakeReply{status: 200, body: fmt.Sprintf("<%[1]sResponse><%[1]sResult></%[1]sResult></%[1]sResponse>", op)}
+				}
+				return &fakeReply{status: 200, body: `{"failures":[]}`}
+			},
 		} {
 			t.Run(op+" "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
@@ -268,6 +274,12 @@ func TestFailuresEmptyNothing(t *testing.T) {
 						if len(g.Targets) != 2 {
 							t.Errorf("%s has %d rows", g.Name, len(g.Targets))
 						}
+						if g.Tags["castoff:managed"] != "yes" {
+							t.Errorf("%s has tags %v", g.Name, g.Tags)
+						}
+					}
+					if n := tally(f.taken())[op]; n > 6 && len(b.Gaps) == 0 { // asked for in vain, and nobody is told
+						t.Errorf("no gap after %d calls", n)
 					}
 				})
 			})
@@ -467,22 +479,79 @@ func TestNewNamesEveryMistake(t *testing.T) {
 	}
 }
 
-// A group without targets is no failure, however its reply writes "none".
+// A group without targets is no failure, however its reply writes "none"; a
+// reply without the list, or with a target that has no name, is no reading.
 func TestEmptyGroup(t *testing.T) {
-	for _, list := range []string{"<TargetHealthDescriptions/>", "<TargetHealthDescriptions></TargetHealthDescriptions>", ""} {
+	for list, empty := range map[string]bool{
+		"<TargetHealthDescriptions/>": true, "<TargetHealthDescriptions></TargetHealthDescriptions>": true,
+		"": false, "<TargetDescriptions/>": false,
+		"<TargetHealthDescriptions><member/></TargetHealthDescriptions>":                                                            false,
+		"<TargetHealthDescriptions><member><Target><Port>1</Port></Target></member></TargetHealthDescriptions>":                     false,
+		"<TargetHealthDescriptions><member><TargetHealth><State>healthy</State></TargetHealth></member></TargetHealthDescriptions>": false,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			was := o.Observe(t.Context(), nil).TargetGroups[0]
+			f.fault = func(c fakeCall) *fakeReply {
+				if c.op != "DescribeTargetHealth" {
+					return nil
+				}
+				return &fakeReply{status: 200, body: `<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">` +
+					`<DescribeTargetHealthResult>` + list + `</DescribeTargetHealthResult></DescribeTargetHealthResponse>`}
+			}
+			s := pass(t, o, 30*time.Second)
+			g := s.TargetGroups[0]
+			if empty && (len(s.Gaps) != 0 || len(g.Targets) != 0 || g.Read == was.Read) {
+				t.Errorf("%q: gaps %v, group %+v", list, gapsOf(s), g)
+			}
+			if !empty && (!slices.Equal(gapsOf(s), []string{"target_health invalid 0123456789abcdef"}) || g != was) {
+				t.Errorf("%q: gaps %v, group %+v", list, gapsOf(s), g)
+			}
+		})
+	}
+}
+
+// A service of which the lists are missing has not left its target groups, and
+// a definition without containers is not kept.
+func TestMissingListsOfServiceAndDefinition(t *testing.T) {
+	for _, c := range []struct{ name, field, gap string }{
+		{"status", "status", "service invalid s0000"},
+		{"load balancers", "loadBalancers", "service invalid s0000"},
+		{"deployments", "deployments", "service invalid s0000"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 1)
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				was := pass(t, o, 0).Services[0]
+				f.clusters[0].services[0].extra = map[string]any{c.field: nil}
+				for range 10 {
+					s := pass(t, o, time.Minute)
+					if s.Services[0] != was || len(s.TargetGroups) != 1 || !slices.Equal(gapsOf(s), []string{c.gap}) {
+						t.Fatalf("was %+v, is %+v; gaps %v", was, s.Services[0], gapsOf(s))
+					}
+				}
+			})
+		})
+	}
+	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 1)
 		f.fault = func(c fakeCall) *fakeReply {
-			if c.op != "DescribeTargetHealth" {
-				return nil
+			if c.op == "DescribeTaskDefinition" {
+				return &fakeReply{status: 200, body: `{"taskDefinition":{"networkMode":"awsvpc"}}`}
 			}
-			return &fakeReply{status: 200, body: `<DescribeTargetHealthResponse xmlns="http://elasticloadbalancing.amazonaws.com/doc/2015-12-01/">` +
-				`<DescribeTargetHealthResult>` + list + `</DescribeTargetHealthResult></DescribeTargetHealthResponse>`}
+			return nil
 		}
-		s := observer(t, Options{Config: f.config()}).Observe(t.Context(), nil)
-		if len(s.Gaps) != 0 || len(s.TargetGroups[0].Targets) != 0 || s.TargetGroups[0].Read.Never() {
-			t.Errorf("%q: gaps %v, group %+v", list, gapsOf(s), s.TargetGroups[0])
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		if s := pass(t, o, 0); len(s.Definitions) != 0 || !slices.Equal(gapsOf(s), []string{"task_definition invalid s0000:1"}) {
+			t.Errorf("%d definitions, gaps %v", len(s.Definitions), gapsOf(s))
 		}
-	}
+		f.fault = nil
+		if s := pass(t, o, time.Minute); len(s.Definitions) != 1 || len(s.Gaps) != 0 {
+			t.Errorf("%d definitions, gaps %v", len(s.Definitions), gapsOf(s))
+		}
+	})
 }
 
 // A list that gives the same page for ever is a mistake, not a reason to hang.

@@ -337,7 +337,7 @@ func (c *fakeCluster) describeServices(arns []string) any {
 			continue
 		}
 		s := c.services[i]
-		var lbs []any
+		lbs := []any{} // AWS says [], not null
 		for _, g := range s.groups {
 			lbs = append(lbs, map[string]any{"targetGroupArn": groupARN(g), "containerName": "nginx", "containerPort": 10080})
 		}

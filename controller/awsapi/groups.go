@@ -103,7 +103,7 @@ func (o *Observer) readGroups(ctx context.Context) {
 			return nil, err
 		}
 		pages = append(pages, page{out.TargetGroups, read})
-		return out.NextMarker, nil
+		return out.NextMarker, noList(out.TargetGroups, "target groups")
 	})
 	for _, p := range pages {
 		for i := range p.groups {
@@ -205,7 +205,10 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 	out, read, err := ask(ctx, o.elb.DescribeTargetHealth, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
 	var rows []fleet.Target
 	if err == nil {
-		rows = convertRows(g, out.TargetHealthDescriptions)
+		err = noList(out.TargetHealthDescriptions, "targets")
+	}
+	if err == nil {
+		rows, err = convertRows(g, out.TargetHealthDescriptions)
 	}
 	return func() {
 		g.changed = false
@@ -221,13 +224,14 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 	}
 }
 
-// convertRows makes the rows of a group. A row that names nothing is none.
-func convertRows(g *group, in []types.TargetHealthDescription) []fleet.Target {
+// convertRows makes the rows of a group. A row that names nothing may be any of
+// those that would seem to have gone, so it spoils them all.
+func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, error) {
 	rows := make([]fleet.Target, 0, len(in))
 	for i := range in {
 		d := &in[i]
 		if d.Target == nil || value(d.Target.Id) == "" {
-			continue
+			return nil, gapf(fleet.Invalid, "the reply has a target without an id")
 		}
 		port := count(value(d.Target.Port))
 		if port == 0 && g.facts != nil {
@@ -248,9 +252,9 @@ func convertRows(g *group, in []types.TargetHealthDescription) []fleet.Target {
 	slices.SortStableFunc(rows, func(a, b fleet.Target) int { return a.Key.Compare(b.Key) })
 	rows = slices.CompactFunc(rows, func(a, b fleet.Target) bool { return a.Key == b.Key })
 	if slices.Equal(rows, g.rows) {
-		return g.rows // the same, and already in memory
+		return g.rows, nil // the same, and already in memory
 	}
-	return rows
+	return rows, nil
 }
 
 func (o *Observer) describeAttributes(ctx context.Context, groups []*group) func() {
@@ -305,7 +309,7 @@ func (o *Observer) describeTags(ctx context.Context, groups []*group) func() {
 			}
 			g.tagging.ok()
 			at := slices.IndexFunc(out.TagDescriptions, func(d types.TagDescription) bool { return value(d.ResourceArn) == ref })
-			if at < 0 {
+			if at < 0 || out.TagDescriptions[at].Tags == nil {
 				o.fail(fleet.GapTags, ref, "DescribeTags of "+g.arn.Name(), gapf(fleet.Invalid, "left out of the reply"))
 				continue
 			}

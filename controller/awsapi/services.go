@@ -97,11 +97,13 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 			}
 			s.ok()
 			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return lastSegment(value(in.ServiceArn)) == s.id.Name })
-			if i >= 0 {
-				o.applyService(s, &out.Services[i], read)
-				continue
-			}
 			reason := "left out of the reply"
+			if i >= 0 {
+				if reason = halfService(s.value, &out.Services[i]); reason == "" {
+					o.applyService(s, &out.Services[i], read)
+					continue
+				}
+			}
 			for _, f := range out.Failures {
 				if lastSegment(value(f.Arn)) == s.id.Name {
 					reason = value(f.Reason)
@@ -115,6 +117,23 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 			o.missService(s)
 		}
 	}
+}
+
+// halfService says what a reading lacks that every service has, or that this
+// one had before; empty when nothing. Without its lists a service would seem to
+// have left its target groups, and its deployments to be over.
+func halfService(was *fleet.Service, in *types.Service) string {
+	switch {
+	case value(in.Status) == "":
+		return "the reply has no status"
+	case was == nil || in.TaskSets != nil:
+		return ""
+	case in.LoadBalancers == nil && len(was.LoadBalancers) > 0:
+		return "the reply has no list of load balancers"
+	case in.Deployments == nil && len(was.Deployments) > 0:
+		return "the reply has no list of deployments"
+	}
+	return ""
 }
 
 func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) {

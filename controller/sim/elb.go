@@ -206,18 +206,23 @@ func (r *Region) describeTargetGroups(form url.Values) (any, *apiError) {
 		return nil, err
 	}
 	out := struct {
-		Groups     []groupXML `xml:"TargetGroups>member"`
-		NextMarker string     `xml:",omitempty"`
+		Groups     membersXML[groupXML] `xml:"TargetGroups"`
+		NextMarker string               `xml:",omitempty"`
 	}{NextMarker: marker(to, len(groups))}
 	for _, g := range groups[from:to] {
-		out.Groups = append(out.Groups, g.xml())
+		out.Groups.Members = append(out.Groups.Members, g.xml())
 	}
 	return out, nil
 }
 
+// membersXML is a list that is there when it is empty too, as ELBv2 writes it.
+type membersXML[T any] struct {
+	Members []T `xml:"member"`
+}
+
 type tagsXML struct {
-	ARN  string         `xml:"ResourceArn"`
-	Tags []attributeXML `xml:"Tags>member"`
+	ARN  string                   `xml:"ResourceArn"`
+	Tags membersXML[attributeXML] `xml:"Tags"`
 }
 
 func (r *Region) describeTags(form url.Values) (any, *apiError) {
@@ -232,7 +237,7 @@ func (r *Region) describeTags(form url.Values) (any, *apiError) {
 		x := tagsXML{ARN: arn}
 		if g := r.groupARNs[fleet.TargetGroupARN(arn)]; g != nil {
 			for _, t := range tagsJSON(g.tags) {
-				x.Tags = append(x.Tags, attributeXML(t))
+				x.Tags.Members = append(x.Tags.Members, attributeXML(t))
 			}
 		} else if !slices.ContainsFunc(r.balancers, func(b *balancer) bool { return b.arn == arn }) {
 			return nil, invalid("TargetGroupNotFound", "One or more target groups not found")

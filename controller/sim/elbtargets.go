@@ -92,11 +92,11 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 		return nil, err
 	}
 	out := struct {
-		Rows []rowXML `xml:"TargetHealthDescriptions>member"`
+		Rows membersXML[rowXML] `xml:"TargetHealthDescriptions"`
 	}{}
 	if len(asked) == 0 {
 		for _, w := range g.order {
-			out.Rows = append(out.Rows, g.rowXML(w.key, w.zone, w.state, w.reason))
+			out.Rows.Members = append(out.Rows.Members, g.rowXML(w.key, w.zone, w.state, w.reason))
 		}
 		return out, nil
 	}
@@ -105,10 +105,10 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 		// Asked for with another zone, a target reads as absent (user:
 		// aws-load-balancer-controller PR 4544).
 		if w := g.rows[key]; w != nil && (a.zone == "" || a.zone == w.zone) {
-			out.Rows = append(out.Rows, g.rowXML(w.key, w.zone, w.state, w.reason))
+			out.Rows.Members = append(out.Rows.Members, g.rowXML(w.key, w.zone, w.state, w.reason))
 			continue
 		}
-		out.Rows = append(out.Rows, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered))
+		out.Rows.Members = append(out.Rows.Members, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered))
 	}
 	return out, nil
 }
