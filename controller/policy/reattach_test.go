@@ -41,56 +41,60 @@ func TestReattach(t *testing.T) {
 	}{
 		{"healthy for the window", time.Minute + 100*time.Millisecond, nil, Allow, "", OK, "healthy again: 10.0.0.1:10080 goes back into web"},
 		{"not for quite as long", time.Minute - 1, nil, Hold, Recovery, Recovering, "healthy for 1m0s of 1m0s, after 0 flaps"},
-		{"unknown", time.Hour, func(s *scene) { s.task("web", 0).Containers[0].Health = fleet.Unknown; s.read() }, Hold, Recovery, StillFailing, "not healthy"},
-		{"away", time.Hour, func(s *scene) { s.task("web", 0).Connectivity = fleet.Disconnected; s.read() }, Hold, Recovery, StillFailing, ""},
+		{"unknown", 5 * time.Minute, func(s *scene) { s.task("web", 0).Containers[0].Health = fleet.Unknown; s.read() }, Hold, Recovery, StillFailing, "not healthy"},
+		{"away", 5 * time.Minute, func(s *scene) { s.task("web", 0).Connectivity = fleet.Disconnected; s.read() }, Hold, Recovery, StillFailing, ""},
 		{"after a flap", 110 * time.Second, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 1 }, Hold, Recovery, Recovering, "of 2m0s, after 1 flap"},
 		{"after two flaps, for long", 241 * time.Second, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 2 }, Allow, "", OK, ""},
 		{"after very many flaps", 31 * time.Minute, func(s *scene) { s.state.watch(taskARN("web", 0)).Flaps = 1 << 20 }, Allow, "", OK, ""},
 		{"recovery limits that make no sense", 2 * time.Minute, func(s *scene) { s.limits.Recovery.Window = 0 }, Allow, "", OK, ""},
 
-		{"told a moment ago", time.Hour, func(s *scene) {
+		{"told a moment ago", 5 * time.Minute, func(s *scene) {
 			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-time.Second), Accepted)
 		}, Hold, Recovery, Unanswered, "told to go back"},
-		{"told long ago", time.Hour, func(s *scene) {
+		{"told long ago", 5 * time.Minute, func(s *scene) {
 			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-attachSpacing), Accepted)
 		}, Allow, "", OK, ""},
-		{"told in the future", time.Hour, func(s *scene) {
+		{"told in the future", 5 * time.Minute, func(s *scene) {
 			s.detachments[0] = s.detachments[0].Attach(s.now.Add(time.Hour), Accepted)
 		}, Allow, "", OK, ""},
-		{"told, and refused", time.Hour, func(s *scene) {
+		{"told, and refused", 5 * time.Minute, func(s *scene) {
 			s.detachments[0] = s.detachments[0].Attach(s.now, Rejected)
 		}, Allow, "", OK, ""},
 
-		{"leaving", time.Hour, func(s *scene) { s.task("web", 0).DesiredStatus = fleet.Stopped }, Refuse, Identity, Leaving, ""},
-		{"missing", time.Hour, func(s *scene) { s.task("web", 0).Missing = 2 }, Hold, Identity, Missing, "2 times"},
-		{"another has the address", time.Hour, func(s *scene) {
+		{"leaving", 5 * time.Minute, func(s *scene) { s.task("web", 0).DesiredStatus = fleet.Stopped }, Refuse, Identity, Leaving, ""},
+		{"missing", 5 * time.Minute, func(s *scene) { s.task("web", 0).Missing = 2 }, Hold, Identity, Missing, "2 times"},
+		{"another has the address", 5 * time.Minute, func(s *scene) {
 			r := s.start("api", 20)
 			r.Targets, r.Created = s.task("web", 0).Targets, noon
 		}, Refuse, Identity, NotOwner, ""},
-		{"another claims the address", time.Hour, func(s *scene) {
+		{"another claims the address", 5 * time.Minute, func(s *scene) {
 			r := s.start("api", 20)
 			r.Targets, r.Created = s.task("web", 0).Targets, noon.Add(-24*time.Hour)
 		}, Hold, Identity, AddressShared, ""},
-		{"started again", time.Hour, func(s *scene) { s.detachments[0].Started = noon }, Refuse, Identity, Restarted, ""},
-		{"read too long ago", time.Hour, func(s *scene) { s.now = s.now.Add(16 * time.Second) }, Hold, Identity, Old, "who owns the address is not sure"},
-		{"read too long ago, with limits that make no sense", time.Hour, func(s *scene) {
+		{"started again", 5 * time.Minute, func(s *scene) { s.detachments[0].Started = noon }, Refuse, Identity, Restarted, ""},
+		{"read too long ago", 5 * time.Minute, func(s *scene) { s.now = s.now.Add(16 * time.Second) }, Hold, Identity, Old, "who owns the address is not sure"},
+		{"read too long ago, with limits that make no sense", 5 * time.Minute, func(s *scene) {
 			s.limits.Stale.Tasks = -1
 			s.now = s.now.Add(16 * time.Second)
 		}, Hold, Identity, Old, ""},
-		{"read lately, with limits that make no sense", time.Hour, func(s *scene) { s.limits = Limits{} }, Allow, "", OK, ""},
-		{"the clock set back: what was healthy in the future counts no more", time.Hour, func(s *scene) { s.now = s.now.Add(-201 * time.Millisecond) }, Hold, Recovery, Recovering, ""},
+		{"read a while ago, where that may be", 5 * time.Minute, func(s *scene) {
+			s.limits.Stale.Tasks = time.Minute
+			s.now = s.now.Add(16 * time.Second)
+		}, Allow, "", OK, ""},
+		{"read lately, with limits that make no sense", 5 * time.Minute, func(s *scene) { s.limits = Limits{} }, Allow, "", OK, ""},
+		{"the clock set back: what was healthy in the future counts no more", 5 * time.Minute, func(s *scene) { s.now = s.now.Add(-201 * time.Millisecond) }, Hold, Recovery, Recovering, ""},
 
-		{"paused", time.Hour, func(s *scene) { s.pauses = []Pause{{Owner: "jane"}} }, Allow, "", OK, ""},
-		{"paused with reattach=no", time.Hour, func(s *scene) { s.pauses = []Pause{{Owner: "jane", KeepOut: true}} }, Refuse, Paused, PausedNow, "with reattach=no"},
-		{"paused elsewhere with reattach=no", time.Hour, func(s *scene) {
+		{"paused", 5 * time.Minute, func(s *scene) { s.pauses = []Pause{{Owner: "jane"}} }, Allow, "", OK, ""},
+		{"paused with reattach=no", 5 * time.Minute, func(s *scene) { s.pauses = []Pause{{Owner: "jane", KeepOut: true}} }, Refuse, Paused, PausedNow, "with reattach=no"},
+		{"paused elsewhere with reattach=no", 5 * time.Minute, func(s *scene) {
 			s.pauses = []Pause{{Scope: ScopeCluster, Service: fleet.ServiceID{Cluster: "test"}, KeepOut: true}}
 		}, Allow, "", OK, ""},
-		{"by a tag", time.Hour, func(s *scene) {
+		{"by a tag", 5 * time.Minute, func(s *scene) {
 			s.service("web").Tags = map[string]string{PauseTag: "until=2026-11-24T00:00:00Z owner=j reason=r reattach=no"}
 		}, Hold, Paused, PausedNow, ""},
 
 		// No brake blocks the way back.
-		{"every brake", time.Hour, func(s *scene) {
+		{"every brake", 5 * time.Minute, func(s *scene) {
 			s.halts = []Halt{{Cause: "panic"}}
 			s.began = s.now
 			s.limits.Mode = Observing
@@ -106,7 +110,7 @@ func TestReattach(t *testing.T) {
 			s.group("web").Read = fleet.Read{}
 			s.group("web").Targets = nil
 		}, Allow, "", OK, ""},
-		{"the group is not there", time.Hour, func(s *scene) { s.groups = s.groups[1:] }, Allow, "", OK, ""},
+		{"the group is not there", 5 * time.Minute, func(s *scene) { s.groups = s.groups[1:] }, Allow, "", OK, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := recovering(c.long)
@@ -139,7 +143,7 @@ func TestNothingToReattach(t *testing.T) {
 		"back by somebody's hand": func(s *scene) { s.row("web", 0).State = fleet.TargetInitial },
 		"nothing was taken out":   func(s *scene) { s.detachments = nil },
 	} {
-		s := recovering(time.Hour)
+		s := recovering(5 * time.Minute)
 		change(s)
 		if v := Reattach(s.input()); len(v) != 0 {
 			t.Errorf("%s: %+v", name, v)
@@ -150,8 +154,40 @@ func TestNothingToReattach(t *testing.T) {
 	}
 }
 
+func TestReattachInOrder(t *testing.T) {
+	s := recovering(5 * time.Minute)
+	s.detachments = []Detachment{s.detachment("web", 1, Detaching), s.detachments[0]}
+	s.row("web", 1).State = fleet.TargetDraining
+	if v := Reattach(s.input()); len(v) != 2 || v[0].Task != taskARN("web", 0) {
+		t.Errorf("%+v", v)
+	}
+}
+
+// The window is over at its end, and until then it is known when.
+func TestReattachInTime(t *testing.T) {
+	s := recovering(90 * time.Second)
+	w := s.state.watch(taskARN("web", 0))
+	s.limits.Recovery.Window = w.Read.Sub(w.Well)
+	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Decision != Allow {
+		t.Errorf("%+v", v)
+	}
+	s.limits.Recovery.Window += time.Second
+	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Reason != Recovering || !v.Until.Equal(s.now.Add(time.Second)) {
+		t.Errorf("%+v", v)
+	}
+}
+
+// Called before and refused since: it is not on its way.
+func TestReattachRefusedBefore(t *testing.T) {
+	s := recovering(5 * time.Minute)
+	s.detachments[0] = s.detachments[0].Attach(s.now, Accepted).Attach(s.now, Rejected)
+	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Decision != Allow {
+		t.Errorf("%+v", v)
+	}
+}
+
 func TestReattachRechecked(t *testing.T) {
-	s := recovering(time.Hour)
+	s := recovering(5 * time.Minute)
 	v := verdict(t, Reattach(s.input()), taskARN("web", 0))
 	if again := Recheck(s.input(), v); again.Reason != NotReadAgain {
 		t.Errorf("nothing was read again: %+v", again)

@@ -254,7 +254,8 @@ func (w *world) judgeReads() {
 			rs = nil // the clock was set back
 			w.readings[t.ARN] = nil
 		}
-		if t.LastStatus == fleet.Stopped || len(rs) > 0 && !t.Read.Sent.After(rs[len(rs)-1].sent) || t.Connectivity == fleet.Disconnected {
+		// After a step back of the clock two readings may be of the same instant.
+		if t.LastStatus == fleet.Stopped || len(rs) > 0 && !t.Read.Sent.After(rs[len(rs)-1].sent) && rs[len(rs)-1].sick == bad || t.Connectivity == fleet.Disconnected {
 			continue
 		}
 		w.readings[t.ARN] = append(rs, reading{t.Read.Sent, t.Read.Received, bad})
