@@ -218,7 +218,7 @@ func TestBlindHasNoAge(t *testing.T) {
 	if body := get(h, "/").Body.String(); strings.Contains(body, "was read within") || !strings.Contains(body, "Not known yet.") {
 		t.Errorf("page: %s", body)
 	}
-	if body := get(h, "/api/v1/explain?task=0123456789abcdef").Body.String(); strings.Contains(body, "read within") {
+	if body := get(h, "/api/v1/explain?of=0123456789abcdef").Body.String(); strings.Contains(body, "read within") {
 		t.Errorf("explain: %s", body)
 	}
 }
