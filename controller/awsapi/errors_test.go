@@ -470,9 +470,9 @@ func TestPreflight(t *testing.T) {
 
 func TestNewNamesEveryMistake(t *testing.T) {
 	_, err := New(Options{
-		Clusters: []string{"a", ""}, Interval: -1, Budgets: Budgets{BalancerRead: -2},
+		Clusters: []string{"a", ""}, Interval: -1, Budgets: Budgets{BalancerRead: -2, Registration: -1},
 	})
-	for _, s := range []string{"no region", "clusters[1] is empty", "interval must be above 0 (got -1ns)", "balancer read must be above 0 calls a second (got -2)"} {
+	for _, s := range []string{"no region", "clusters[1] is empty", "interval must be above 0 (got -1ns)", "balancer read must be above 0 calls a second (got -2)", "registration must be above 0 calls a second (got -1)"} {
 		if err == nil || !strings.Contains(err.Error(), s) {
 			t.Errorf("%v does not say %q", err, s)
 		}

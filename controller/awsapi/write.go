@@ -190,7 +190,7 @@ func (w *write) fail(err error) error {
 	}
 	text := fmt.Sprintf("%s of %s in target group %s: %s", w.operation, what, w.group.Name(), strings.TrimRight(explain(err), ". "))
 	if Classify(err) == fleet.Denied {
-		text += "; allow elasticloadbalancing:" + w.operation + " as deploy/iam/detach.json does, with its tag castoff:managed on the target group, or check the credentials"
+		text += "; allow elasticloadbalancing:" + w.operation + " as deploy/iam/detach.json does, tag the target group castoff:managed=true, or check the credentials"
 	}
 	if w.done > 0 {
 		text += fmt.Sprintf("; %d of them had been done before", w.done)

@@ -82,6 +82,15 @@ func TestRegisterGivesTheZoneThatAWSAsksFor(t *testing.T) {
 	if calls := writes(f.taken()); len(calls) != 1 || Classify(err) != fleet.Invalid || Applied(err) {
 		t.Errorf("without a zone to give: %d calls, %v", len(calls), err)
 	}
+	// A refusal that speaks of zones, but asks for none.
+	f.fault = func(fakeCall) *fakeReply {
+		return &fakeReply{status: 400, body: `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidTarget</Code>` +
+			`<Message>The Availability Zone of the target is not enabled</Message></Error></ErrorResponse>`}
+	}
+	err = o.Register(t.Context(), web(), []Registration{{Key: webTarget(0), Zone: "eu-central-1b"}})
+	if calls := writes(f.taken()); len(calls) != 1 || Classify(err) != fleet.Invalid {
+		t.Errorf("with a zone that is no good: %d calls, %v", len(calls), err)
+	}
 }
 
 func TestManyTargetsGoInChunks(t *testing.T) {
@@ -227,7 +236,7 @@ func TestDeniedWriteSaysWhatToDo(t *testing.T) {
 	f.fault = func(fakeCall) *fakeReply { return elbError(403, "AccessDenied") }
 	o := observer(t, Options{Config: f.config()})
 	err := o.Deregister(t.Context(), web(), []fleet.TargetKey{webTarget(0)})
-	for _, s := range []string{"AccessDenied: it says so; ", "elasticloadbalancing:DeregisterTargets", "deploy/iam/detach.json", "castoff:managed"} {
+	for _, s := range []string{"AccessDenied: it says so; ", "elasticloadbalancing:DeregisterTargets", "deploy/iam/detach.json", "castoff:managed=true"} {
 		if !strings.Contains(err.Error(), s) {
 			t.Errorf("%q does not say %q", err, s)
 		}
