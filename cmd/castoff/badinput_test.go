@@ -26,6 +26,7 @@ type mistake struct {
 	code int
 	says []string // parts of the one line; of each line in order where there are more
 	more int      // lines besides the first
+	not  string   // must not be said
 }
 
 func (m mistake) check(t *testing.T) {
@@ -63,6 +64,9 @@ func (m mistake) clear(t *testing.T, text string) {
 		if strings.Contains(text, noise) {
 			t.Errorf("has %q", noise)
 		}
+	}
+	if m.not != "" && strings.Contains(text, m.not) {
+		t.Errorf("says %q", m.not)
 	}
 	for _, s := range m.says {
 		if !strings.Contains(text, s) {
@@ -156,11 +160,16 @@ func TestAWSMistakes(t *testing.T) {
 			return awsEnv(t, server.URL)
 		}
 	}
-	refuses := func(message string) func(*testing.T) map[string]string {
+	refuses := func(code, message string) func(*testing.T) map[string]string {
 		return func(t *testing.T) map[string]string {
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Header.Get("X-Amz-Target") == "" {
+					w.WriteHeader(http.StatusForbidden)
+					_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>`+code+`</Code></Error></ErrorResponse>`)
+					return
+				}
 				w.WriteHeader(http.StatusBadRequest)
-				_, _ = io.WriteString(w, `{"__type":"AccessDeniedException","message":"`+message+`"}`)
+				_, _ = io.WriteString(w, `{"__type":"`+code+`","message":"`+message+`"}`)
 			}))
 			t.Cleanup(server.Close)
 			return awsEnv(t, server.URL)
@@ -205,8 +214,32 @@ func TestAWSMistakes(t *testing.T) {
 		{name: "half of XML", env: faulty(sim.Fault{Operation: "DescribeTargetGroups", Effect: sim.Truncate}), code: exitAWS, says: []string{"elasticloadbalancing:DescribeTargetGroups", "AWS_ENDPOINT_URL"}},
 		{name: "HTML", env: says("<html><body>Log in</body></html>"), code: exitAWS, says: []string{"none of AWS's", "AWS_ENDPOINT_URL"}},
 		{
-			name: "a hostile reply", env: refuses("\\u001b[2J\\u0000\\u009b\\u202e gone"), code: exitAWS, more: 1,
+			name: "a hostile reply", env: refuses("AccessDeniedException", "\\u001b[2J\\u0000\\u009b\\u202e gone"), code: exitAWS, more: 1,
 			says: []string{"AccessDeniedException", "\ufffd[2J\ufffd\ufffd\ufffd gone"},
+		},
+		{
+			name: "expired credentials", env: refuses("ExpiredTokenException", "expired"), code: exitAWS, more: 1,
+			says: []string{"ExpiredTokenException: expired; renew the credentials"}, not: "IAM policy",
+		},
+		{
+			name: "unknown credentials", env: refuses("UnrecognizedClientException", "invalid"), code: exitAWS, more: 1,
+			says: []string{"UnrecognizedClientException: invalid; renew the credentials"}, not: "IAM policy",
+		},
+		{
+			name: "sent elsewhere", code: exitAWS, says: []string{"HTTP 302 from 127.0.0.1:", "not an AWS reply", "AWS_ENDPOINT_URL"},
+			env: func(t *testing.T) map[string]string {
+				server := httptest.NewServer(http.RedirectHandler("https://login.example/", http.StatusFound))
+				t.Cleanup(server.Close)
+				return awsEnv(t, server.URL)
+			},
+		},
+		{
+			name: "an endpoint that is no URL", env: func(t *testing.T) map[string]string { return awsEnv(t, "notaurl") }, code: exitAWS,
+			says: []string{`AWS_ENDPOINT_URL is no URL: "notaurl"; give it as https://host`},
+		},
+		{
+			name: "one service's endpoint that is no URL", env: with(well, "AWS_ENDPOINT_URL_ECS", "ecs.example"), code: exitAWS,
+			says: []string{"AWS_ENDPOINT_URL_ECS is no URL", "https://host"},
 		},
 		{name: "nothing", env: says(""), code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
 		{name: "nothing about a cluster", env: says(""), args: []string{"--cluster", "prod"}, code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
@@ -240,7 +273,7 @@ func TestEndpointThatNeverAnswers(t *testing.T) {
 	if code != exitAWS || took > patience+5*time.Second {
 		t.Errorf("exit code %d after %s", code, took)
 	}
-	mistake{says: []string{"no answer within 15s", "ecs:ListClusters in eu-central-1", "AWS_ENDPOINT_URL"}}.clear(t, p.log.String())
+	mistake{says: []string{"no answer within 15s: ecs:ListClusters in eu-central-1: no reply; check the network", "AWS_ENDPOINT_URL"}}.clear(t, p.log.String())
 }
 
 // TestThrottledStart: a bad moment of AWS's is no reason not to start.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -50,6 +52,9 @@ func Load(ctx context.Context, o LoadOptions) (aws.Config, error) {
 	if err != nil {
 		return aws.Config{}, fmt.Errorf("load the AWS configuration: %s; check AWS_PROFILE, AWS_CONFIG_FILE and AWS_CA_BUNDLE", explain(err))
 	}
+	if err := checkEndpoints(cfg); err != nil {
+		return aws.Config{}, err
+	}
 	if cfg.Region == "" {
 		if cfg.Region, err = taskRegion(ctx); err != nil {
 			return aws.Config{}, err
@@ -65,6 +70,33 @@ func Load(ctx context.Context, o LoadOptions) (aws.Config, error) {
 		cfg.Credentials = aws.NewCredentialsCache(role)
 	}
 	return cfg, nil
+}
+
+// endpointEnv are the variables by which the SDK's clients are sent elsewhere.
+//
+// Source: https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+var endpointEnv = []string{"AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_ECS", "AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2", "AWS_ENDPOINT_URL_STS"}
+
+// checkEndpoints names the setting that is no URL: the SDK would complain of
+// each call instead.
+func checkEndpoints(cfg aws.Config) error {
+	if ignored, _ := strconv.ParseBool(os.Getenv("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")); ignored {
+		return nil
+	}
+	for _, name := range endpointEnv {
+		if value := os.Getenv(name); value != "" && !isEndpoint(value) {
+			return fmt.Errorf("%s is no URL: %q; give it as https://host", name, value)
+		}
+	}
+	if cfg.BaseEndpoint != nil && !isEndpoint(*cfg.BaseEndpoint) {
+		return fmt.Errorf("endpoint_url of the profile is no URL: %q; give it as https://host", *cfg.BaseEndpoint)
+	}
+	return nil
+}
+
+func isEndpoint(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
 
 // taskRegion is the region of the ECS task that castoff itself runs in.

@@ -9,6 +9,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -108,19 +110,52 @@ func advise(action, region string, err error) error {
 		return nil
 	}
 	var todo string
-	switch Classify(err) {
-	case fleet.Denied:
+	switch class := Classify(err); {
+	case class == fleet.Denied && unwelcome(err):
+		todo = "renew the credentials, and check the clock: AWS does not take these"
+	case class == fleet.Denied:
 		todo = "allow " + action + " in the IAM policy, or check the credentials"
-	case fleet.Throttled:
+	case class == fleet.Throttled:
 		todo = "others in the account use up the rate limit; try again"
-	case fleet.Transient:
+	case class == fleet.Transient:
 		todo = "check the network, the region and AWS_ENDPOINT_URL"
 	default:
 		todo = "check the region and AWS_ENDPOINT_URL"
 	}
 	// AWS ends its sentences; here it goes on.
 	said := strings.TrimRight(explain(err), ". ")
+	var response *smithyhttp.ResponseError
+	switch {
+	case errors.As(err, &response) && response.HTTPStatusCode()/100 == 3:
+		// A proxy, or a page to log in to: AWS's endpoints send nobody elsewhere.
+		said = fmt.Sprintf("HTTP %d from %s, not an AWS reply", response.HTTPStatusCode(), hostOf(response))
+	case errors.Is(err, context.DeadlineExceeded):
+		said = "no reply" // the rest is about the client's own timer
+	}
 	return &adviceError{text: fmt.Sprintf("%s in %s: %s; %s", action, region, said, todo), err: err}
+}
+
+// unwelcome reports that AWS does not know or no longer takes the credentials,
+// which no policy mends.
+func unwelcome(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "UnrecognizedClientException", "InvalidClientTokenId",
+		"InvalidSignatureException", "SignatureDoesNotMatch", "IncompleteSignature", "IncompleteSignatureException", "AuthFailure":
+		return true
+	default:
+		return false
+	}
+}
+
+func hostOf(r *smithyhttp.ResponseError) string {
+	if r.Response == nil || r.Response.Response == nil || r.Response.Request == nil || r.Response.Request.URL == nil {
+		return "the endpoint"
+	}
+	return r.Response.Request.URL.Host
 }
 
 // adviceError is an error whose text is for an operator; the cause is there
