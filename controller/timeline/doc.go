@@ -33,7 +33,7 @@
 // ECS does not say which task replaces which. In one service and one deployment
 // (startedBy), failures that wait for a replacement, the one known first ahead,
 // are matched with tasks created since the failure, the one created first
-// ahead; each task replaces at most one. Tasks of another deployment are never
+// ahead; each task replaces at most one, and not one that stopped long before. Tasks of another deployment are never
 // matched, so a roll-out at the same time does not confuse it; tasks started by
 // a simultaneous scale-out of the same deployment cannot be told apart. Until a
 // replacement serves, the match may change: one that fails or leaves before is

@@ -61,9 +61,13 @@ type place struct {
 }
 
 // mayReplace reports that a task of the failing one's place was started since its
-// failure was known.
+// failure was known, and not so long after its stop that it must be for another.
 func (t *Tracker) mayReplace(c *fleet.Task, f *failure) bool {
-	return f.tl.Outcome != Superseded && !c.Created.Before(t.replacedSince(f))
+	if f.tl.Outcome == Superseded || c.Created.Before(t.replacedSince(f)) {
+		return false
+	}
+	stopped, ok := f.tl.Milestone(Stopped)
+	return !ok || !c.Created.After(stopped.NotAfter.Add(t.settings.RecoveryWindow))
 }
 
 // replacedSince is the earliest that a failure's replacement can have been

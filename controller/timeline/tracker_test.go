@@ -661,6 +661,15 @@ func TestPairing(t *testing.T) {
 			w.add(fresh("a3", 690))
 			return map[string]string{"a": "a3", "a2": ""}
 		}},
+		{"nobody's, and another's much later", func(w *world) map[string]string {
+			w.add(hung("a"))
+			l := hung("b")
+			l.unhealthy, l.onset = sec(1300), sec(1290)
+			l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(1380), sec(1381), sec(1420), sec(1421), sec(1430)
+			w.add(l)
+			w.add(fresh("b2", 1325))
+			return map[string]string{"a": "", "b": "b2"}
+		}},
 		{"stop first", func(w *world) map[string]string {
 			l := hung("a")
 			l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(610), sec(610), sec(640), sec(640), sec(660)
