@@ -1,5 +1,10 @@
-# make check is what CI runs. Needs Go, a C compiler (for the race detector), git
-# and bash; the linter comes by itself.
+# make check is what CI runs. Needs GNU make 3.82 or later (.ONESHELL), Go, a C
+# compiler (for the race detector), git and bash; the linter comes by itself.
+
+# An older make would run each line in a shell of its own, and fail oddly.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error this needs GNU make 3.82 or later; on macOS: brew install make, then gmake)
+endif
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
