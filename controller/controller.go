@@ -121,7 +121,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c := &Controller{
 		options: o, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
-		acting: acting{began: time.Now().Round(0), guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
+		acting: acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
@@ -234,6 +234,7 @@ func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 // Start begins to pass, and to serve if Serve has not been called; the first
 // pass begins at once. It is called once.
 func (c *Controller) Start() {
+	c.acting.began = time.Now().Round(0)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.cleanups.add("passes", func(ctx context.Context) error {

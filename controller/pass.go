@@ -45,8 +45,12 @@ func (c *Controller) interval() time.Duration {
 func (c *Controller) pass(ctx context.Context) {
 	began := time.Now()
 	result := metrics.PassPanic
+	cut := false
 	next := *c.view.Load()
 	defer func() {
+		if cut {
+			return
+		}
 		if p := recover(); p != nil {
 			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			c.tracker = timeline.Restore(c.options.Tracker, c.tracked) // it may be half way through a snapshot
@@ -62,8 +66,7 @@ func (c *Controller) pass(ctx context.Context) {
 	defer cancel()
 	snapshot := c.options.Observer.Observe(limited, c.tracker.Hot())
 	if ctx.Err() != nil {
-		// Cut short by Stop: what could not be read is our doing, not AWS's.
-		result = metrics.PassFailed
+		cut = true // by Stop: what could not be read is our doing, not AWS's
 		return
 	}
 	changes := c.tracker.Track(snapshot)
