@@ -200,19 +200,9 @@ func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	if c.missing != confirmations {
 		return
 	}
-	if !configured {
-		o.clear(fleet.GapCluster, c.id)
-	}
-	for _, kind := range []fleet.GapKind{fleet.GapServices, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances} {
-		o.clear(kind, string(c.arn))
-	}
-	for name := range c.hotLists {
-		o.clear(fleet.GapTaskList, c.serviceRef(name))
-	}
 	for id, s := range o.services {
 		if s.cluster == c {
 			delete(o.services, id)
-			o.clear(fleet.GapService, s.ref())
 		}
 	}
 	// Should it come back, it is a new one.

@@ -35,9 +35,13 @@ func (o *Observer) addDefinition(arn fleet.TaskDefinitionARN) {
 }
 
 func (o *Observer) addInstance(c *cluster, arn fleet.ContainerInstanceARN) {
-	if arn != "" && o.instances[arn] == nil {
-		o.instances[arn] = &instance{clock: clock{known: time.Now()}, arn: arn, cluster: c}
+	if arn == "" {
+		return
 	}
+	if o.instances[arn] == nil {
+		o.instances[arn] = &instance{clock: clock{known: time.Now()}, arn: arn}
+	}
+	o.instances[arn].cluster = c // a cluster that came back is another one
 }
 
 // readDetails reads what tasks refer to and what has not been read yet: their
@@ -108,13 +112,13 @@ func (o *Observer) describeInstances(ctx context.Context, c *cluster, instances 
 			o.moved = true
 		}
 		attempted := "DescribeContainerInstances of " + string(c.arn)
+		// The Gap goes when none of the cluster's instances is unread, see dropGaps:
+		// this call knows only of its own.
 		switch {
 		case err != nil:
 			o.fail(fleet.GapContainerInstances, string(c.arn), attempted, err)
 		case missing != "":
 			o.fail(fleet.GapContainerInstances, string(c.arn), attempted, gapf(fleet.NotFound, "%s is not in the reply", missing))
-		default:
-			o.clear(fleet.GapContainerInstances, string(c.arn))
 		}
 	}
 }

@@ -46,7 +46,6 @@ func (o *Observer) taskLists(now time.Time) []*taskList {
 		for name := range c.hotLists {
 			if _, ok := slices.BinarySearch(hot, name); !ok {
 				delete(c.hotLists, name)
-				o.clear(fleet.GapTaskList, c.serviceRef(name))
 			}
 		}
 		// Where it has fewer pages than there are hot services, the list of the

@@ -73,12 +73,8 @@ func (o *Observer) dropGroups() {
 		}
 	}
 	for arn := range o.groups {
-		if named[arn] {
-			continue
-		}
-		delete(o.groups, arn)
-		for _, kind := range []fleet.GapKind{fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes, fleet.GapTags} {
-			o.clear(kind, string(arn))
+		if !named[arn] {
+			delete(o.groups, arn)
 		}
 	}
 }
@@ -187,9 +183,9 @@ func (o *Observer) readBalancers(ctx context.Context) {
 	}
 	attributes := func(g *group) *clock { return &g.attributes }
 	tagging := func(g *group) *clock { return &g.tagging }
-	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known })
+	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known && !g.attributes.alone })
 	tagged, untagged := split(groups, func(g *group) bool { return g.tagged })
-	for _, g := range unknown { // until they have been read once, they are inventory
+	for _, g := range unknown { // until they have been read, or again after a refusal, they are inventory
 		for _, r := range batch(o, []*group{g}, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
 			r.hot = hot[g.arn] && !g.attributes.alone
 			reads = append(reads, r)

@@ -214,7 +214,6 @@ func (o *Observer) sweep() {
 	for arn := range o.definitions {
 		if !definitions[arn] {
 			delete(o.definitions, arn)
-			o.clear(fleet.GapTaskDefinition, string(arn))
 			o.known = nil
 		}
 	}

@@ -161,8 +161,6 @@ func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) 
 func (o *Observer) missService(s *service) {
 	if s.missing++; s.missing >= confirmations {
 		delete(o.services, s.id)
-		o.clear(fleet.GapService, s.ref())
-		o.clear(fleet.GapTaskList, s.ref())
 		delete(s.cluster.hotLists, s.id.Name)
 	}
 }

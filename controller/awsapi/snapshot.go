@@ -29,6 +29,57 @@ func (o *Observer) fail(kind fleet.GapKind, ref, attempted string, err error) {
 // clear notes that it could be read.
 func (o *Observer) clear(kind fleet.GapKind, ref string) { delete(o.gaps, gapKey{kind, ref}) }
 
+// dropGaps forgets the failures to read what nobody wants read any more. It
+// looks at what is there instead of being told what has gone: a Gap that stays
+// for good has the operator look for a failure that is over.
+func (o *Observer) dropGaps() {
+	if len(o.gaps) == 0 {
+		return
+	}
+	clusters := make(map[string]*cluster, len(o.clusters))
+	lists := make(map[string]bool) // of a service's tasks
+	services := make(map[string]bool, len(o.services))
+	unread := make(map[string]bool) // clusters with instances that are wanted
+	for _, c := range o.watchedClusters() {
+		clusters[string(c.arn)] = c
+		for name := range c.hotLists {
+			lists[c.serviceRef(name)] = true
+		}
+	}
+	for _, s := range o.services {
+		services[s.ref()] = true
+	}
+	for _, i := range o.instances {
+		unread[string(i.cluster.arn)] = unread[string(i.cluster.arn)] || !i.read
+	}
+	for key := range o.gaps {
+		wanted := true
+		switch key.kind {
+		case fleet.GapClusters: // asked for as long as castoff runs, or never
+		case fleet.GapCluster:
+			c := o.clusters[key.ref]
+			wanted = c != nil && (len(o.opts.Clusters) > 0 || !c.gone())
+		case fleet.GapServices, fleet.GapTasks:
+			wanted = clusters[key.ref] != nil
+		case fleet.GapTaskList:
+			wanted = clusters[key.ref] != nil || lists[key.ref]
+		case fleet.GapService:
+			wanted = services[key.ref]
+		case fleet.GapTaskDefinition:
+			wanted = o.definitions[fleet.TaskDefinitionARN(key.ref)] != nil
+		case fleet.GapContainerInstances:
+			wanted = clusters[key.ref] != nil && unread[key.ref]
+		case fleet.GapTargetGroups:
+			wanted = len(o.groups) > 0
+		case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes, fleet.GapTags:
+			wanted = o.groups[fleet.TargetGroupARN(key.ref)] != nil
+		}
+		if !wanted {
+			delete(o.gaps, key)
+		}
+	}
+}
+
 // snapshot is the fleet as it is known now; the gaps are for this one alone.
 func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 	s := fleet.Snapshot{Definitions: o.definitionValues()}
@@ -52,6 +103,7 @@ func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 			s.TargetGroups = append(s.TargetGroups, v)
 		}
 	}
+	o.dropGaps()
 	gaps := maps.Clone(o.gaps)
 	o.addUnread(gaps)
 	for _, g := range gaps {
