@@ -85,25 +85,41 @@ func TestFlaps(t *testing.T) {
 
 // After a restart it takes a while to find every task again.
 func TestAbsentTasksAreRemembered(t *testing.T) {
+	for _, there := range [][]int{nil, {1}, {5}} { // none, one after both, and one before
+		s := calm()
+		fail(s.task("web", 0))
+		fail(s.task("api", 19))
+		s.read()
+		s.decide()
+		tasks := s.tasks
+		s.tasks = nil
+		for _, i := range there {
+			s.tasks = append(s.tasks, tasks[i])
+		}
+		s.tick = forget - 201*time.Millisecond
+		s.read()
+		if s.decide(); len(s.state.Watches) != 2 {
+			t.Errorf("%v: %+v", there, s.state.Watches)
+		}
+		s.tick = time.Millisecond
+		s.read()
+		if s.decide(); len(s.state.Watches) != 0 {
+			t.Errorf("%v: %+v", there, s.state.Watches)
+		}
+	}
+}
+
+// One that is absent does not hide the next.
+func TestAbsentTaskBesideAnother(t *testing.T) {
 	s := calm()
 	fail(s.task("web", 0))
 	fail(s.task("api", 19))
 	s.read()
 	s.decide()
-	tasks := s.tasks
-	s.tasks = nil
-	s.tick = forget - time.Second
+	s.tasks = s.tasks[:23]
 	s.read()
-	if s.decide(); len(s.state.Watches) != 2 {
-		t.Errorf("%+v", s.state.Watches)
-	}
-	s.tasks = tasks[1:2]
-	if s.decide(); len(s.state.Watches) != 2 {
-		t.Errorf("%+v", s.state.Watches)
-	}
-	s.tick = 2 * time.Second
-	s.read()
-	if s.decide(); len(s.state.Watches) != 0 {
+	s.decide()
+	if w := s.state.watch(taskARN("web", 0)); len(s.state.Watches) != 2 || w.Reads != 2 {
 		t.Errorf("%+v", s.state.Watches)
 	}
 }

@@ -19,6 +19,7 @@ func TestCorrelated(t *testing.T) {
 		{"one of four", nil, Allow, OK, "1 task of the service fails, limit 2 and 50 %", 0},
 		{"two of four", failing(2), Hold, ManyTasks, "2 tasks of 4 failed at once, limit 2 and 50 %", 10 * time.Minute},
 		{"two of five", func(s *scene) { s.start("web", 4); s.service("web").Desired = 5; failing(2)(s) }, Allow, OK, "", 0},
+		{"two of five, and none are wanted", func(s *scene) { s.start("web", 4); s.service("web").Desired = 0; failing(2)(s) }, Allow, OK, "", 0},
 		{"replacements do not dilute", func(s *scene) { s.start("web", 4); s.start("web", 5); failing(2)(s) }, Hold, ManyTasks, "of 4", 10 * time.Minute},
 		{"nor do those that are wanted", func(s *scene) { s.service("web").Desired = 40; failing(2)(s) }, Hold, ManyTasks, "of 4", 10 * time.Minute},
 		{"the other one leaves", func(s *scene) { failing(2)(s); s.task("web", 1).DesiredStatus = fleet.Stopped }, Allow, OK, "", 0},

@@ -360,7 +360,58 @@ func TestUsage(t *testing.T) {
 	if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
+	s.limits = DefaultLimits()
+	s.fleet.Budget = Allowance{Least: 5, Percent: -1, Most: 5}
+	for range 2 { // read never, and not there
+		want = []Use{{Name: "budget", Used: 1}, {api, "budget", 1, 2}, {web, "budget", 1, 1}}
+		if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
+			t.Errorf("%+v, want %+v", got, want)
+		}
+		s.groups = nil
+	}
 	if Usage(Input{}) != nil {
 		t.Error("nothing was read")
+	}
+}
+
+// The floor is that of the group that is nearest to it; one that the service is
+// not in has none.
+func TestUsageOfSeveralGroups(t *testing.T) {
+	for _, names := range [][]string{{"web", "one", "none"}, {"none", "one", "web"}} {
+		s := calm()
+		for _, name := range []string{"one", "none"} {
+			s.groups = append(s.groups, &fleet.TargetGroup{ARN: groupARN(name)})
+		}
+		for i := range 3 {
+			key := fleet.NewTargetKey(groupARN("one"), s.task("web", i).Targets[0].ID, 10081)
+			s.task("web", i).Targets = append(s.task("web", i).Targets, key)
+			s.group("one").Targets = append(s.group("one").Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
+		}
+		s.service("web").LoadBalancers = nil
+		for _, name := range names {
+			s.service("web").LoadBalancers = append(s.service("web").LoadBalancers, fleet.LoadBalancer{Group: groupARN(name)})
+		}
+		s.read()
+		uses := Usage(s.input())
+		if got := uses[len(uses)-1]; got != (Use{web, "floor", 3, 2}) {
+			t.Errorf("%v: %+v", names, got)
+		}
+	}
+}
+
+func TestValidateAtTheEdges(t *testing.T) {
+	l, f := DefaultLimits(), DefaultFleetLimits()
+	l.Confirm = ConfirmLimits{Reads: most, For: longest}
+	l.Floor = FloorLimits{Count: 1, Percent: 100}
+	l.Budget.Service = Allowance{Least: 3, Percent: 100, Most: 3}
+	l.Rate = RateLimits{PerMinute: 1.0 / (24 * 60), Burst: 1}
+	f.Rate.PerMinute = 10_000
+	l.Correlated = CorrelatedLimits{Count: 1, Percent: 100, Cooldown: time.Second}
+	l.Startup, l.Stale = time.Second, StaleLimits{time.Second, time.Second, longest}
+	l.Futile = FutileLimits{Replacements: 1, Window: time.Second}
+	l.Contested = ContestedLimits{Tries: 10, Spacing: longest}
+	l.Recovery = RecoveryLimits{Window: time.Second, Growth: 1, Max: time.Second}
+	if ps := append(l.Validate(), f.Validate()...); len(ps) != 0 {
+		t.Error(ps)
 	}
 }

@@ -88,3 +88,32 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 		t.Errorf("%+v", s.state.Grants)
 	}
 }
+
+func TestBucket(t *testing.T) {
+	var s State
+	r := RateLimits{PerMinute: 6, Burst: 2}
+	at := func(d time.Duration) time.Time { return noon.Add(d) }
+	for _, c := range []struct {
+		take            bool
+		now, next, full time.Duration
+	}{
+		{false, 0, -10 * time.Second, 0},
+		{true, 0, 0, 10 * time.Second},
+		{true, 0, 10 * time.Second, 20 * time.Second},
+		{false, 15 * time.Second, 10 * time.Second, 20 * time.Second},
+		{true, 15 * time.Second, 20 * time.Second, 30 * time.Second},
+		{false, time.Hour, time.Hour - 10*time.Second, time.Hour},
+		{true, time.Hour, time.Hour, time.Hour + 10*time.Second},
+		{false, 0, 10 * time.Second, 20 * time.Second}, // set back: empty at most
+	} {
+		if c.take {
+			s.take(Detaching, web, r, at(c.now))
+		}
+		if next, full := s.next(Detaching, web, r, at(c.now)), s.full(Detaching, web, r, at(c.now)); !next.Equal(at(c.next)) || !full.Equal(at(c.full)) {
+			t.Errorf("%+v: next %v, full %v", c, next.Sub(noon), full.Sub(noon))
+		}
+	}
+	if len(s.Buckets) != 1 {
+		t.Errorf("%+v", s.Buckets)
+	}
+}

@@ -41,12 +41,12 @@ func failedCheck(t *fleet.Task, def *fleet.TaskDefinition) *fleet.ContainerDefin
 }
 
 // passing reports that the task is healthy by every check that counts. UNKNOWN
-// is not healthy, and neither is the last word of an agent that is away.
+// is not healthy. That the agent is there to tell is for the caller to see.
 // healthStatus alone does not tell: an essential container without a check makes
 // it UNKNOWN in the documentation, and HEALTHY in a report
 // (https://github.com/aws/amazon-ecs-agent/issues/4094).
 func passing(t *fleet.Task, def *fleet.TaskDefinition) bool {
-	if t.Failing() || t.Connectivity == fleet.Disconnected || t.LastStatus != fleet.Running {
+	if t.Failing() || t.LastStatus != fleet.Running {
 		return false
 	}
 	if def == nil {

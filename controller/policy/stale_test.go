@@ -49,6 +49,7 @@ func TestStale(t *testing.T) {
 		}
 		cases = append(cases,
 			guardCase{name + " just fresh", set(limit), Allow, OK, "", 0},
+			guardCase{name + " just now", set(0), Allow, OK, "", 0},
 			guardCase{name + " just old", set(limit + time.Nanosecond), Hold, Old, "limit " + brief(limit), 0},
 			guardCase{name + " in the future", set(-time.Second), Hold, ClockBack, "read 1s in the future", 0},
 			guardCase{name + " received in the future", func(s *scene) { read(s).Received = s.now.Add(1) }, Hold, ClockBack, "", 0})

@@ -114,7 +114,7 @@ func (s *State) failures(id fleet.ServiceID) []Failure {
 	return s.Failures[from:to]
 }
 
-// full is when a bucket will be; in the past when it is. A clock that was set
+// full is when a bucket will be, now when it is. A clock that was set
 // back must not empty it for longer than it takes to fill.
 func (s *State) full(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time) time.Time {
 	i, ok := slices.BinarySearchFunc(s.Buckets, Bucket{Mode: mode, Service: id}, Bucket.compare)
@@ -122,6 +122,9 @@ func (s *State) full(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time)
 		return now
 	}
 	at := s.Buckets[i].Full
+	if at.Before(now) {
+		return now
+	}
 	if latest := now.Add(time.Duration(r.Burst) * r.every()); at.After(latest) {
 		return latest
 	}
@@ -130,11 +133,7 @@ func (s *State) full(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time)
 
 // take takes a token.
 func (s *State) take(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time) {
-	b := Bucket{Mode: mode, Service: id, Full: s.full(mode, id, r, now)}
-	if b.Full.Before(now) {
-		b.Full = now
-	}
-	b.Full = b.Full.Add(r.every())
+	b := Bucket{Mode: mode, Service: id, Full: s.full(mode, id, r, now).Add(r.every())}
 	i, ok := slices.BinarySearchFunc(s.Buckets, b, Bucket.compare)
 	if !ok {
 		s.Buckets = slices.Insert(s.Buckets, i, b)
