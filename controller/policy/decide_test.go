@@ -291,6 +291,8 @@ func TestValidate(t *testing.T) {
 		{"contested.spacing", func(l *Limits) { l.Contested.Spacing = 0 }},
 		{"recovery.window", func(l *Limits) { l.Recovery.Window = 0 }},
 		{"recovery.window", func(l *Limits) { l.Recovery.Window = l.Recovery.Max + 1 }},
+		{"recovery.window", func(l *Limits) { l.Recovery.Window, l.Recovery.Max = 2*time.Second, time.Second }},
+		{"budget.group.least", func(l *Limits) { l.Budget.Group.Least, l.Budget.Group.Most = 2, 1 }},
 		{"recovery.growth", func(l *Limits) { l.Recovery.Growth = 0.99 }},
 		{"recovery.max", func(l *Limits) { l.Recovery.Max = 0 }},
 	} {
@@ -301,15 +303,16 @@ func TestValidate(t *testing.T) {
 			t.Errorf("%s: %v", c.path, ps)
 		}
 	}
-	// Each has a guard that answers for it.
+	// Each has one guard that answers for it.
 	for _, p := range append(Limits{}.Validate(), FleetLimits{}.Validate()...) {
-		found := false
+		n := 0
 		for _, g := range Guards {
-			f, ok := invalid(g, []Problem{p}, "")
-			found = found || ok && f.Decision == Refuse
+			if f, bad := invalid(g, []Problem{p}, ""); bad && f.Decision == Refuse {
+				n++
+			}
 		}
-		if !found {
-			t.Errorf("nobody answers for %s", p.Path)
+		if n != 1 {
+			t.Errorf("%d guards answer for %s", n, p.Path)
 		}
 	}
 	if n := len((Limits{}).Validate()); n < 20 {
@@ -413,5 +416,23 @@ func TestValidateAtTheEdges(t *testing.T) {
 	l.Recovery = RecoveryLimits{Window: time.Second, Growth: 1, Max: time.Second}
 	if ps := append(l.Validate(), f.Validate()...); len(ps) != 0 {
 		t.Error(ps)
+	}
+}
+
+func TestWords(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 1400 * time.Millisecond: "1s", time.Second: "1s", -1400 * time.Millisecond: "-1s", 900 * time.Millisecond: "900ms", 90*time.Second + 1: "1m30s",
+	} {
+		if got := brief(d); got != want {
+			t.Errorf("%v: %s, want %s", d, got, want)
+		}
+	}
+	l := DefaultLimits()
+	l.Floor.Percent, l.Rate.PerMinute = 120, 20_000
+	want := []string{"floor.percent: must be more than 0 and at most 100 (got 120)", "rate.per_minute: must be between 0.0006944444444444445 and 10000 (got 20000)"}
+	for i, p := range l.Validate() {
+		if p.String() != want[i] {
+			t.Errorf("%s, want %s", p, want[i])
+		}
 	}
 }

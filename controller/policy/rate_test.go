@@ -92,7 +92,7 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 func TestBucket(t *testing.T) {
 	var s State
 	r := RateLimits{PerMinute: 6, Burst: 2}
-	at := func(d time.Duration) time.Time { return noon.Add(d) }
+	at := noon.Add
 	for _, c := range []struct {
 		take            bool
 		now, next, full time.Duration
