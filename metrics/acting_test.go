@@ -384,6 +384,39 @@ func verdictsInSource(t *testing.T) (given [][2]string) {
 	return given
 }
 
+// Cardinality grows with services that are acted on, not with what fails in them.
+func TestSeriesOfActingDoNotGrowWithFailures(t *testing.T) {
+	series := func(failing int) (n int) {
+		reg := prometheus.NewRegistry()
+		m := metrics.New(reg, build)
+		p := posture(api, time.Now())
+		var vs []policy.Verdict
+		for i := range failing {
+			for _, r := range policy.Reasons() {
+				vs = append(vs, verdict(api, i, policy.Hold, r))
+			}
+			d := detachment(api, i, time.Now())
+			p.Detachments = append(p.Detachments, d)
+			m.Acting.Called(d, policy.Accepted)
+			m.Acting.Attached(d, policy.Accepted)
+			m.Acting.Ended(ended(d, time.Second, 2*time.Second))
+		}
+		m.Acting.Verdicts(vs)
+		m.Publish(region(time.Now(), 1, 1), nil, p)
+		families, err := reg.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			n += len(f.GetMetric())
+		}
+		return n
+	}
+	if one, many := series(1), series(100); one != many {
+		t.Errorf("%d series when one fails, %d when a hundred do", one, many)
+	}
+}
+
 // SAFETY: whatever castoff is told to count, a scrape succeeds.
 func TestScrapeNeverFailsWhileActing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -222,6 +223,26 @@ func BenchmarkScrape(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/scrape")
 		})
 	}
+}
+
+// BenchmarkScrapeActing is a region in which every service may be acted on.
+func BenchmarkScrapeActing(b *testing.B) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	s := region(time.Now(), 500, 20)
+	p := metrics.Posture{Modes: map[fleet.ServiceID]policy.Mode{}}
+	for _, svc := range s.Services {
+		p.Modes[svc.ID] = policy.Detaching
+		p.Usage = append(p.Usage, policy.Use{Service: svc.ID, Name: "budget"}, policy.Use{Service: svc.ID, Name: "floor"})
+	}
+	m.Publish(s, nil, p)
+	b.ReportAllocs()
+	var bytes int
+	for b.Loop() {
+		bytes = len(scrape(b, reg))
+	}
+	b.ReportMetric(float64(bytes), "bytes/scrape")
+	b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N), "ms/scrape")
 }
 
 func BenchmarkPublish(b *testing.B) {
