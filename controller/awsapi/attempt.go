@@ -2,11 +2,16 @@ package awsapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
 
@@ -34,6 +39,7 @@ var bucketOf = map[string]string{
 
 // call is what the attempts of one call share.
 type call struct {
+	hasty  bool      // further attempts do not wait for their tokens
 	paid   bool      // the token of the next attempt has been taken
 	sent   time.Time // when the last attempt left
 	err    error     // what it failed with
@@ -42,28 +48,59 @@ type call struct {
 
 type callKey struct{}
 
-// ask makes one call whose token has been taken, or is waited for where ctx has
-// the patience for it. The Read is that of the
-// attempt that was answered. A call gets at most half of the time that is left
-// to its pass: one that hangs must leave some to the others.
+// ask makes one call. In a pass its token has been taken, and it is tried once:
+// the pass that comes next is its retry, and backing off here would hold up what
+// others answer well. Where ctx has the patience it waits for a token and has the
+// SDK's retries. The Read is that of the attempt that was answered. A call gets
+// at most half of the time that is left: one that hangs must leave some to the
+// others.
 func ask[In, Out, Opt any](ctx context.Context, op func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, fleet.Read, error) {
-	if b, ok := ctx.Value(patienceKey{}).(*bucket); ok {
+	b, patient := ctx.Value(patienceKey{}).(*bucket)
+	var options []func(*Opt)
+	if patient {
 		if err := b.wait(ctx); err != nil {
 			return nil, fleet.Read{}, err
 		}
+	} else {
+		options = append(options, tryOnce[Opt])
 	}
-	c := &call{paid: true, sent: time.Now()}
+	c := &call{paid: true, sent: time.Now(), hasty: !patient}
 	ctx = context.WithValue(ctx, callKey{}, c)
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/2)
 		defer cancel()
 	}
-	out, err := op(ctx, in)
+	out, err := op(ctx, in, options...)
 	// Without monotonic readings: these instants are compared with AWS's own.
 	read := fleet.Read{Sent: c.sent.Round(0).UTC(), Received: time.Now().Round(0).UTC()}
 	return out, read, err
 }
+
+// tryOnce sets the retries of one call of either service.
+func tryOnce[Opt any](options *Opt) {
+	switch o := any(options).(type) {
+	case *ecs.Options:
+		o.Retryer = once{}
+	case *elb.Options:
+		o.Retryer = once{}
+	}
+}
+
+// once retries nothing but a connection that was closed under the request, and
+// that at once: servers close idle ones, and a new one is there in no time.
+type once struct{ aws.NopRetryer }
+
+// MaxAttempts is the first one and that one.
+func (once) MaxAttempts() int { return 2 }
+
+// IsErrorRetryable reports a closed connection.
+func (once) IsErrorRetryable(err error) bool {
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
+}
+
+// RetryDelay is none.
+func (once) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
 
 // attempts is the middleware that sees every attempt of a call: it takes the
 // tokens of retries and counts.
@@ -92,7 +129,7 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 		c = new(call)
 	}
 	if b := a.buckets[bucketOf[operation]]; b != nil && !c.paid {
-		if err := b.retry(ctx, c.err); err != nil {
+		if err := c.pay(ctx, b); err != nil {
 			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 		}
 	}
@@ -107,6 +144,18 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 	}
 	a.recorder.Request(a.service, operation, result, time.Since(c.sent))
 	return out, metadata, err
+}
+
+// pay takes the token of a further attempt. The earlier failure is what counts
+// when there is none.
+func (c *call) pay(ctx context.Context, b *bucket) error {
+	if !c.hasty {
+		return b.retry(ctx, c.err)
+	}
+	if !b.take() {
+		return c.err
+	}
+	return nil
 }
 
 // wait waits for a token, and no longer than ctx lasts.

@@ -27,6 +27,11 @@
 // while hot reads alone would take them all. What was never read yet is a
 // [fleet.Gap] of class [fleet.Paced].
 //
+// A pass makes one attempt a call, and one more at once when the connection was
+// closed under it: the next pass is the retry, so a service that throttles holds
+// up nobody but itself. The SDK's retries, with whatever AWS_MAX_ATTEMPTS and
+// AWS_RETRY_MODE say, are for [Observer.Preflight], [Observer.Refresh] and writes.
+//
 // # Acting
 //
 // [Observer.Refresh] reads again what one decision rests on, ahead of what is due;

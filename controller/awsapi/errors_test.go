@@ -57,7 +57,11 @@ func TestClassify(t *testing.T) {
 			if d := s.Gaps[0].Detail; strings.ContainsAny(d, "\n\r") || !strings.HasPrefix(d, "ListClusters in eu-central-1: ") {
 				t.Errorf("detail %q", d)
 			}
-			if rec.requests["ecs ListClusters "+string(c.want)] != 1 {
+			attempts := 1
+			if c.name == "reset" {
+				attempts = 2 // a closed connection is tried once more
+			}
+			if rec.requests["ecs ListClusters "+string(c.want)] != attempts {
 				t.Errorf("counted %v", rec.requests)
 			}
 		})
@@ -337,56 +341,123 @@ func TestHangingCallLeavesTimeToTheOthers(t *testing.T) {
 	})
 }
 
-// Retries of the SDK are counted one by one, and pay for their tokens.
+// The SDK's retries are for who waits for an answer: they are counted one by
+// one, and pay for their tokens.
 func TestRetriesAreCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 1)
+		rec := newRecorder()
+		o := observer(t, Options{Config: f.retrying(3), Recorder: rec, Budgets: Budgets{ClusterResourceRead: 0.01}})
+		a := o.Observe(t.Context(), nil)
+		o.buckets[ClusterResourceReadBucket].limiter.SetBurst(2)
+		time.Sleep(200 * time.Second) // full
 		n := 0
 		f.fault = func(c fakeCall) *fakeReply {
-			if c.op == "ListClusters" {
+			if c.op == "DescribeTasks" {
 				if n++; n < 3 {
 					return ecsError("ThrottlingException")
 				}
 			}
 			return nil
 		}
-		rec := newRecorder()
-		o := observer(t, Options{Config: f.retrying(3), Recorder: rec, Budgets: Budgets{ClusterRead: 0.01}})
-		o.buckets[ClusterReadBucket].limiter.SetBurst(2)
 		begun := time.Now()
-		s := o.Observe(t.Context(), nil)
-		if rec.requests["ecs ListClusters throttled"] != 2 || rec.requests["ecs ListClusters ok"] != 1 {
+		s := o.Refresh(t.Context(), []fleet.TaskARN{a.Tasks[0].ARN}, nil)
+		if rec.requests["ecs DescribeTasks throttled"] != 2 || rec.requests["ecs DescribeTasks ok"] != 2 {
 			t.Errorf("counted %v", rec.requests)
 		}
 		// The third attempt had to wait for its token: one in 100 s.
-		if took := time.Since(begun); took < 90*time.Second || rec.waits[ClusterReadBucket] < 90*time.Second {
-			t.Errorf("took %s, waited %s", took, rec.waits[ClusterReadBucket])
+		if took := time.Since(begun); took < 90*time.Second || rec.waits[ClusterResourceReadBucket] < 90*time.Second {
+			t.Errorf("took %s, waited %s", took, rec.waits[ClusterResourceReadBucket])
 		}
-		// None was left for the description; the list has the ARN, so that is all.
-		if !slices.Equal(gapsOf(s), []string{"cluster paced c00"}) {
-			t.Errorf("gaps %v", gapsOf(s))
+		// The instants of a reading are those of the attempt that was answered:
+		// the ones before it say nothing.
+		if got := s.Tasks[0].Read; got.Sent.Sub(begun) < 90*time.Second || len(s.Gaps) != 0 {
+			t.Errorf("read %v, gaps %v", got, gapsOf(s))
 		}
 	})
 }
 
-// The instants of a reading are those of the attempt that was answered: the
-// ones before it say nothing.
-func TestReadIsThatOfTheAnsweredAttempt(t *testing.T) {
+// SAFETY: a pass never stalls. One service throttles all, and the other is read
+// as often as ever, whatever retries the SDK is set to.
+func TestThrottledServiceDoesNotHoldUpTheOther(t *testing.T) {
+	for _, throttled := range []string{"elbv2", "ecs"} {
+		t.Run(throttled, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 20, 5)
+				o := observer(t, Options{Config: f.retrying(5), HotInterval: 2 * time.Second})
+				for range 10 {
+					pass(t, o, 5*time.Second)
+				}
+				f.fault = func(c fakeCall) *fakeReply {
+					switch {
+					case throttled == "elbv2" && bucketOf[c.op] == BalancerReadBucket:
+						return elbError(400, "Throttling")
+					case throttled == "ecs" && bucketOf[c.op] != BalancerReadBucket:
+						return ecsError("ThrottlingException")
+					}
+					return nil
+				}
+				f.taken()
+				for range 60 {
+					time.Sleep(5 * time.Second)
+					begun := time.Now()
+					s := o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0003"}})
+					if took := time.Since(begun); took > 0 {
+						t.Fatalf("a pass took %s", took)
+					}
+					for _, task := range s.Tasks {
+						if throttled == "elbv2" && task.Read.Age(s.At) > 0 {
+							t.Fatalf("a task is %s old", task.Read.Age(s.At))
+						}
+					}
+					for _, g := range s.TargetGroups {
+						if throttled == "ecs" && g.Read.Age(s.At) > 30*time.Second {
+							t.Fatalf("a group is %s old", g.Read.Age(s.At))
+						}
+					}
+				}
+			})
+		})
+	}
+}
+
+// A connection that the server closed is worth one more try in the same pass,
+// and only one, and only if there is a token.
+func TestClosedConnectionIsTriedOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 1)
-		failed := false
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		closed := 1
 		f.fault = func(c fakeCall) *fakeReply {
-			if c.op == "DescribeTasks" && !failed {
-				failed = true
-				return &fakeReply{status: 500, body: `{"__type":"ServerException"}`}
+			if closed > 0 && c.op == "DescribeTasks" {
+				closed--
+				return &fakeReply{err: syscall.ECONNRESET}
 			}
 			return nil
 		}
+		if s := pass(t, o, 0); len(s.Gaps) != 0 || len(s.Tasks) != 1 {
+			t.Errorf("closed once: gaps %v", gapsOf(s))
+		}
+		closed = 2
+		f.taken()
+		if s := pass(t, o, 5*time.Second); !slices.Equal(gapsOf(s), []string{"tasks transient c00"}) || tally(f.taken())["DescribeTasks"] != 2 {
+			t.Errorf("closed twice: gaps %v", gapsOf(s))
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "ListClusters" {
+				return &fakeReply{err: syscall.ECONNRESET}
+			}
+			return nil
+		}
+		o := observer(t, Options{Config: f.config(), Budgets: Budgets{ClusterRead: 0.01}})
+		o.buckets[ClusterReadBucket].limiter.SetBurst(1)
 		begun := time.Now()
-		s := observer(t, Options{Config: f.retrying(2)}).Observe(t.Context(), nil)
-		want := begun.Add(100 * time.Millisecond).UTC().Round(0) // after the backoff
-		if got := s.Tasks[0].Read; got != (fleet.Read{Sent: want, Received: want}) {
-			t.Errorf("read %v, want %v", got, want)
+		s := pass(t, o, 0)
+		if !slices.Equal(gapsOf(s), []string{"clusters transient eu-central-1"}) || time.Since(begun) != 0 || len(f.taken()) != 1 {
+			t.Errorf("without a token: gaps %v after %s", gapsOf(s), time.Since(begun))
 		}
 	})
 }
