@@ -158,6 +158,7 @@ func TestOrder(t *testing.T) {
 	fail(s.task("api", 1))
 	fail(s.task("web", 0))
 	s.row("web", 2).State = fleet.TargetUnhealthy
+	s.detachments = []Detachment{s.detachment("web", 2, Observing)} // it is watched, and was never read failing
 	s.read()
 	var got []string
 	for _, v := range s.decide() {
@@ -356,7 +357,7 @@ func TestUsage(t *testing.T) {
 	if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	s.limits.Floor.Percent, s.limits.Budget.Service.Most, s.fleet = 0, 0, FleetLimits{}
+	s.limits.Floor.Percent, s.limits.Budget.Service.Percent, s.fleet = 0, -1, FleetLimits{}
 	s.group("web").Read = fleet.Read{}
 	s.group("api").Targets = nil
 	want = []Use{{Name: "budget", Used: 1}, {api, "budget", 0, 0}, {web, "budget", 1, 0}}

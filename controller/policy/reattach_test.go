@@ -177,6 +177,19 @@ func TestReattachInTime(t *testing.T) {
 	}
 }
 
+// Who owns the address is on record with how old the evidence is.
+func TestReattachEvidence(t *testing.T) {
+	s := recovering(5 * time.Minute)
+	v := verdict(t, Reattach(s.input()), taskARN("web", 0))
+	if f, _ := v.Finding(Identity); len(f.Values) != 1 || f.Values[0] != seconds("task_age", s.now.Sub(s.task("web", 0).Read.Sent), 15*time.Second) {
+		t.Errorf("%+v", f)
+	}
+	s.now = s.now.Add(-time.Minute)
+	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); reason(v, Identity) != ClockBack {
+		t.Errorf("%+v", v)
+	}
+}
+
 // Called before and refused since: it is not on its way.
 func TestReattachRefusedBefore(t *testing.T) {
 	s := recovering(5 * time.Minute)
