@@ -111,18 +111,8 @@ func (f *file) reopen() error {
 	if f.db != nil && !f.stale && !f.db.IsReadOnly() {
 		return nil
 	}
-	// Without this a disk that is still read-only would cost what can be read.
-	probe, err := os.OpenFile(f.path, os.O_RDWR, 0)
-	if err != nil {
+	if err := f.shut(); err != nil {
 		return err
-	}
-	if err := probe.Close(); err != nil {
-		return err
-	}
-	if f.db != nil {
-		if err := f.shut(); err != nil {
-			return err
-		}
 	}
 	if err := f.open(false); err != nil {
 		return errors.Join(err, f.open(true))

@@ -192,7 +192,9 @@ func TestSafetyRandomDamage(t *testing.T) {
 				b = b[:r.IntN(len(b))]
 			}
 			must(t, os.WriteFile(path, b, 0o600))
-			j, err := current().open(dir, wide)
+			s := current()
+			s.noSync = true
+			j, err := s.open(dir, wide)
 			var damaged *DamagedError
 			switch {
 			case errors.As(err, &damaged):
@@ -228,5 +230,27 @@ func TestTakenAway(t *testing.T) {
 	}
 	must(t, os.Rename(path+".away", path))
 	must(t, j.Commit(w.pass(time.Second)))
+	must(t, j.Close())
+}
+
+// A file that is cut off while castoff runs, or that the disk can no longer
+// read, is an error and not the end of the process.
+func TestSafetyCutOffWhileRunning(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, wide)
+	w := newWorld(1, 30)
+	for range 10 {
+		must(t, j.Commit(w.pass(time.Second)))
+	}
+	must(t, os.Truncate(filepath.Join(dir, fileName), int64(headers*os.Getpagesize())))
+	if _, err := j.Load(); err == nil {
+		t.Error("Load found everything")
+	}
+	if err := j.Commit(w.pass(time.Second)); !errors.Is(err, ErrUnwritable) {
+		t.Errorf("Commit: %v", err)
+	}
+	if err := j.Record(w.guards()); !errors.Is(err, ErrUnwritable) {
+		t.Errorf("Record: %v", err)
+	}
 	must(t, j.Close())
 }

@@ -247,6 +247,7 @@ func TestKeepLess(t *testing.T) {
 			t.Errorf("the newest is %s, want %s", c.Closed[0].ID, all[2499].ID)
 		}
 	}
+	j.options.Keep.Count = 200
 	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch.Add(time.Hour + time.Second)}, Closed: all[:1]}))
 	if c, err := j.Load(); err != nil || len(c.Closed) != 100 || c.Closed[99].ID == all[0].ID {
 		t.Errorf("%d closed timelines after one that is too old, %v", len(c.Closed), err)

@@ -188,6 +188,9 @@ func (f *file) condemn(reason error) error {
 		return damaged
 	}
 	damaged.Kept = aside
+	if f.noSync {
+		return damaged
+	}
 	if err := syncDir(f.path); err != nil {
 		damaged.Err = errors.Join(reason, err)
 	}
