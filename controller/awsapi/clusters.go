@@ -140,7 +140,7 @@ func (o *Observer) describeClusters(ctx context.Context, clusters []*cluster) fu
 			}
 			reason := "left out of the reply"
 			for _, f := range out.Failures {
-				if c.is(value(f.Arn), lastSegment(value(f.Arn))) {
+				if c.is(value(f.Arn), fleet.ClusterARN(value(f.Arn)).Name()) {
 					reason = value(f.Reason)
 				}
 			}
@@ -182,7 +182,7 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 	c.missing = 0
 	o.clear(fleet.GapCluster, c.id)
 	c.value = &fleet.Cluster{
-		ARN: c.arn, Name: c.arn.Name(), Status: value(in.Status), Tags: ecsTags(in.Tags), Read: read,
+		ARN: c.arn, Name: c.arn.Name(), Status: value(in.Status), Tags: tags(in.Tags, ecsTag), Read: read,
 	}
 }
 
@@ -218,13 +218,4 @@ func (c *cluster) serviceRef(name string) string {
 	return fleet.ServiceID{Cluster: c.arn.Name(), Name: name}.String()
 }
 
-func ecsTags(in []types.Tag) map[string]string {
-	if len(in) == 0 {
-		return nil
-	}
-	tags := make(map[string]string, len(in))
-	for _, t := range in {
-		tags[value(t.Key)] = value(t.Value)
-	}
-	return tags
-}
+func ecsTag(t types.Tag) (key, val *string) { return t.Key, t.Value }

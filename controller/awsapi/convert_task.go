@@ -22,7 +22,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 	if t.value == nil && value(in.Group) != "" && !inService {
 		return reading{other: true}
 	}
-	if fails := incomplete(t.value, in, name); fails != "" {
+	if fails := incomplete(t.value, in, name, read); fails != "" {
 		return reading{fails: fails}
 	}
 	was := t.value
@@ -45,13 +45,13 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 		Health:        same(was.Health, cmp.Or(fleet.HealthStatus(in.HealthStatus), fleet.Unknown)),
 		Connectivity:  same(was.Connectivity, string(in.Connectivity)),
 
-		Created:          instant(in.CreatedAt),
-		PullStarted:      instant(in.PullStartedAt),
-		PullStopped:      instant(in.PullStoppedAt),
-		Started:          instant(in.StartedAt),
-		StoppingAt:       instant(in.StoppingAt),
-		ExecutionStopped: instant(in.ExecutionStoppedAt),
-		StoppedAt:        instant(in.StoppedAt),
+		Created:          instant(in.CreatedAt, read.Received),
+		PullStarted:      instant(in.PullStartedAt, read.Received),
+		PullStopped:      instant(in.PullStoppedAt, read.Received),
+		Started:          instant(in.StartedAt, read.Received),
+		StoppingAt:       instant(in.StoppingAt, read.Received),
+		ExecutionStopped: instant(in.ExecutionStoppedAt, read.Received),
+		StoppedAt:        instant(in.StoppedAt, read.Received),
 
 		StopCode:      same(was.StopCode, string(in.StopCode)),
 		StoppedReason: same(was.StoppedReason, value(in.StoppedReason)),
@@ -67,7 +67,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 // service and createdAt are its own for good, once it is PENDING.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html
-func incomplete(was *fleet.Task, in *types.Task, service string) string {
+func incomplete(was *fleet.Task, in *types.Task, service string, read fleet.Read) string {
 	switch {
 	case service == "":
 		return "the reply has no service for it"
@@ -84,7 +84,7 @@ func incomplete(was *fleet.Task, in *types.Task, service string) string {
 	case was.Created.IsZero():
 		return ""
 	}
-	switch created := instant(in.CreatedAt); {
+	switch created := instant(in.CreatedAt, read.Received); {
 	case created.IsZero():
 		return "the reply has no createdAt"
 	// Less than a second is how exactly somebody remembered it.

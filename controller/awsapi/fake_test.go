@@ -377,6 +377,9 @@ func (c *fakeCluster) describeTasks(arns []string) any {
 	return map[string]any{"tasks": found, "failures": failures}
 }
 
+// lastSegment is what an ARN ends with: a name or an id.
+func lastSegment(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
 // epoch is an instant as ECS writes it.
 func epoch(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 

@@ -234,11 +234,12 @@ func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, 
 			port = g.facts.Port
 		}
 		row := fleet.Target{
-			Key:  fleet.NewTargetKey(g.arn, *d.Target.Id, port),
-			Zone: value(d.Target.AvailabilityZone),
+			Key:   fleet.NewTargetKey(g.arn, *d.Target.Id, port),
+			State: fleet.TargetUnknown,
+			Zone:  value(d.Target.AvailabilityZone),
 		}
 		if h := d.TargetHealth; h != nil {
-			row.State, row.Reason = fleet.TargetState(h.State), string(h.Reason)
+			row.State, row.Reason = cmp.Or(fleet.TargetState(h.State), fleet.TargetUnknown), string(h.Reason)
 		}
 		if a := d.AdministrativeOverride; a != nil {
 			row.Override = string(a.State)
@@ -310,18 +311,9 @@ func (o *Observer) describeTags(ctx context.Context, groups []*group) func() {
 				continue
 			}
 			o.clear(fleet.GapTags, ref)
-			g.tags, g.tagged, g.value = elbTags(out.TagDescriptions[at].Tags), true, nil
+			g.tags, g.tagged, g.value = tags(out.TagDescriptions[at].Tags, elbTag), true, nil
 		}
 	}
 }
 
-func elbTags(in []types.Tag) map[string]string {
-	if len(in) == 0 {
-		return nil
-	}
-	tags := make(map[string]string, len(in))
-	for _, t := range in {
-		tags[value(t.Key)] = value(t.Value)
-	}
-	return tags
-}
+func elbTag(t types.Tag) (key, val *string) { return t.Key, t.Value }

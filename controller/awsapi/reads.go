@@ -125,14 +125,17 @@ func texts[T any](items []T, text func(T) string) []string {
 	return out
 }
 
-// lastSegment is what an ARN ends with: a name or an id.
-func lastSegment(arn string) string {
-	for i := len(arn) - 1; i >= 0; i-- {
-		if arn[i] == '/' {
-			return arn[i+1:]
-		}
+// tags are a thing's tags, of either service's type; nil for none.
+func tags[T any](in []T, pair func(T) (key, val *string)) map[string]string {
+	if len(in) == 0 {
+		return nil
 	}
-	return arn
+	out := make(map[string]string, len(in))
+	for _, t := range in {
+		key, val := pair(t)
+		out[value(key)] = value(val)
+	}
+	return out
 }
 
 // orElse is the value pointed to, or the other where there is none.

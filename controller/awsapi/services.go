@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -74,7 +73,7 @@ func (o *Observer) watchedClusters() []*cluster {
 }
 
 func (o *Observer) addService(c *cluster, arn string) {
-	id := fleet.ServiceID{Cluster: c.arn.Name(), Name: lastSegment(arn)}
+	id := fleet.ServiceID{Cluster: c.arn.Name(), Name: fleet.ServiceARN(arn).Name()}
 	if id.Name == "" || o.services[id] != nil {
 		return
 	}
@@ -96,7 +95,7 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 				continue
 			}
 			s.ok()
-			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return lastSegment(value(in.ServiceArn)) == s.id.Name })
+			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return fleet.ServiceARN(value(in.ServiceArn)).Name() == s.id.Name })
 			reason := "left out of the reply"
 			if i >= 0 {
 				if reason = halfService(s.value, &out.Services[i]); reason == "" {
@@ -105,7 +104,7 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 				}
 			}
 			for _, f := range out.Failures {
-				if lastSegment(value(f.Arn)) == s.id.Name {
+				if fleet.ServiceARN(value(f.Arn)).Name() == s.id.Name {
 					reason = value(f.Reason)
 				}
 			}
@@ -177,7 +176,7 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 		Running:    count(in.RunningCount),
 		Pending:    count(in.PendingCount),
 		Grace:      o.ofSeconds(int64(value(in.HealthCheckGracePeriodSeconds))),
-		Tags:       ecsTags(in.Tags),
+		Tags:       tags(in.Tags, ecsTag),
 		Read:       read,
 	}
 	if in.DeploymentController != nil && in.DeploymentController.Type != "" {
@@ -194,10 +193,10 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 	}
 	v.LoadBalancers = appendLoadBalancers(nil, in.LoadBalancers)
 	for i := range in.Deployments {
-		v.Deployments = append(v.Deployments, convertDeployment(&in.Deployments[i]))
+		v.Deployments = append(v.Deployments, convertDeployment(&in.Deployments[i], read.Received))
 	}
 	for i := range in.TaskSets {
-		v.Deployments = append(v.Deployments, convertTaskSet(&in.TaskSets[i]))
+		v.Deployments = append(v.Deployments, convertTaskSet(&in.TaskSets[i], read.Received))
 		v.LoadBalancers = appendLoadBalancers(v.LoadBalancers, in.TaskSets[i].LoadBalancers)
 	}
 	slices.SortFunc(v.LoadBalancers, compareLoadBalancers)
@@ -205,7 +204,7 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 	return v
 }
 
-func convertDeployment(in *types.Deployment) fleet.Deployment {
+func convertDeployment(in *types.Deployment, at time.Time) fleet.Deployment {
 	return fleet.Deployment{
 		ID:         value(in.Id),
 		Status:     value(in.Status),
@@ -215,12 +214,12 @@ func convertDeployment(in *types.Deployment) fleet.Deployment {
 		Pending:    count(in.PendingCount),
 		Running:    count(in.RunningCount),
 		Failed:     count(in.FailedTasks),
-		Created:    instant(in.CreatedAt),
-		Updated:    instant(in.UpdatedAt),
+		Created:    instant(in.CreatedAt, at),
+		Updated:    instant(in.UpdatedAt, at),
 	}
 }
 
-func convertTaskSet(in *types.TaskSet) fleet.Deployment {
+func convertTaskSet(in *types.TaskSet, at time.Time) fleet.Deployment {
 	return fleet.Deployment{
 		ID:         value(in.Id),
 		Status:     value(in.Status),
@@ -229,8 +228,8 @@ func convertTaskSet(in *types.TaskSet) fleet.Deployment {
 		Desired:    count(in.ComputedDesiredCount),
 		Pending:    count(in.PendingCount),
 		Running:    count(in.RunningCount),
-		Created:    instant(in.CreatedAt),
-		Updated:    instant(in.UpdatedAt),
+		Created:    instant(in.CreatedAt, at),
+		Updated:    instant(in.UpdatedAt, at),
 	}
 }
 
@@ -264,9 +263,17 @@ func compareLoadBalancers(a, b fleet.LoadBalancer) int {
 // count is a number that cannot be below 0.
 func count(n int32) int { return int(max(n, 0)) }
 
-// instant is a timestamp of AWS's; zero where it gave none.
-func instant(t *time.Time) time.Time {
-	if t == nil {
+// Instants further from the reading than these are no instants: ECS is younger
+// than the one and tells no future, and a year beyond 9999 has no JSON.
+const (
+	longAgo = 20 * 365 * 24 * time.Hour
+	yetToBe = 24 * time.Hour
+)
+
+// instant is a timestamp of AWS's in a reply received at an instant; zero where
+// it gave none, or none that can be.
+func instant(t *time.Time, received time.Time) time.Time {
+	if t == nil || t.Before(received.Add(-longAgo)) || t.After(received.Add(yetToBe)) {
 		return time.Time{}
 	}
 	return t.UTC()

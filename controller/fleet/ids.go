@@ -20,6 +20,9 @@ type (
 // Name is the cluster's short name, the last segment of its ARN.
 func (a ClusterARN) Name() string { return lastSegment(string(a)) }
 
+// Name is the service's name, the last segment of its ARN, in both of its forms.
+func (a ServiceARN) Name() string { return lastSegment(string(a)) }
+
 // ID is the task's id, the last segment of its ARN. It holds for both ARN
 // forms: with the cluster's name (…:task/CLUSTER/ID) and without (…:task/ID).
 func (a TaskARN) ID() string { return lastSegment(string(a)) }

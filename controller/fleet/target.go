@@ -19,6 +19,10 @@ const (
 	TargetUnavailable       TargetState = "unavailable"
 )
 
+// TargetUnknown is what castoff says of a target of which ELBv2 told no state;
+// AWS never says it. It is none of the others: neither good nor bad nor gone.
+const TargetUnknown TargetState = "unknown"
+
 // NoOverride is the AdministrativeOverride state of a target that no zonal
 // shift touches; an empty one means the same.
 const NoOverride = "no_override"
