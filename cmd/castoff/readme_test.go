@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/castoff-ecs/castoff/controller/policy"
 )
 
 const readmeFile = "../../README.md"
@@ -73,61 +74,78 @@ func TestReadmeCommands(t *testing.T) {
 // TestReadmeExitCodes: README's table and --help have the codes there are.
 func TestReadmeExitCodes(t *testing.T) {
 	text := readme(t)
-	for code := exitOK; code <= exitListen; code++ {
+	for code := exitOK; code <= exitState; code++ {
 		if !strings.Contains(text, fmt.Sprintf("\n| %d | ", code)) || !regexp.MustCompile(fmt.Sprintf(`[:;] %d [a-zA-Z]`, code)).MatchString(description) {
 			t.Errorf("exit code %d is not documented", code)
 		}
 	}
-	if strings.Contains(text, fmt.Sprintf("\n| %d | ", exitListen+1)) || strings.Contains(description, fmt.Sprintf("; %d ", exitListen+1)) {
+	if strings.Contains(text, fmt.Sprintf("\n| %d | ", exitState+1)) || strings.Contains(description, fmt.Sprintf("; %d ", exitState+1)) {
 		t.Error("an exit code is documented that does not exist")
 	}
 }
 
-// TestReadmePolicy: the IAM policy in README allows what awsapi calls and
-// nothing else.
-func TestReadmePolicy(t *testing.T) {
-	_, rest, _ := strings.Cut(readme(t), "```json\n{\n  \"Version\"")
-	block, _, _ := strings.Cut(rest, "```")
-	var policy struct{ Statement []struct{ Action []string } }
-	if err := json.Unmarshal([]byte("{\"Version\""+block), &policy); err != nil || len(policy.Statement) != 1 {
-		t.Fatalf("no policy in README.md: %v", err)
-	}
-	files, err := filepath.Glob("../../controller/awsapi/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var want []string
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		code, err := os.ReadFile(file)
+// TestReadmePolicies: README says of each policy in deploy/iam what it allows.
+// That the policies are right is awsapi's to test.
+func TestReadmePolicies(t *testing.T) {
+	text := readme(t)
+	for _, file := range []string{"observe.json", "detach.json"} {
+		data, err := os.ReadFile("../../deploy/iam/" + file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`\bo\.(ecs|elb)\.([A-Z]\w+)`).FindAllStringSubmatch(string(code), -1) {
-			want = append(want, strings.Replace(m[1], "elb", "elasticloadbalancing", 1)+":"+m[2])
+		var want []string
+		for _, m := range regexp.MustCompile(`"([a-z]+:[A-Z][A-Za-z]+)"`).FindAllStringSubmatch(string(data), -1) {
+			want = append(want, m[1])
 		}
-	}
-	slices.Sort(want)
-	want = slices.Compact(want)
-	got := slices.Sorted(slices.Values(policy.Statement[0].Action))
-	if len(want) < 10 || !slices.Equal(got, want) {
-		t.Errorf("README.md allows\n%s\nand awsapi calls\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+		_, rest, _ := strings.Cut(text, "\n| ["+file+"](deploy/iam/"+file+") |")
+		row, _, _ := strings.Cut(rest, "\n")
+		var got []string
+		for _, m := range regexp.MustCompile("`([a-z]+:[A-Z][A-Za-z]+)`").FindAllStringSubmatch(row, -1) {
+			got = append(got, m[1])
+		}
+		slices.Sort(want)
+		slices.Sort(got)
+		if len(want) < 2 || !slices.Equal(got, want) {
+			t.Errorf("README.md has of %s\n%s\nand it allows\n%s", file, strings.Join(got, "\n"), strings.Join(want, "\n"))
+		}
 	}
 }
 
-// TestReadmeConfiguration: the example in README is good, given the web
-// configuration that it names.
-func TestReadmeConfiguration(t *testing.T) {
-	_, rest, _ := strings.Cut(readme(t), "```yaml\n")
-	block, _, ok := strings.Cut(rest, "```")
-	if !ok {
-		t.Fatal("no configuration in README.md")
+// TestReadmeGuards: README has every guard, in the order in which they decide.
+func TestReadmeGuards(t *testing.T) {
+	_, rest, _ := strings.Cut(readme(t), "\n| guard | it holds")
+	table, _, _ := strings.Cut(rest, "\n\n")
+	var got []policy.Guard
+	for _, m := range regexp.MustCompile("\n\\| `([a-z_]+)` \\|").FindAllStringSubmatch(table, -1) {
+		got = append(got, policy.Guard(m[1]))
 	}
-	file := write(t, "castoff.yaml", block)
+	if !slices.Equal(got, policy.Guards) {
+		t.Errorf("README.md has the guards %q, there are %q", got, policy.Guards)
+	}
+}
+
+// TestReadmeConfiguration: the examples in README are good, given the web
+// configuration that one of them names.
+func TestReadmeConfiguration(t *testing.T) {
+	blocks := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllStringSubmatch(readme(t), -1)
+	if len(blocks) < 2 {
+		t.Fatalf("%d configurations in README.md", len(blocks))
+	}
 	t.Chdir(filepath.Dir(write(t, "web.yaml", "")))
-	if got := castoff(t, cleanEnv(t), "check", file); got.code != exitOK {
-		t.Error(got.err)
+	for _, block := range blocks {
+		if got := castoff(t, cleanEnv(t), "check", write(t, "castoff.yaml", block[1])); got.code != exitOK {
+			t.Error(got.err)
+		}
+	}
+}
+
+// TestReadmePause: the example of a tag can be read.
+func TestReadmePause(t *testing.T) {
+	m := regexp.MustCompile(`\n` + policy.PauseTag + ` = (.*)\n`).FindStringSubmatch(readme(t))
+	if m == nil {
+		t.Fatal("no pause in README.md")
+	}
+	if p := policy.ParsePause(m[1]); p.Problem != "" || p.Owner == "" || p.Reason == "" || p.Until.IsZero() {
+		t.Errorf("%+v", p)
 	}
 }
