@@ -50,6 +50,8 @@ type Options struct {
 	Exposition http.Handler
 	Logger     *slog.Logger
 	Version    string
+	// Notice is a sentence to show above everything; usually empty.
+	Notice string
 
 	Polling config.Polling
 	Tracker timeline.Settings
@@ -125,7 +127,7 @@ func New(o Options) (*Controller, error) {
 		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
-		Version: o.Version, Started: time.Now(),
+		Version: o.Version, Started: time.Now(), Notice: o.Notice,
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})

@@ -253,7 +253,7 @@ func TestTimelineFromOpenToClosed(t *testing.T) {
 			t.Fatalf("open %v, closed %v", v.Open, v.Closed)
 		}
 		expected := `
-			# HELP castoff_timelines_open Timelines of tasks that fail now.
+			# HELP castoff_timelines_open Timelines not yet closed: of tasks that fail, and of tasks that stopped or recovered and are watched until that is sure.
 			# TYPE castoff_timelines_open gauge
 			castoff_timelines_open{cluster="prod",service="shop"} 0
 		`

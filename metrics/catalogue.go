@@ -80,16 +80,16 @@ var (
 	}
 	exposedTargets = Metric{
 		"castoff_exposed_targets", Gauge, []string{"cluster", "service", "target_group"},
-		"Targets exposed now: ECS calls the task UNHEALTHY and the balancer still sends it traffic.",
+		"Targets exposed now: ECS calls the task UNHEALTHY and the balancer still calls the target healthy.",
 	}
 	exposureSeconds = Metric{
 		"castoff_exposure_seconds_total", Counter, []string{"cluster", "service", "target_group"},
-		"Target-seconds of exposure: the integral of castoff_exposed_targets.",
+		"Target-seconds of exposure, between readings that both showed it: the integral of castoff_exposed_targets less up to an interval at each end, and less what could not be read and was over after.",
 	}
 
 	timelinesOpen = Metric{
 		"castoff_timelines_open", Gauge, []string{"cluster", "service"},
-		"Timelines of tasks that fail now.",
+		"Timelines not yet closed: of tasks that fail, and of tasks that stopped or recovered and are watched until that is sure.",
 	}
 	timelinesTotal = Metric{
 		"castoff_timelines_total", Counter, []string{"cluster", "service", "trigger", "outcome"},

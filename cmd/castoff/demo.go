@@ -140,7 +140,10 @@ func (c demoCmd) daemon(endpoint string, log *slog.Logger) (*controller.Controll
 	if err != nil {
 		return nil, err
 	}
-	return newDaemon(cfg, observer, reg, controller.Options{Metrics: m, Logger: log, Tracker: settings})
+	return newDaemon(cfg, observer, reg, controller.Options{
+		Metrics: m, Logger: log, Tracker: settings,
+		Notice: fmt.Sprintf("A simulated region, %g times faster than the clock: multiply durations by %[1]g.", c.Speed),
+	})
 }
 
 // shorten turns the region's durations into the clock's, lengthen the reverse.

@@ -72,7 +72,7 @@ func TestPagesSayWhy(t *testing.T) {
 		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 targets would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},
 		{"guard by guard", nil, open1, "rate | hold | service_rate | the service may lose a target 1 times a minute, burst 1: the next at a quarter past | 00:00:39 | tokens 0, limit 1"},
 		{"values", nil, open1, "confirm | allow | ok | seen failing in 3 readings in a row for 6s | – | reads 3, limit 2failing 6.123 s, limit 0 s"},
-		{"the banner has the verdict", nil, open1, "exposed: the balancer still sends it traffic. Castoff does not take it out: 1 of 3 targets would stay healthy, floor 2 (50 %)."},
+		{"the banner has the verdict", nil, open1, "exposed: the balancer still calls its target healthy. Castoff does not take it out: 1 of 3 targets would stay healthy, floor 2 (50 %)."},
 		{"its mode", nil, open1, "mode detach, decided 1999-12-31 23:59:58"},
 		{"an open detachment", nil, open2, "Taken out: 10.0.17.201:10080 api-grpc"},
 		{"an open detachment", nil, open2, "Standing out\nDecided 1999-12-31 23:55:20.0 UTC\nCalled 1999-12-31 23:55:20.1 UTC, accepted\nSaved not known: ECS has not begun by itself\n"},

@@ -11,6 +11,7 @@ import (
 
 // timelinePage is one timeline in words ready to be shown.
 type timelinePage struct {
+	Head    head
 	Version string
 	Now     stamp
 	Title   string
@@ -62,6 +63,7 @@ type fact struct {
 
 func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage {
 	p := &timelinePage{
+		Head:    head{Title: t.Service.String(), Live: t.IsOpen(), Notice: oneLine(v.Notice)},
 		Version: v.Version, Now: stampOf(now, now),
 		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)),
 		State: timelineBanner(t, v, now), Facts: facts(t, now),
@@ -110,11 +112,17 @@ func timelineBanner(t *timeline.Timeline, v *View, now time.Time) banner {
 	if v.Snapshot != nil {
 		for _, task := range exposedTasks(v.Snapshot) {
 			if task == t.Task {
-				return banner{"exposed", "Failing for " + age + " and exposed: the balancer still sends it traffic."}
+				return banner{"exposed", "Failing for " + age + " and exposed: the balancer still calls its target healthy."}
 			}
 		}
 	}
-	return banner{"failing", "Failing for " + age + "; not exposed."}
+	if !stillFails(t) {
+		return banner{"calm", "Known " + age + " ago; the task has stopped or recovered, and is watched until that is sure."}
+	}
+	if m, ok := t.Milestone(timeline.Detach); ok {
+		return banner{"failing", "Failing for " + age + "; deregistered " + wholeAgo(middle(m.Bounds), now) + " ago: new connections may still reach it for a while, and open ones stay."}
+	}
+	return banner{"failing", "Failing for " + age + "; the balancer does not call its target healthy."}
 }
 
 // castoffsPart is what castoff does or did about it, for the banner.

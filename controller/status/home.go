@@ -25,6 +25,7 @@ const (
 
 // homePage is what castoff sees now, in words ready to be shown.
 type homePage struct {
+	Head    head
 	Version string
 	Now     stamp
 	Started stamp
@@ -113,6 +114,7 @@ type gapRow struct {
 
 func newHomePage(v *View, now time.Time) *homePage {
 	p := &homePage{
+		Head:    head{Title: "castoff", Live: true, Notice: oneLine(v.Notice)},
 		Version: v.Version, Now: stampOf(now, now), Started: stampOf(v.Started, now),
 		Banner: newBanner(v, now), Pass: passWords(v.Pass, now),
 		ClosedCount: len(v.Closed), GapCount: len(v.gaps()),
@@ -205,7 +207,7 @@ func newBanner(v *View, now time.Time) banner {
 	level := "calm"
 	if tasks := exposedTasks(v.Snapshot); len(tasks) > 0 {
 		level = "exposed"
-		sentences = append(sentences, fmt.Sprintf("%s exposed%s: still sent traffic although ECS calls the task unhealthy.",
+		sentences = append(sentences, fmt.Sprintf("%s exposed%s: the balancer still calls it healthy although ECS calls the task UNHEALTHY.",
 			count(len(tasks), "target", "targets"), exposedSince(tasks, v.Open, now)))
 	}
 	ready, why := v.ready(now)
@@ -218,13 +220,34 @@ func newBanner(v *View, now time.Time) banner {
 		sentences = append(sentences, "Partly blind: "+count(n, "thing", "things")+" could not be read.")
 	}
 	brakes, braked := brakeSentences(v, now)
-	if n := len(v.Open); n > 0 && level != "exposed" {
+	failing, settling := 0, 0
+	for _, t := range v.Open {
+		if stillFails(t) {
+			failing++
+		} else {
+			settling++
+		}
+	}
+	if failing > 0 && level != "exposed" {
 		level = worse(level, "failing")
-		sentences = append(sentences, fmt.Sprintf("%s failing; no target is exposed.", count(n, "task is", "tasks are")))
+		sentences = append(sentences, fmt.Sprintf("%s failing; the balancer calls no target of theirs healthy.", count(failing, "task is", "tasks are")))
+	} else if level == "calm" && len(v.Snapshot.Services) == 0 {
+		sentences = append(sentences, "Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?")
 	} else if level == "calm" {
 		sentences = append(sentences, fmt.Sprintf("Calm: no task is failing in %s.", count(len(v.Snapshot.Services), "service", "services")))
 	}
+	if settling > 0 {
+		sentences = append(sentences, count(settling, "task has", "tasks have")+" stopped or recovered and is watched until that is sure.")
+	}
 	return banner{worse(level, braked), oneLine(strings.Join(append(sentences, brakes...), " "))}
+}
+
+// stillFails reports that the task has neither stopped nor recovered, as far as
+// is known.
+func stillFails(t *timeline.Timeline) bool {
+	_, well := t.Milestone(timeline.Recovery)
+	_, stopped := t.Milestone(timeline.Stopped)
+	return !well && !stopped
 }
 
 // levels are what a banner can say, what matters most last: traffic sent to

@@ -44,6 +44,18 @@ func (s *server) asset(name, contentType string) http.HandlerFunc {
 }
 
 // problemPage says what went wrong with a request.
+// head is what every page begins with.
+type head struct {
+	Title string
+	// Live reloads the page every ten seconds: one that was left open must not go
+	// on saying that all is calm.
+	Live   bool
+	Notice string // see View
+}
+
+// Head is the same for a problem, which does not change.
+func (p problemPage) Head() head { return head{Title: p.Title} }
+
 type problemPage struct {
 	Title   string
 	Message string

@@ -23,6 +23,9 @@ import (
 type View struct {
 	Version string
 	Started time.Time // of the daemon
+	// Notice is a sentence that belongs above everything shown, such as that the
+	// region is simulated; usually empty.
+	Notice string
 	// Snapshot is nil before the first pass has ended.
 	Snapshot *fleet.Snapshot
 	Open     []*timeline.Timeline

@@ -300,7 +300,18 @@ func TestBanner(t *testing.T) {
 			open := v.Open[1:]
 			calm(v)
 			v.Open = open
-		}, "failing", "1 task is failing; no target is exposed."},
+		}, "failing", "1 task is failing; the balancer calls no target of theirs healthy."},
+		{"settling", func(v *status.View) {
+			t := v.Open[1].Clone()
+			t.Milestones = append(t.Milestones, timeline.Milestone{Kind: timeline.Stopped, Bounds: timeline.At(t.Opened)})
+			calm(v)
+			v.Open = []*timeline.Timeline{t}
+		}, "calm", "Calm: no task is failing in 3 services. 1 task has stopped or recovered and is watched until that is sure."},
+		{"nothing to watch", func(v *status.View) {
+			v.Snapshot, v.Open = fleet.NewSnapshot(fleet.Snapshot{At: v.Snapshot.At}), nil
+			v.Pauses, v.Latches, v.Halts = nil, nil, nil
+		},
+			"calm", "Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?"},
 		{"gaps", func(v *status.View) {
 			gaps := v.Snapshot.Gaps
 			calm(v)
@@ -314,8 +325,8 @@ func TestBanner(t *testing.T) {
 			s := *v.Snapshot
 			s.Gaps = nil
 			v.Snapshot = &s
-		}, "exposed", "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s): still sent traffic although ECS calls the task unhealthy."},
-		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "calls the task unhealthy. Blind: no full pass yet, 1 gap. What is below may be old."},
+		}, "exposed", "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s): the balancer still calls it healthy although ECS calls the task UNHEALTHY."},
+		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "calls the task UNHEALTHY. Blind: no full pass yet, 1 gap. What is below may be old."},
 		{"paused", func(v *status.View) {
 			pauses := v.Pauses
 			calm(v)
@@ -358,7 +369,7 @@ func TestBanner(t *testing.T) {
 			v.Halts = []policy.Halt{{Cause: "journal", Detail: "disk full"}}
 		}, "halted", "Partly blind: 1 thing could not be read. Castoff has stopped acting (journal): disk full."},
 		{"exposed and halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "panic", Detail: "a\n\u202eb"}} }, "exposed", "Castoff has stopped acting (panic): a  b."},
-		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "1 target exposed: still sent traffic"},
+		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "1 target exposed: the balancer still calls it healthy"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -382,6 +393,27 @@ func TestHomeBeforeTheFirstPass(t *testing.T) {
 	page := rows(get(handler(&status.View{Started: time.Now()}), "/").Body.String())
 	if n := strings.Count(page, "Not known yet."); n != 2 || strings.Contains(page, "Nothing.") || strings.Contains(page, "Failing 0") {
 		t.Errorf("got\n%s", page)
+	}
+}
+
+// A page that was left open reloads, as long as what it shows can change, and
+// says what must be known to read it.
+func TestPagesReloadAndSayTheNotice(t *testing.T) {
+	v := sample(time.Now())
+	v.Notice = "A simulated <region>."
+	const reload = `<meta http-equiv="refresh"`
+	for path, live := range map[string]bool{
+		"/":                                    true,
+		"/timelines/" + string(v.Open[0].ID):   true,
+		"/timelines/" + string(v.Closed[0].ID): false,
+	} {
+		body := get(handler(v), path).Body.String()
+		if strings.Contains(body, reload) != live {
+			t.Errorf("%s reloads: %v", path, !live)
+		}
+		if !strings.Contains(body, "A simulated &lt;region&gt;.") {
+			t.Errorf("%s does not have the notice", path)
+		}
 	}
 }
 
