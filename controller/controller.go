@@ -165,7 +165,8 @@ func (c *Controller) bind() error {
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    16 << 10,
-		ErrorLog:          slog.NewLogLogger(o.Logger.Handler(), slog.LevelDebug),
+		// Handlers that panicked are in it.
+		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
 	c.cleanups.add("HTTP server", func(ctx context.Context) error {
 		if err := c.server.Shutdown(ctx); err != nil {

@@ -333,6 +333,9 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead, Registration: b.ELBWrite,
 	}
 	o.Recorder = m.AWS
+	for _, bucket := range awsapi.Buckets {
+		m.AWS.PacingWait(bucket, 0) // so that its series is there before the first wait
+	}
 	return o
 }
 
