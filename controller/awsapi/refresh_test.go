@@ -73,6 +73,13 @@ func TestRefreshReadsWhatIsAskedForAndNoMore(t *testing.T) {
 		if pass(t, o, time.Second); len(f.taken()) != 0 {
 			t.Error("the next pass reads it again")
 		}
+		time.Sleep(28 * time.Second)
+		o.Refresh(t.Context(), nil, []fleet.TargetGroupARN{web()})
+		f.taken()
+		pass(t, o, time.Second)
+		if got := callsOf(f.taken()); slices.Contains(got, "DescribeTargetHealth [c00-s0000]") || !slices.Contains(got, "DescribeTargetHealth [c00-s0001]") {
+			t.Errorf("calls %q", got)
+		}
 	})
 }
 

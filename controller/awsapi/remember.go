@@ -30,8 +30,6 @@ func (o *Observer) Remember(tasks []*fleet.Task) {
 		}
 		c.byARN[v.ARN] = t
 		c.tasks = append(c.tasks, t)
-		o.addDefinition(v.Definition)
-		o.addInstance(c, v.ContainerInstance)
 	}
 	for _, c := range o.clusters {
 		slices.SortFunc(c.tasks, func(a, b *task) int { return cmp.Compare(a.arn, b.arn) })

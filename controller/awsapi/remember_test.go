@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -28,7 +29,14 @@ func TestRememberedTasksOutlastFailingPasses(t *testing.T) {
 			was := before(t, f)
 			f.fault = func(fakeCall) *fakeReply { return &fakeReply{err: syscall.ECONNREFUSED} }
 			o := observer(t, Options{Config: f.config(), Clusters: clusters, Budgets: unlimited})
-			o.Remember(was)
+			backwards := slices.Clone(was)
+			slices.Reverse(backwards)
+			o.Remember(backwards)
+			for _, c := range o.clusters {
+				if !slices.IsSortedFunc(c.tasks, func(a, b *task) int { return strings.Compare(string(a.arn), string(b.arn)) }) {
+					t.Error("tasks out of order")
+				}
+			}
 			for range 5 {
 				s := pass(t, o, 5*time.Second)
 				if !slices.Equal(s.Tasks, was) { // as they were read then
@@ -102,6 +110,55 @@ func TestRememberedTaskThatHasStopped(t *testing.T) {
 		}
 		if n < stoppedStaysPasses {
 			t.Errorf("it left after %d passes", n)
+		}
+	})
+}
+
+// One that was STOPPED already is shown for a while, and not asked for.
+func TestRememberedTaskThatHadStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		gone := *before(t, f)[0]
+		gone.LastStatus, gone.DesiredStatus = fleet.Stopped, fleet.Stopped
+		f.clusters[0].tasks = nil
+		o := observer(t, Options{Config: f.config()})
+		o.Remember([]*fleet.Task{&gone})
+		n := 0
+		for ; pass(t, o, 5*time.Second).Task(gone.ARN) != nil; n++ {
+			if n > 30 {
+				t.Fatal("it never leaves")
+			}
+		}
+		if calls := tally(f.taken())["DescribeTasks"]; n < stoppedStaysPasses || calls != 0 {
+			t.Errorf("it left after %d passes and %d calls", n, calls)
+		}
+	})
+}
+
+// Until its group is known to be of IPv6, a task's IPv4 address is no target.
+func TestRememberedTargetWithTwoAddresses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		f.groups[0].ipv6 = true
+		f.clusters[0].tasks[0].extra = map[string]any{"attachments": []any{map[string]any{"details": []any{
+			map[string]any{"name": "privateIPv4Address", "value": "10.0.0.1"}, map[string]any{"name": "privateIPv6Address", "value": "2001:db8::1"},
+		}}}}
+		was := before(t, f)
+		if want := fleet.NewTargetKey(web(), "2001:db8::1", 10080); !slices.Equal(was[0].Targets, []fleet.TargetKey{want}) {
+			t.Fatalf("targets %v", was[0].Targets)
+		}
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op == "DescribeTargetGroups" {
+				return elbError(400, "Throttling")
+			}
+			return nil
+		}
+		o := observer(t, Options{Config: f.config()})
+		o.Remember(was)
+		for range 3 {
+			if s := pass(t, o, 5*time.Second); !slices.Equal(s.Tasks[0].Targets, was[0].Targets) || s.Tasks[0].Read == was[0].Read {
+				t.Errorf("targets %v", s.Tasks[0].Targets)
+			}
 		}
 	})
 }
@@ -242,9 +299,10 @@ func TestRememberedTargetsOnInstances(t *testing.T) {
 				if len(was[0].Targets) != 1 {
 					t.Fatalf("targets %v", was[0].Targets)
 				}
-				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
-				o.Remember(was)
+				var o *Observer
 				for _, down := range []string{"DescribeTargetGroups", "DescribeContainerInstances", "DescribeTaskDefinition", "DescribeServices", "none"} {
+					o = observer(t, Options{Config: f.config(), Budgets: unlimited})
+					o.Remember(was)
 					f.fault = func(c fakeCall) *fakeReply {
 						if c.op == down {
 							return &fakeReply{err: syscall.ECONNREFUSED}
