@@ -101,7 +101,10 @@ func story() (*timeline.Timeline, sim.Truth) {
 			detach, detached,
 			exact(timeline.Stopping, 276.4), exact(timeline.Stopped, 300),
 		},
-		Targets: []timeline.Target{{Key: key, Milestones: []timeline.Milestone{detach, detached}}},
+		Targets: []timeline.Target{{
+			Key: key, Milestones: []timeline.Milestone{detach, detached},
+			Good: []timeline.Span{{From: timeline.At(at(-60)), To: detach.Bounds}},
+		}},
 	}
 	truth := sim.Truth{
 		Task: task, Onset: t0, Unhealthy: at(7.7), Stopping: at(276.4), Stopped: at(300),
