@@ -38,6 +38,13 @@ func TestConfirm(t *testing.T) {
 			heal(s.task("web", 0))
 			s.row("web", 0).State = fleet.TargetUnhealthy
 		}, Hold, Unconfirmed, "no reading", 0},
+		{"well in between, by a clock set back a little", func(s *scene) {
+			heal(s.task("web", 0))
+			s.task("web", 0).Read.Sent = s.now.Add(-2300 * time.Millisecond)
+			s.decide()
+			fail(s.task("web", 0))
+			s.read()
+		}, Hold, Unconfirmed, "1 reading of 2", 0},
 		{"the clock set back", func(s *scene) {
 			s.now = s.now.Add(-time.Hour)
 			s.read()

@@ -129,7 +129,7 @@ func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 	if w.Read.After(now) { // the clock was set back: begin again
 		*w = Watch{Task: w.Task, Service: w.Service, Flaps: w.Flaps}
 	}
-	if !t.Read.Sent.After(w.Read) {
+	if t.Read.Sent.Equal(w.Read) { // not later: a step back of the clock makes no reading an old one
 		return
 	}
 	w.Read = t.Read.Sent

@@ -121,7 +121,8 @@ func (w *world) happen() {
 	}
 	w.read()
 	if w.odd("clock") {
-		w.now = w.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "step")) * time.Second)
+		// Not by whole seconds: no two readings are of the very same instant.
+		w.now = w.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "step"))*time.Second + time.Millisecond)
 	}
 	for _, task := range w.scene.tasks {
 		if was, known := old[task.ARN]; known && w.odd("task not read") {
@@ -254,8 +255,7 @@ func (w *world) judgeReads() {
 			rs = nil // the clock was set back
 			w.readings[t.ARN] = nil
 		}
-		// After a step back of the clock two readings may be of the same instant.
-		if t.LastStatus == fleet.Stopped || len(rs) > 0 && !t.Read.Sent.After(rs[len(rs)-1].sent) && rs[len(rs)-1].sick == bad || t.Connectivity == fleet.Disconnected {
+		if t.LastStatus == fleet.Stopped || len(rs) > 0 && t.Read.Sent.Equal(rs[len(rs)-1].sent) || t.Connectivity == fleet.Disconnected {
 			continue
 		}
 		w.readings[t.ARN] = append(rs, reading{t.Read.Sent, t.Read.Received, bad})
