@@ -68,7 +68,7 @@ func TestVerdictsAreCountedWhenTheyChange(t *testing.T) {
 	otherDecision.Decision = policy.Refuse
 	restarted, attach := hold, hold
 	restarted.Started = hold.Started.Add(time.Second)
-	attach.Action = policy.Attach
+	attach.Action, attach.Target = policy.Attach, otherTarget.Target
 	for _, tt := range []struct {
 		name   string
 		passes [][]policy.Verdict
@@ -286,8 +286,12 @@ func TestSeriesOfActingBeginAndEndWithTheirService(t *testing.T) {
 	check("of one that something happened to", "service-0001", "0\n")
 	m.Publish(region(now.Add(time.Hour), 1, 1), nil, posture)
 	check("an hour after it was last seen", "service-0001", "0\n")
+	m.Publish(region(now.Add(2*time.Hour), 1, 1), nil, posture)
+	check("an hour later", "service-0001", "0\n")
 	m.Publish(region(now.Add(2*time.Hour+time.Second), 1, 1), nil, posture)
 	check("long after it was last seen", "service-0001", "")
+	m.Acting.Ended(detachment(other, 1, now))
+	check("of one that is back", "service-0001", "0\n")
 	check("of one that stayed", "service-0000", "0\n")
 	m.Publish(region(now.Add(4*time.Hour), 1, 1), nil, metrics.Posture{})
 	check("of one that is no longer acted on, and there", "service-0000", "0\n")
