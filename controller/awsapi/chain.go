@@ -67,6 +67,14 @@ func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.
 	}
 }
 
+// begun is when its first page was last tried.
+func (c *chain) begun() time.Time {
+	if len(c.pages) == 0 {
+		return time.Time{}
+	}
+	return c.pages[0].tried
+}
+
 // next is the clock of the next page. One that is new has been waiting since
 // the list began.
 func (c *chain) next(now time.Time) *clock {

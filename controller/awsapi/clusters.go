@@ -49,6 +49,7 @@ type cluster struct {
 	stopped     chain // tasks wanted STOPPED
 	// hotLists are the lists of tasks of hot services, by name.
 	hotLists map[string]*chain
+	losses   map[string]*loss // services that tasks have left lately, by name
 
 	tasks   []*task // sorted by ARN
 	byARN   map[fleet.TaskARN]*task
@@ -108,7 +109,7 @@ func (o *Observer) addCluster(id string) *cluster {
 	if c == nil {
 		now := time.Now()
 		c = &cluster{
-			clock: clock{known: now}, id: id, since: now, hotLists: make(map[string]*chain),
+			clock: clock{known: now}, id: id, since: now, hotLists: make(map[string]*chain), losses: make(map[string]*loss),
 			byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
 		}
 		if strings.HasPrefix(id, "arn:") {
@@ -208,7 +209,7 @@ func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	// Should it come back, it is a new one.
 	fresh := cluster{
 		clock: c.clock, id: c.id, arn: c.arn, since: c.since, missing: c.missing, round: c.round,
-		hotLists: make(map[string]*chain), byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
+		hotLists: make(map[string]*chain), losses: make(map[string]*loss), byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
 	}
 	*c = fresh
 }

@@ -9,10 +9,18 @@
 //
 //	HotInterval        tasks of hot services, their target groups, new tasks of theirs
 //	Interval           all other tasks, 100 a call: the sentinel that shows a failure
-//	DiscoveryInterval  the lists of tasks, both of desired RUNNING and of desired
-//	                   STOPPED, so that no task is missed that ended between two reads
+//	DiscoveryInterval  the lists of tasks wanted RUNNING, and of those wanted STOPPED
+//	                   of services that have just lost a task
 //	CalmInterval       target groups of services that are not hot, one a call
-//	InventoryInterval  clusters, services, target groups, tags
+//	InventoryInterval  clusters, services, target groups, tags, and the lists of tasks
+//	                   wanted STOPPED
+//
+// A task that leaves is described by ARN until it is STOPPED. The lists of tasks
+// wanted STOPPED are for those that nobody knew: on their way out when castoff
+// began, or come and gone between two reads. ECS keeps them there for an hour and
+// there may be thousands, so these lists come last, and a long one costs at most
+// one call an Interval: in 5 minutes, at the defaults and with 0, 1,000 and 5,000
+// stopped tasks, 5, 50 and 50 calls.
 //
 // Target group attributes are read every 15 minutes, task definitions and EC2
 // instance ids once.

@@ -144,9 +144,9 @@ func TestNoGapOutlivesItsCause(t *testing.T) {
 				inventories += aloneFactor
 			}
 			var s *fleet.Snapshot
-			for range inventories*12 + 1 {
+			for range inventories*6 + 1 {
 				s = obs.Observe(t.Context(), hot)
-				time.Sleep(5 * time.Second)
+				time.Sleep(10 * time.Second)
 			}
 			gaps := slices.DeleteFunc(gapsOf(s), func(g string) bool {
 				return configured && f.clusters[1].gone && strings.HasPrefix(g, "cluster not_found")

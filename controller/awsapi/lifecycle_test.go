@@ -144,7 +144,7 @@ func TestStoppingTaskIsReadToTheEnd(t *testing.T) {
 		}
 		c.tasks = nil
 		for range 4 {
-			pass(t, o, 15*time.Second)
+			pass(t, o, time.Minute)
 		}
 		if n := len(o.clusters[c.arn()].closed); n != 0 {
 			t.Errorf("%d tasks are remembered that no list has", n)
@@ -189,7 +189,7 @@ func TestTaskThatCameAndWentBetweenReads(t *testing.T) {
 		}
 		time.Sleep(12 * time.Second)
 		c.tasks = append(c.tasks, &fakeTask{id: "flash", service: "s0000", status: "STOPPED", desired: "STOPPED", extra: stoppedAt(5 * time.Second)})
-		if got := pass(t, o, 5*time.Second).Task(c.taskARN("flash")); got == nil || got.StoppedReason == "" || got.StoppedAt.IsZero() {
+		if got := pass(t, o, 48*time.Second).Task(c.taskARN("flash")); got == nil || got.StoppedReason == "" || got.StoppedAt.IsZero() {
 			t.Errorf("a task that lived between two reads: %+v", got)
 		}
 	})

@@ -78,7 +78,7 @@ func TestCallsOfEachPass(t *testing.T) {
 			o.Observe(t.Context(), nil)
 			want := map[string]int{"DescribeTasks": 6}
 			if at%15 == 0 {
-				want["ListTasks"] = 8
+				want["ListTasks"] = 6
 			}
 			if at%30 == 0 {
 				want["DescribeTargetHealth"] = 20
@@ -86,7 +86,7 @@ func TestCallsOfEachPass(t *testing.T) {
 			if at%60 == 0 {
 				maps.Copy(want, map[string]int{
 					"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2,
-					"DescribeTargetGroups": 1, "DescribeTags": 1,
+					"DescribeTargetGroups": 1, "DescribeTags": 1, "ListTasks": 6 + 2,
 				})
 			}
 			if got := tally(f.taken()); !maps.Equal(got, want) {

@@ -140,6 +140,9 @@ func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) 
 	if s.value == nil || !slices.Equal(s.value.LoadBalancers, v.LoadBalancers) {
 		o.moved = true
 	}
+	if s.value != nil && showsLoss(s.value, v) {
+		s.cluster.lose(s.id.Name)
+	}
 	s.value = v
 	o.clear(fleet.GapService, s.ref())
 	for _, lb := range v.LoadBalancers {
@@ -155,12 +158,24 @@ func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) 
 	s.missing = 0
 }
 
+// showsLoss reports whether a service's own numbers say that it lost a task.
+func showsLoss(was, is *fleet.Service) bool {
+	return is.Running < was.Running || slices.ContainsFunc(is.Deployments, func(d fleet.Deployment) bool {
+		failed := 0
+		if i := slices.IndexFunc(was.Deployments, func(w fleet.Deployment) bool { return w.ID == d.ID }); i >= 0 {
+			failed = was.Deployments[i].Failed
+		}
+		return d.Failed > failed
+	})
+}
+
 // missService notes an answer that the service is no more, and drops it when
 // that has been confirmed. Its tasks have lives of their own.
 func (o *Observer) missService(s *service) {
 	if s.missing++; s.missing >= confirmations {
 		delete(o.services, s.id)
 		delete(s.cluster.hotLists, s.id.Name)
+		delete(s.cluster.losses, s.id.Name)
 	}
 }
 

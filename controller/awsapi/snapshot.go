@@ -45,6 +45,9 @@ func (o *Observer) dropGaps() {
 		for name := range c.hotLists {
 			lists[c.serviceRef(name)] = true
 		}
+		for name := range c.losses {
+			lists[c.serviceRef(name)] = true
+		}
 	}
 	for _, s := range o.services {
 		services[s.ref()] = true

@@ -68,7 +68,7 @@ func (o *Observer) readTasks(ctx context.Context) {
 	}
 	var pages []*taskList // of each turn after those of the batches
 	for _, l := range lists {
-		for _, t := range l.chain.turns(o, now, o.listInterval(l), l.hot) {
+		for _, t := range o.listTurns(l, now) {
 			turns, pages = append(turns, t), append(pages, l)
 		}
 	}
@@ -275,6 +275,9 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 	}
 	o.addDefinition(v.Definition)
 	o.addInstance(c, v.ContainerInstance)
+	if t.value != nil && v.Leaving() && !t.value.Leaving() {
+		c.lose(v.Service.Name)
+	}
 	if v.Gone() && t.stoppedRead.IsZero() {
 		t.stoppedRead, t.stoppedPass = time.Now(), o.pass
 	}
@@ -290,6 +293,9 @@ func (o *Observer) missTask(c *cluster, t *task) {
 	now := time.Now()
 	if t.missing++; t.missing == 1 {
 		t.missingSince = now
+		if t.value != nil && !t.value.Leaving() {
+			c.lose(t.service.Name)
+		}
 	}
 	if t.missing >= confirmations && now.Sub(t.missingSince) >= o.ofSeconds(missingStaysSeconds) {
 		// Not closed: should a list have it again, it is there after all.
