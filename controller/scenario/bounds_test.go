@@ -17,7 +17,7 @@ import (
 )
 
 var (
-	worlds     = flag.Int("worlds", 8, "how many random worlds TestSafetyTruthWithinBounds runs")
+	worlds     = flag.Int("worlds", 7, "how many random worlds TestSafetyTruthWithinBounds runs")
 	showMissed = flag.Bool("missed", false, "show what castoff did not see")
 	firstSeed  = flag.Uint64("seed", 1, "seed of the first of them")
 )
@@ -189,13 +189,13 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 		case timeline.Onset:
 			continue // an estimate: as wide as the check's interval, timeouts and reporting lag
 		case timeline.LBUnhealthy:
-			limit = calm // where nothing else fails, the balancer's verdict is read at the calm interval
+			limit = calm + interval // where nothing else fails, the balancer's verdict is read at the calm interval
 		}
 		if median > limit {
 			t.Errorf("half of the bounds of %s are wider than %s", k, limit)
 		}
 	}
-	if want := 20 * *worlds; sum.timelines < want {
+	if want := 29 * *worlds; sum.timelines < want {
 		t.Errorf("%d timelines in %d worlds, want %d at least", sum.timelines, *worlds, want)
 	}
 	missed := 0
