@@ -228,12 +228,13 @@ func newBanner(v *View, now time.Time) banner {
 			settling++
 		}
 	}
-	if failing > 0 && level != "exposed" {
+	switch {
+	case failing > 0 && level != "exposed":
 		level = worse(level, "failing")
 		sentences = append(sentences, fmt.Sprintf("%s failing; the balancer calls no target of theirs healthy.", count(failing, "task is", "tasks are")))
-	} else if level == "calm" && len(v.Snapshot.Services) == 0 {
+	case level == "calm" && len(v.Snapshot.Services) == 0:
 		sentences = append(sentences, "Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?")
-	} else if level == "calm" {
+	case level == "calm":
 		sentences = append(sentences, fmt.Sprintf("Calm: no task is failing in %s.", count(len(v.Snapshot.Services), "service", "services")))
 	}
 	if settling > 0 {
