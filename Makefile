@@ -82,7 +82,7 @@ $(LINT):
 .PHONY: test
 test: ## every test, with the race detector
 	$(call announce,go test -race)
-	@go test -race $(PACKAGES)
+	@go test -race -timeout 40m $(PACKAGES)
 
 .PHONY: tidy
 tidy: ## go mod tidy would change nothing
