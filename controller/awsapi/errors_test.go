@@ -112,6 +112,7 @@ func TestClassifyELB(t *testing.T) {
 
 // One thing that cannot be read leaves one Gap, and everything else is read.
 func TestOneFailureHidesNothingElse(t *testing.T) {
+	t.Parallel()
 	denied := func(match func(fakeCall) bool) func(fakeCall) *fakeReply {
 		return func(c fakeCall) *fakeReply {
 			if match(c) {
@@ -218,6 +219,7 @@ func TestRefusalsAreNotHammered(t *testing.T) {
 
 // SAFETY: whatever call fails, and however, nothing that was read disappears.
 func TestFailuresEmptyNothing(t *testing.T) {
+	t.Parallel()
 	operations := make([]string, 0, len(bucketOf))
 	for op, bucket := range bucketOf {
 		if bucket != RegistrationBucket { // no pass makes any
@@ -266,8 +268,8 @@ func TestFailuresEmptyNothing(t *testing.T) {
 						return nil
 					}
 					var b *fleet.Snapshot
-					for range 60 { // five minutes
-						time.Sleep(5 * time.Second)
+					for range 30 { // five minutes
+						time.Sleep(10 * time.Second)
 						b = o.Observe(t.Context(), []fleet.ServiceID{{Cluster: "c00", Name: "s0000"}})
 					}
 					if len(a.Tasks) != len(b.Tasks) || len(a.Services) != len(b.Services) || len(a.Clusters) != len(b.Clusters) || len(a.TargetGroups) != len(b.TargetGroups) {

@@ -96,6 +96,7 @@ func TestGapsEndWithWhatTheyAreAbout(t *testing.T) {
 // inventories, whatever failed before and whatever was deleted meanwhile. What
 // was refused for good is asked for less often, and may take so much longer.
 func TestNoGapOutlivesItsCause(t *testing.T) {
+	t.Parallel()
 	operations := slices.Sorted(maps.Keys(bucketOf))
 	operations = slices.DeleteFunc(operations, func(op string) bool { return bucketOf[op] == RegistrationBucket })
 	rapid.Check(t, func(r *rapid.T) {

@@ -21,6 +21,7 @@ func (c *fakeCluster) stop(n int, service string) {
 // Whatever has stopped in the last hour, the sentinel and the lists that find
 // new tasks keep their pace, and looking through the rest costs little.
 func TestStoppedTasksCostLittle(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ stopped, atMost int }{{0, 5}, {1000, 50}, {5000, 65}} {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(1, 10, 20) // 200 tasks
@@ -191,6 +192,29 @@ func TestLossOfADeletedService(t *testing.T) {
 			if s := pass(t, o, 5*time.Second); len(s.Gaps) != 0 {
 				t.Errorf("gaps %v", gapsOf(s))
 			}
+		}
+	})
+}
+
+// Where the budget is short, what has stopped comes last, but comes.
+func TestStoppedListsGiveWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 5, 100) // 5 DescribeTasks a second are due, and one is allowed
+		f.clusters[0].stop(1000, "s0000")
+		o := observer(t, Options{Config: f.config(), Interval: time.Second, HotInterval: time.Second, Budgets: Budgets{ClusterResourceRead: 1}, InventoryInterval: 10 * time.Second})
+		for range 150 {
+			pass(t, o, time.Second)
+		}
+		f.taken()
+		for range 300 {
+			pass(t, o, time.Second)
+		}
+		n := make(map[string]int)
+		for _, c := range f.taken() {
+			n[c.op+c.desired]++
+		}
+		if n["ListTasksSTOPPED"] == 0 || n["ListTasksSTOPPED"] > n["DescribeTasks"]/12 {
+			t.Errorf("calls %v", n)
 		}
 	})
 }
