@@ -118,11 +118,13 @@ func TestRecordsBelongToTheirTimeline(t *testing.T) {
 	}
 	ds[1].ECS = &policy.Bounds{NotBefore: ds[1].Called.Add(2 * time.Second), NotAfter: ds[1].Called.Add(2500 * time.Millisecond)}
 	ds = append(ds, policy.Detachment{Task: taskARN("b"), Decided: first.Opened})
+	// One that no call took out saved nothing, and says nothing of the other.
+	ds = slices.Insert(ds, 0, policy.Detachment{Task: taskARN("a"), Decided: second.Opened, Mode: policy.Detaching})
 	h := handler(&status.View{Open: []*timeline.Timeline{second}, Closed: []*timeline.Timeline{first}, Detachments: ds})
 	for id, want := range map[string]string{
 		// Of two targets the time saved is the lesser.
 		"first":  `2 {"shortest_seconds":1,"longest_seconds":2.5,"error_seconds":1.5}`,
-		"second": `1 {"shortest_seconds":1,"longest_seconds":3,"error_seconds":2}`,
+		"second": `2 {"shortest_seconds":1,"longest_seconds":3,"error_seconds":2}`,
 	} {
 		var tl struct {
 			Detachments []json.RawMessage
@@ -228,6 +230,33 @@ func TestExplain(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestExplainKnowsNothing(t *testing.T) {
+	v := sample(time.Now())
+	v.Snapshot.Gaps = nil
+	if body := get(handler(v), "/api/v1/explain?of=192.0.2.1").Body.String(); !strings.Contains(body, "and has 4 timelines\"") {
+		t.Errorf("without a gap it says %s", body)
+	}
+	for tasks, want := range map[int]string{10: "0 of production/api\"", 11: "and 1 more\""} {
+		big(v, time.Now(), 0, 0)
+		for i := range tasks {
+			v.Closed = append(v.Closed, &timeline.Timeline{Task: taskARN(fmt.Sprintf("abc%x0", i)), Service: v.Open[0].Service})
+		}
+		if body := get(handler(v), "/api/v1/explain?of=abc").Body.String(); !strings.Contains(body, want) {
+			t.Errorf("of %d tasks it says %s", tasks, body)
+		}
+	}
+}
+
+// The guard that decides is marked, and no other.
+func TestDecidingGuardIsMarked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := get(handler(sample(time.Now())), "/timelines/"+openID).Body.String()
+		if n := strings.Count(page, `class="decides"`); n != 1 || !strings.Contains(page, `<tr class="decides"><th scope="row" data-label="Guard"><code>floor</code>`) {
+			t.Errorf("%d guards are marked", n)
+		}
+	})
 }
 
 // An address may have had many tasks: the answer stays readable.
