@@ -334,8 +334,11 @@ func (v *explainedVerdict) answer() string {
 
 func (d *explainedDetachment) write(w io.Writer) {
 	does := "taken out"
-	if d.Mode != "detach" {
+	switch {
+	case d.Mode != "detach":
 		does = "would have been taken out"
+	case d.Called == nil:
+		does = "to be taken out"
 	}
 	fmt.Fprintf(w, "\n%s %s: decided %s\n", d.Target, does, moment(d.Decided))
 	switch {

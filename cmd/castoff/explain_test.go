@@ -117,6 +117,22 @@ func TestExplain(t *testing.T) {
 		{"address", "10.0.17.201", nil},
 		{"observed", "c1", nil},
 		{"nothing_there", "d1", nil},
+		{"no_target", "d1", func(v *status.View) { v.Snapshot.Task(v.Open[3].Task).Targets = nil }},
+		{"not_seen", "e1", func(v *status.View) {
+			tl := *v.Open[3]
+			tl.Task = "arn:aws:ecs:eu-central-1:123456789012:task/prod/e1f0"
+			v.Open = append(v.Open, &tl)
+		}},
+		{"way_back", "a2f0", func(v *status.View) {
+			goes := v.Verdicts[1]
+			goes.Action, goes.Decision, goes.Reason, goes.Guard, goes.Sentence, goes.Until = policy.Attach, policy.Allow, policy.OK, "", "healthy again", time.Time{}
+			stays := v.Verdicts[1]
+			stays.Action, stays.Reason, stays.Guard, stays.Sentence = policy.Attach, policy.Recovering, policy.Recovery, "healthy for 12s of 1m0s"
+			v.Verdicts = []policy.Verdict{goes, stays}
+			d := v.Detachments[0]
+			d.Called, d.Result, d.Attached, d.Back = time.Time{}, policy.Rejected, time.Time{}, nil
+			v.Detachments[0] = d
+		}},
 		{"unowned", "10.0.17.250", func(v *status.View) {
 			v.Snapshot.Gaps = []fleet.Gap{{Kind: fleet.GapTags}}
 			v.Halts = []policy.Halt{{Cause: "journal", Detail: "the disk is full"}}
