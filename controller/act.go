@@ -165,19 +165,14 @@ func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Ver
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
 		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
-		again := policy.Reattach(c.input(fresh))
 		var ds []policy.Detachment
 		for i, was := range verdicts {
 			if !of(was) {
 				continue
 			}
-			j := slices.IndexFunc(again, func(v policy.Verdict) bool { return v.Target == was.Target && v.Task == was.Task })
-			if j < 0 {
-				verdicts[i].Decision = policy.Hold // it is back by itself, or fails again: the next pass tells
-				continue
-			}
-			if verdicts[i] = again[j]; again[j].Acts() {
-				ds = append(ds, again[j].Detachment(cluster(fresh, was.Task), c.acting.detachments))
+			verdicts[i] = policy.Recheck(c.input(fresh), was)
+			if v := verdicts[i]; v.Acts() {
+				ds = append(ds, v.Detachment(cluster(fresh, v.Task), c.acting.detachments))
 			}
 		}
 		c.putBack(ctx, group, ds)

@@ -190,12 +190,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 	}
 	var last Bounds
 	for _, h := range healthy {
-		if h.since.NotBefore.After(last.NotBefore) {
-			last.NotBefore = h.since.NotBefore
-		}
-		if h.since.NotAfter.After(last.NotAfter) {
-			last.NotAfter = h.since.NotAfter
-		}
+		last = latest(last, h.since)
 	}
 	f.set(Milestone{Kind: ReplacementServing, Bounds: last, Source: Observed, By: ByELB, Evidence: "target state healthy, of " + r.ARN.ID()})
 }
