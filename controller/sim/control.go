@@ -15,10 +15,13 @@ type TaskInfo struct {
 	Desired    fleet.TaskStatus
 	Health     fleet.HealthStatus
 	Created    time.Time
+	Started    time.Time // zero: not yet
 	Zone       string
+	Service    fleet.ServiceID // zero: of none
 	Deployment string
 	Targets    []fleet.TargetKey // its rows, where it has any
 	Answering  bool
+	Connected  bool // its agent reaches ECS
 	Serving    bool // healthy as the scheduler sees it
 }
 
@@ -37,17 +40,25 @@ func (r *Region) Tasks(id fleet.ServiceID) []TaskInfo {
 		if t.service == nil || t.service.spec.Name != id.Name {
 			continue
 		}
-		info := TaskInfo{
-			ARN: t.arn, Status: t.status, Desired: t.desired, Health: t.health, Created: t.created, Zone: t.zone,
-			Deployment: t.deployment.id, Answering: t.alive && t.front && t.app == answering,
-			Serving: t.desired == fleet.Running && t.service.healthy(t),
-		}
-		for _, target := range t.targets {
-			info.Targets = append(info.Targets, target.key)
-		}
-		infos = append(infos, info)
+		infos = append(infos, t.info())
 	}
 	return infos
+}
+
+func (t *task) info() TaskInfo {
+	info := TaskInfo{
+		ARN: t.arn, Status: t.status, Desired: t.desired, Health: t.health, Created: t.created, Started: t.started, Zone: t.zone,
+		Answering: t.alive && t.front && t.app == answering, Connected: !t.cut,
+	}
+	if t.service != nil {
+		info.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
+		info.Deployment = t.deployment.id
+		info.Serving = t.desired == fleet.Running && t.service.healthy(t)
+	}
+	for _, target := range t.targets {
+		info.Targets = append(info.Targets, target.key)
+	}
+	return info
 }
 
 // Hang has the task's app take requests and answer none. Its front goes on

@@ -143,6 +143,7 @@ func (r *Region) elbChangeTargets(c *call) reply {
 			rep = queryError(c, err)
 			return nil
 		}
+		r.tell(c.operation, g, asked)
 		for _, a := range asked {
 			key := g.keyOf(a)
 			if c.operation == "DeregisterTargets" {

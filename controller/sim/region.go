@@ -70,6 +70,7 @@ type Region struct {
 	throttle *throttle
 	faults   faults
 	requests uint64
+	witness  func(Write) // nil: none
 }
 
 // New makes an empty region.
