@@ -31,7 +31,7 @@ func CheckWebConfig(file string) error {
 // toolkit does not; nil when there is none.
 func badHash(file string) error {
 	data, _ := os.ReadFile(file) // where it cannot be read, the toolkit has said so
-	users := config.BasicAuth(data)
+	users := config.ReadWebFile(data).Users
 	for _, user := range slices.Sorted(maps.Keys(users)) {
 		if _, err := bcrypt.Cost([]byte(users[user].Reveal())); err != nil {
 			return fmt.Errorf("basic_auth_users: the password of %q must be a bcrypt hash, as htpasswd -nB makes it", user)
