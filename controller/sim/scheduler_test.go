@@ -492,12 +492,25 @@ func TestTruthOfATargetRegisteredAgain(t *testing.T) {
 		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
 		w.must(w.r.Hang(task.ARN))
 		w.must(w.deregister(task.Targets[0]))
-		if target := w.truth().Targets[0]; target.By != sim.ByAPI || target.LastFlow.Before(target.Detach.Add(100*time.Second)) {
-			t.Errorf("deregistered %+v", target)
+		first := w.truth().Targets[0]
+		if first.By != sim.ByAPI || first.LastFlow.Before(first.Detach.Add(100*time.Second)) {
+			t.Errorf("deregistered %+v", first)
 		}
+		// It gets no flow while it is initial, nor from being deregistered then.
 		time.Sleep(6 * time.Second)
-		if target := w.truth().Targets[0]; !target.Detach.IsZero() || !target.LastFlow.IsZero() {
+		if target := w.truth().Targets[0]; !target.Detach.IsZero() || target.LastFlow != first.LastFlow {
 			t.Errorf("registered again %+v", target)
+		}
+		w.must(w.deregister(task.Targets[0]))
+		if target := w.truth().Targets[0]; target.LastFlow != first.LastFlow {
+			t.Errorf("deregistered while initial %+v", target)
+		}
+		w.until(5*time.Minute, "healthy", func() bool {
+			row := w.row(task.Targets[0])
+			return row != nil && row.TargetHealth.State == "healthy"
+		})
+		if target := w.truth().Targets[0]; !target.LastFlow.IsZero() {
+			t.Errorf("in service again %+v", target)
 		}
 		w.until(20*time.Minute, "STOPPED", func() bool { return !w.truth().Stopped.IsZero() })
 		if target := w.truth().Targets[0]; target.By != sim.ByECS || target.Detached.Sub(target.Detach) != 300*time.Second {

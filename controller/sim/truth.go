@@ -67,7 +67,9 @@ type TargetTruth struct {
 	Detach      time.Time // deregistration began
 	By          Actor     // who began it
 	Detached    time.Time // its row was gone
-	LastFlow    time.Time // from then on no new flow reached it: propagation over, or the task ended
+	// LastFlow is when the last new flow reached it, or will: propagation over, or
+	// the task ended. Zero while it is in service, and if none ever did.
+	LastFlow time.Time
 	// Exposed is for how long the balancer called it healthy while ECS called the
 	// task UNHEALTHY; Flowing for how long, since the onset, new flows reached it.
 	// Both on the region's clock, all times added up when it was put back.
@@ -78,24 +80,24 @@ type TargetTruth struct {
 // failure is a Truth being written.
 type failure struct {
 	Truth
-	task      *task
-	by        *task
-	flowsStop []time.Time // by target: when balancer lags alone end new flows
-	exposed   []meter     // by target
-	flowing   []meter
-	flowsEnd  []time.Time // when flows that the meter counts will end; unlike flowsStop it outlasts a registration
+	task     *task
+	by       *task
+	exposed  []meter // by target, as are those below
+	flowing  []meter
+	flowsEnd []time.Time // when the news that it is out of service is everywhere; zero while it is in service
 }
 
 // meter adds up the times for which something is so.
 type meter struct {
 	since time.Time // zero while it is not
+	ended time.Time // when it last was
 	sum   time.Duration
 }
 
 func (m *meter) set(so bool, at time.Time) {
 	if !m.since.IsZero() {
 		m.sum += at.Sub(m.since)
-		m.since = time.Time{}
+		m.since, m.ended = time.Time{}, at
 	}
 	if so {
 		m.since = at
@@ -114,11 +116,15 @@ func (f *failure) measure() {
 		switch {
 		case good:
 			f.flowsEnd[i] = time.Time{} // in service again before the news was everywhere
+			if !stop.IsZero() && stop.Before(now) {
+				f.flowing[i].set(false, stop)
+			}
 			f.flowing[i].set(true, now)
+		case f.flowing[i].since.IsZero():
+		case !stop.IsZero() && !stop.After(now):
+			f.flowing[i].set(false, stop)
 		case !f.task.alive:
 			f.flowing[i].set(false, now)
-		case !f.flowing[i].since.IsZero() && !stop.IsZero() && !stop.After(now):
-			f.flowing[i].set(false, stop)
 		}
 	}
 }
@@ -145,11 +151,9 @@ func (f *failure) told() Truth {
 	f.measure()
 	for i := range t.Targets {
 		t.Targets[i].Exposed, t.Targets[i].Flowing = f.exposed[i].sum, f.flowing[i].sum
-	}
-	for i, end := range f.flowsStop {
-		t.Targets[i].LastFlow = end
-		if x := t.ExecutionStopped; !x.IsZero() && (end.IsZero() || x.Before(end)) {
-			t.Targets[i].LastFlow = x
+		t.Targets[i].LastFlow = f.flowing[i].ended
+		if !f.flowing[i].since.IsZero() {
+			t.Targets[i].LastFlow = f.flowsEnd[i]
 		}
 	}
 	if by := f.by; by != nil {
@@ -168,8 +172,9 @@ func (t *task) fail(c Cause) *failure {
 		}
 		return f
 	}
-	f := &failure{task: t, flowsStop: make([]time.Time, len(t.targets)),
-		exposed: make([]meter, len(t.targets)), flowing: make([]meter, len(t.targets)), flowsEnd: make([]time.Time, len(t.targets))}
+	f := &failure{
+		task: t, exposed: make([]meter, len(t.targets)), flowing: make([]meter, len(t.targets)), flowsEnd: make([]time.Time, len(t.targets)),
+	}
 	f.Task, f.Cause, f.Onset = t.arn, c, r.now
 	if t.service != nil {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
@@ -270,7 +275,9 @@ func (w *row) truthUnhealthy(flowsStop time.Time) {
 func (w *row) truthDetach(by Actor, flowsStop time.Time) {
 	if f, i := w.target(); f != nil {
 		f.Targets[i].Detach, f.Targets[i].By, f.Targets[i].Detached = w.task.region.now, by, time.Time{}
-		f.stopFlows(i, flowsStop)
+		if w.state != fleet.TargetInitial { // which gets no flow but those of an earlier registration
+			f.stopFlows(i, flowsStop)
+		}
 	}
 }
 
@@ -284,13 +291,12 @@ func (w *row) truthRegistered() {
 	if f, i := w.target(); f != nil {
 		t := &f.Targets[i]
 		t.Detach, t.By, t.Detached = time.Time{}, "", time.Time{}
-		f.flowsStop[i] = time.Time{}
 	}
 }
 
 func (f *failure) stopFlows(i int, at time.Time) {
-	if f.flowsStop[i].IsZero() || at.Before(f.flowsStop[i]) {
-		f.flowsStop[i], f.flowsEnd[i] = at, at
+	if f.flowsEnd[i].IsZero() || at.Before(f.flowsEnd[i]) {
+		f.flowsEnd[i] = at
 	}
 }
 
