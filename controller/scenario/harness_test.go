@@ -40,6 +40,7 @@ type set struct {
 	journal *journal.Journal
 	past    journal.Contents
 	log     io.Writer
+	actor   func(controller.Actor) controller.Actor // stands between castoff and AWS
 }
 
 // start runs castoff with its defaults against the region. The SDK is as it
@@ -67,8 +68,12 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 		t.Fatal(err)
 	}
 	observer.Remember(o.past.Tracker.Tasks)
+	var actor controller.Actor = awsapi.Actor{Observer: observer}
+	if o.actor != nil {
+		actor = o.actor(actor)
+	}
 	c, err := controller.New(controller.Options{
-		Observer: observer, Actor: awsapi.Actor{Observer: observer}, Journal: o.journal, Past: o.past,
+		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
 		Policy: controller.Policy{
 			Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: policy.DefaultFleetLimits(), Pauses: o.pauses,
 		},
