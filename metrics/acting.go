@@ -187,7 +187,7 @@ var answers = map[policy.Decision][]policy.Reason{
 	policy.Allow: {policy.OK},
 	policy.Refuse: {
 		policy.InvalidLimit, policy.PausedNow, policy.PauseUnreadable, policy.Halted,
-		policy.NotRunning, policy.Leaving, policy.Restarted, policy.NotOwner,
+		policy.NotRunning, policy.Leaving, policy.Restarted, policy.NotOwner, policy.ServerID,
 		policy.NotUnhealthy, policy.TargetCheckOnly, policy.NoFailedCheck,
 		policy.AlreadyUnhealthy, policy.AlreadyDraining, policy.AlreadyGone, policy.AlreadyOut,
 		policy.NotGranted, policy.GaveUp,

@@ -40,9 +40,11 @@ type Target struct {
 
 // Healthy reports that the balancer calls the target good and may send it new
 // flows. An unknown state is not healthy.
-func (t *Target) Healthy() bool {
-	return t.State == TargetHealthy && (t.Override == "" || t.Override == NoOverride)
-}
+func (t *Target) Healthy() bool { return t.State == TargetHealthy && !t.Shifted() }
+
+// Shifted reports that an override, such as a zonal shift, keeps new flows from
+// it whatever its state.
+func (t *Target) Shifted() bool { return t.Override != "" && t.Override != NoOverride }
 
 // Unhealthy reports that the balancer itself has found the target bad.
 func (t *Target) Unhealthy() bool {

@@ -16,11 +16,11 @@ func TestContested(t *testing.T) {
 	}
 	testGuard(t, Contested, []guardCase{
 		{"the first time", nil, Allow, OK, "nobody has put it back", 0},
-		{"put back", tried(1, 30*time.Second), Allow, OK, "try 2 of 3", 0},
+		{"put back", tried(1, 30*time.Second), Allow, OK, "try 2 of 4", 0},
 		{"put back at once", tried(1, 30*time.Second-1), Hold, Spaced, "somebody put it back after", 1},
 		{"put back again", tried(2, 30*time.Second), Hold, Spaced, "", 30 * time.Second},
-		{"put back again, later", tried(2, time.Minute), Allow, OK, "try 3 of 3", 0},
-		{"put back for the third time", tried(3, time.Hour), Refuse, GaveUp, "castoff took it out 3 times and somebody put it back: left alone, limit 3", 0},
+		{"put back again, later", tried(2, time.Minute), Allow, OK, "try 3 of 4", 0},
+		{"put back for the fourth time", tried(4, time.Hour), Refuse, GaveUp, "castoff took it out 4 times and somebody put it back: left alone, limit 4", 0},
 		{"no reading since", tried(1, 200*time.Millisecond), Hold, Unanswered, "has not been read since", 0},
 		{"a call that was refused", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
@@ -28,14 +28,14 @@ func TestContested(t *testing.T) {
 			s.detachments = []Detachment{d}
 		}, Allow, OK, "", 0},
 		{"of a task that had the address before", func(s *scene) {
-			tried(3, time.Hour)(s)
+			tried(4, time.Hour)(s)
 			s.detachments[0].Task = taskARN("web", 9)
 		}, Allow, OK, "", 0},
 		{"of the same task, started again", func(s *scene) {
-			tried(3, time.Hour)(s)
+			tried(4, time.Hour)(s)
 			s.detachments[0].Started = noon
 		}, Allow, OK, "", 0},
-		{"over", func(s *scene) { tried(3, time.Hour)(s); s.detachments[0].Progress = Closed }, Allow, OK, "", 0},
+		{"over", func(s *scene) { tried(4, time.Hour)(s); s.detachments[0].Progress = Closed }, Allow, OK, "", 0},
 		{"no limit", func(s *scene) { s.limits.Contested.Tries = 0 }, Refuse, InvalidLimit, "contested.tries", 0},
 		{"too many tries", func(s *scene) { s.limits.Contested.Tries = 11 }, Refuse, InvalidLimit, "must be at most 10", 0},
 		{"no recovery", func(s *scene) { s.limits.Recovery.Growth = 0.5 }, Refuse, InvalidLimit, "recovery.growth", 0},

@@ -2,13 +2,17 @@ package policy
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 // identity: the task runs and is the one that the target's address belongs to.
-// Addresses are reused.
+// Addresses are reused. A QUIC target is known by a server ID as well, without
+// which nobody can put it back.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
 func (q *question) identity() Finding {
 	address := q.key.Address()
 	switch t := q.task; {
@@ -26,6 +30,8 @@ func (q *question) identity() Finding {
 		return refuse(NotOwner, "no longer this task's: "+address+" belongs to "+q.owner())
 	case q.claims[q.key] > 1:
 		return hold(AddressShared, time.Time{}, "two tasks that have not stopped claim "+address)
+	case q.group != nil && strings.HasSuffix(q.group.Protocol, "QUIC"):
+		return refuse(ServerID, "castoff could not put it back: a target of a "+q.group.Protocol+" group is registered with a server ID")
 	}
 	return allow(fmt.Sprintf("%s belongs to task %s, which runs since %s", address, q.id.ID(), clock(q.task.Started)))
 }

@@ -25,6 +25,8 @@ func TestIdentity(t *testing.T) {
 		{"in an unknown state", with(func(t *fleet.Task) { t.LastStatus = "FLOATING" }), Hold, NotRunning, "", 0},
 		{"a later task has the address", rival(func(r *fleet.Task) { r.Created = r.Created.Add(1) }), Refuse, NotOwner, "belongs to task api-0020", 0},
 		{"an earlier task still claims it", rival(func(r *fleet.Task) { r.Created = r.Created.Add(-time.Minute) }), Hold, AddressShared, "two tasks", 0},
+		{"QUIC", func(s *scene) { s.group("web").Protocol = "QUIC" }, Refuse, ServerID, "a target of a QUIC group", 0},
+		{"TCP_QUIC", func(s *scene) { s.group("web").Protocol = "TCP_QUIC" }, Refuse, ServerID, "", 0},
 		{"an earlier task had it", rival(func(r *fleet.Task) { r.LastStatus = fleet.Stopped }), Allow, OK, "", 0},
 	})
 }

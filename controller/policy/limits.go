@@ -121,7 +121,7 @@ type FutileLimits struct {
 // ContestedLimits say how often a target that somebody puts back, as ECS is known
 // to, is taken out again, and how far apart: the spacing doubles each time.
 type ContestedLimits struct {
-	Tries   int           // in all; default 3
+	Tries   int           // in all; default 4
 	Spacing time.Duration // default 30s
 }
 
@@ -167,7 +167,7 @@ func DefaultLimits() Limits {
 		Startup:    time.Minute,
 		Stale:      StaleLimits{Tasks: 15 * time.Second, Targets: 15 * time.Second, Inventory: 5 * time.Minute},
 		Futile:     FutileLimits{Replacements: 3, Window: 30 * time.Minute},
-		Contested:  ContestedLimits{Tries: 3, Spacing: 30 * time.Second},
+		Contested:  ContestedLimits{Tries: 4, Spacing: 30 * time.Second},
 		Recovery:   RecoveryLimits{Window: time.Minute, Growth: 2, Max: 30 * time.Minute},
 	}
 }

@@ -109,6 +109,14 @@ func (w *world) judgeComplete(verdicts []Verdict) {
 	}
 }
 
+// wasOut reports that castoff has taken the target out before: whoever put it
+// back, it is about to get flows.
+func (w *world) wasOut(v Verdict) bool {
+	return slices.ContainsFunc(w.detachments, func(d Detachment) bool {
+		return d.Open() && d.Mode == Detaching && d.Target == v.Target && d.Task == v.Task && d.Tries > 0
+	})
+}
+
 func (w *world) rowOf(key fleet.TargetKey) *fleet.Target {
 	for _, g := range w.scene.groups {
 		for i := range g.Targets {
@@ -205,7 +213,7 @@ func (w *world) judgeTask(v Verdict) error {
 		return fmt.Errorf("it does not run")
 	case !slices.Contains(task.Targets, v.Target) || !task.Started.Equal(v.Started):
 		return fmt.Errorf("the target is not its own")
-	case row == nil || row.State != fleet.TargetHealthy || row.Override != "":
+	case row == nil || row.Override != "" || row.State != fleet.TargetHealthy && !(row.State == fleet.TargetInitial && w.wasOut(v)):
 		return fmt.Errorf("it gets no flows")
 	case w.now.Before(task.Started.Add(30 * time.Second)):
 		return fmt.Errorf("it is in its grace period")

@@ -8,7 +8,9 @@ import (
 )
 
 // noGain: the balancer still sends the target new flows. Once it calls the
-// target unhealthy it stops sooner by itself than after a deregistration.
+// target unhealthy it stops sooner by itself than after a deregistration. What
+// somebody puts back is taken out before it gets any: afterwards they would go on
+// for as long as the news takes, two minutes and more.
 func (q *question) noGain() Finding {
 	switch row := q.row; {
 	case q.group == nil || q.group.Read.Never():
@@ -19,10 +21,12 @@ func (q *question) noGain() Finding {
 		return refuse(AlreadyDraining, "the target is draining already")
 	case row.Unhealthy():
 		return refuse(AlreadyUnhealthy, fmt.Sprintf("the balancer itself calls the target %s", row.State))
+	case row.Shifted():
+		return hold(ZonalShift, time.Time{}, fmt.Sprintf("the target gets no new flows: %s", row.Override))
+	case row.State == fleet.TargetInitial && q.detachment != nil && q.mode == Detaching && q.detachment.Back != nil:
+		return allow("the target was put back and gets new flows once its checks pass")
 	case row.State != fleet.TargetHealthy:
 		return hold(NotServing, time.Time{}, fmt.Sprintf("the target is %s: it gets no new flows", row.State))
-	case !row.Healthy():
-		return hold(ZonalShift, time.Time{}, fmt.Sprintf("the target gets no new flows: %s", row.Override))
 	case q.detachment != nil && q.mode != Detaching:
 		return refuse(AlreadyOut, "it would have been taken out at "+clock(q.detachment.Decided))
 	}

@@ -14,6 +14,11 @@ func TestNoGain(t *testing.T) {
 			s.detachments = []Detachment{s.detachment("web", 0, Observing)}
 		}
 	}
+	back := func(s *scene) {
+		d := s.detachment("web", 0, Detaching)
+		d.Back = &Bounds{NotBefore: noon, NotAfter: noon}
+		s.detachments = []Detachment{d}
+	}
 	testGuard(t, NoGain, []guardCase{
 		{"healthy", nil, Allow, OK, "sends it new flows", 0},
 		{"unhealthy", state(fleet.TargetUnhealthy), Refuse, AlreadyUnhealthy, "calls the target unhealthy", 0},
@@ -21,6 +26,19 @@ func TestNoGain(t *testing.T) {
 		{"draining", state(fleet.TargetDraining), Refuse, AlreadyDraining, "", 0},
 		{"unused", state(fleet.TargetUnused), Refuse, AlreadyGone, "", 0},
 		{"initial", state(fleet.TargetInitial), Hold, NotServing, "the target is initial", 0},
+		{"put back", func(s *scene) { back(s); s.row("web", 0).State = fleet.TargetInitial }, Allow, OK, "was put back", 0},
+		{"put back, but not since castoff took it out", func(s *scene) {
+			back(s)
+			s.detachments[0].Back, s.row("web", 0).State = nil, fleet.TargetInitial
+		}, Hold, NotServing, "", 0},
+		{"put back, in observe mode", func(s *scene) {
+			back(s)
+			s.limits.Mode, s.detachments[0].Mode, s.row("web", 0).State = Observing, Observing, fleet.TargetInitial
+		}, Hold, NotServing, "", 0},
+		{"put back, and shifted away", func(s *scene) {
+			back(s)
+			s.row("web", 0).State, s.row("web", 0).Override = fleet.TargetInitial, "zonal_shift_active"
+		}, Hold, ZonalShift, "", 0},
 		{"unavailable", state(fleet.TargetUnavailable), Hold, NotServing, "", 0},
 		{"a state that nobody knows", state("floating"), Hold, NotServing, "floating", 0},
 		{"zonal shift", func(s *scene) { s.row("web", 0).Override = "zonal_shift_active" }, Hold, ZonalShift, "zonal_shift_active", 0},

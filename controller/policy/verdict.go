@@ -89,6 +89,7 @@ const (
 	Leaving       Reason = "leaving" // ECS takes the task down by itself
 	Missing       Reason = "missing" // ECS says MISSING
 	Restarted     Reason = "restarted"
+	ServerID      Reason = "server_id" // a QUIC target, which could not be put back
 
 	NotUnhealthy      Reason = "not_unhealthy"
 	TargetCheckOnly   Reason = "target_check_only" // only the balancer finds it failing
@@ -138,7 +139,7 @@ var reasons = map[Guard][]Reason{
 	Paused:     {PausedNow, PauseUnreadable, Halted, Denied},
 	Stale:      {Gap, Old, Unseen, ClockBack, NotReadAgain},
 	Startup:    {StartupWindow},
-	Identity:   {NotOwner, AddressShared, NotRunning, Leaving, Missing, Restarted},
+	Identity:   {NotOwner, AddressShared, NotRunning, Leaving, Missing, Restarted, ServerID},
 	Trigger:    {NotUnhealthy, TargetCheckOnly, Disconnected, DefinitionUnknown, NoFailedCheck},
 	Grace:      {StartingUp, NotStarted},
 	Confirm:    {Unconfirmed},
