@@ -21,17 +21,7 @@ type cluster struct {
 	taskIDs      map[string]*task
 	taskSeq      int
 	instances    []*instance
-}
-
-// instance is a container instance: an EC2 host with an agent.
-type instance struct {
-	arn      fleet.ContainerInstanceARN
-	id       string // EC2 instance id
-	zone     string
-	phase    time.Time     // one of the agent's health reports
-	ports    map[int]*task // host ports in use
-	nextPort int
-	since    time.Time
+	instanceSeq  int
 }
 
 // definition is a task definition revision.
@@ -48,6 +38,11 @@ func (d *definition) name() string { return d.family + ":" + strconv.Itoa(d.revi
 
 func (d *definition) arn() fleet.TaskDefinitionARN {
 	return fleet.TaskDefinitionARN(ecsARN("task-definition/" + d.name()))
+}
+
+// image is made up: one a container and revision.
+func (d *definition) image(c ContainerSpec) string {
+	return "example/" + c.Name + ":" + strconv.Itoa(d.revision)
 }
 
 func ecsARN(resource string) string {
@@ -72,16 +67,8 @@ func (r *Region) AddCluster(name string, o ClusterOptions) error {
 		arn: fleet.ClusterARN(ecsARN("cluster/" + name)), name: name, tags: o.Tags,
 		serviceNames: map[string]*service{}, taskIDs: map[string]*task{},
 	}
-	for i := range o.Instances {
-		h := &instance{
-			arn:   fleet.ContainerInstanceARN(ecsARN("container-instance/" + name + "/" + r.hex(32))),
-			id:    "i-" + r.hex(17),
-			zone:  zones[i%len(zones)],
-			phase: r.phase(r.params.HealthReportEC2),
-			ports: map[int]*task{}, nextPort: 32768, since: r.now,
-		}
-		c.instances = append(c.instances, h)
-		r.hosts[h.id] = h
+	for range o.Instances {
+		r.addInstance(c)
 	}
 	r.clusters = append(r.clusters, c)
 	r.clusterNames[name] = c
@@ -127,6 +114,7 @@ func (r *Region) nextOf(phase time.Time, period time.Duration) time.Time {
 // load balancer. A settled service has its tasks at once; any other one starts
 // them at the scheduler's next tick.
 func (r *Region) AddService(spec ServiceSpec) error {
+	given := spec
 	spec, err := spec.withDefaults()
 	if err != nil {
 		return fmt.Errorf("add service %s/%s: %w", spec.Cluster, spec.Name, err)
@@ -138,7 +126,7 @@ func (r *Region) AddService(spec ServiceSpec) error {
 	switch {
 	case c == nil:
 		return fmt.Errorf("add service %s/%s: no such cluster", spec.Cluster, spec.Name)
-	case c.serviceNames[spec.Name] != nil:
+	case c.serviceNames[spec.Name] != nil && c.serviceNames[spec.Name].status() != serviceInactive:
 		return fmt.Errorf("add service %s/%s: the name is taken", spec.Cluster, spec.Name)
 	case spec.LaunchType == fleet.EC2 && len(c.instances) == 0:
 		return fmt.Errorf("add service %s/%s: the cluster has no container instances", spec.Cluster, spec.Name)
@@ -147,7 +135,7 @@ func (r *Region) AddService(spec ServiceSpec) error {
 		spec.Desired = len(c.instances)
 	}
 	s := &service{
-		region: r, cluster: c, spec: spec, desired: spec.Desired, created: r.now,
+		region: r, cluster: c, spec: spec, given: given, desired: spec.Desired, created: r.now,
 		arn: fleet.ServiceARN(ecsARN("service/" + c.name + "/" + spec.Name)),
 	}
 	s.phase = r.phase(r.params.Tick)
@@ -156,12 +144,13 @@ func (r *Region) AddService(spec ServiceSpec) error {
 	}
 	c.services = append(c.services, s)
 	c.serviceNames[spec.Name] = s
-	s.deploy()
+	d := s.deploy(Answers)
 	if spec.Settled {
 		for range s.desired {
 			r.settledTask(s)
 		}
-		s.deployments[0].rollout = rolloutCompleted
+		d.proven, d.stable = true, true
+		s.complete(d)
 		return nil
 	}
 	s.attend()
@@ -179,7 +168,7 @@ func (r *Region) RunTask(clusterName, family string) (fleet.TaskARN, error) {
 		d := r.register(family, ServiceSpec{
 			LaunchType: fleet.Fargate, NetworkMode: fleet.NetworkAWSVPC, Containers: []ContainerSpec{{Name: "job"}},
 		})
-		t := r.newTask(c, nil, nil, d)
+		t := r.newTask(c, nil, nil, d, "")
 		t.provision(Answers)
 		arn = t.arn
 		return nil

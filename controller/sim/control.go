@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -136,22 +135,16 @@ func (r *Region) SpotInterrupt(arn fleet.TaskARN) error {
 	})
 }
 
-// Scale sets a service's desired count.
+// Scale sets a service's desired count. A DAEMON service has none to be set.
 func (r *Region) Scale(id fleet.ServiceID, desired int) error {
 	return r.onService("scale", id, func(s *service) error {
+		if s.spec.Scheduling == fleet.Daemon {
+			return fmt.Errorf("scale %s: a DAEMON service has a task on each container instance", id)
+		}
 		if desired < 0 {
 			return fmt.Errorf("scale %s: desired count %d is negative", id, desired)
 		}
 		s.desired = desired
-		s.attend()
-		return nil
-	})
-}
-
-// Deploy starts a rolling deployment of a new revision.
-func (r *Region) Deploy(id fleet.ServiceID) error {
-	return r.onService("deploy", id, func(s *service) error {
-		s.deploy()
 		s.attend()
 		return nil
 	})
@@ -166,23 +159,10 @@ func (r *Region) NextTasks(id fleet.ServiceID, fates ...Fate) error {
 	})
 }
 
-// RemoveService makes a service vanish; its tasks are stopped.
-func (r *Region) RemoveService(id fleet.ServiceID) error {
-	return r.onService("remove", id, func(s *service) error {
-		s.desired = 0
-		for _, t := range slices.Clone(s.live) {
-			s.scaleIn(t, s.deployments[0])
-		}
-		delete(s.cluster.serviceNames, id.Name)
-		s.cluster.services = slices.DeleteFunc(s.cluster.services, func(o *service) bool { return o == s })
-		return nil
-	})
-}
-
 func (r *Region) onService(what string, id fleet.ServiceID, do func(*service) error) error {
 	return r.change(func() error {
 		c := r.clusterNames[id.Cluster]
-		if c == nil || c.serviceNames[id.Name] == nil {
+		if c == nil || c.serviceNames[id.Name] == nil || c.serviceNames[id.Name].deleted {
 			return fmt.Errorf("%s %s: no such service", what, id)
 		}
 		return do(c.serviceNames[id.Name])

@@ -35,7 +35,34 @@
 //	  one sick task stopped first, at random           doc    ServiceSpec
 //	no replacement in the grace period                 doc    ServiceSpec.Grace
 //	healthy: check and targets; neither: 40 s          doc    SteadyWithoutChecks
-//	restart throttle for tasks that never ran          doc    RestartBackoff
+//	restart throttle for tasks that never ran; ended
+//	  by a new revision                                doc    RestartBackoff
+//	rolling deployments within min and max percent     doc    ServiceSpec, Region.Deploy
+//	  failing tasks of the old revision are replaced
+//	  by the same revision, since 2025-11              doc    ReplaceWithNewest
+//	  …unless the new one carries the service          open
+//	  tasks drain after the deployment has ended       user
+//	circuit breaker at half of desired, 3–200          doc    ServiceSpec.Breaker, Rollback
+//	  rolling back brings the old deployment's id back open
+//	  no rollback, or none to go back to: the old
+//	  revision is kept up                              open
+//	blue/green: all of the new revision comes up in the
+//	  alternate group, then production traffic shifts,
+//	  then both run for the bake time                  doc    ServiceSpec.Strategy, BakeTime
+//	  10 min at each shift behind an NLB               doc    TrafficShift
+//	  traffic shifts back at once on a rollback        open
+//	CODE_DEPLOY, EXTERNAL: task sets, each kept at its
+//	  own number                                       doc    Region.CreateTaskSet
+//	  each within maximumPercent of its own            open
+//	  DRAINING until its last task has STOPPED         open
+//	DAEMON: a task on each container instance          doc    Region.AddInstances, LoseInstance
+//	  a lost host's tasks are STOPPED at once          open
+//	zone rebalancing: a task at a time, replacement
+//	  first; off unless asked for                      doc    ServiceSpec.Rebalance
+//	deleted services: DRAINING, INACTIVE, gone         doc    Region.DeleteService, KeepInactive
+//	a removed target group keeps tasks from ever being
+//	  healthy                                          user   Region.RemoveGroup
+//	addresses come back after all others, or sooner    open   ReuseAddresses
 //	replacement healthy → sick task told to stop       user   StopDelay
 //	no way back once the replacement is healthy        user
 //	a task that recovers before stays, the surplus
@@ -60,6 +87,7 @@
 //	host network mode has no networkBindings           open   HostBindings
 //	request limits                                     doc    Options.Throttle
 //
-// Not modelled: flows one by one, zonal shift, fail-open, ALB, deployment circuit
-// breaker, zone rebalancing, eventual consistency of replies.
+// Not modelled: flows one by one, zonal shift, fail-open, ALB, eventual
+// consistency of replies, canary and linear deployments, draining container
+// instances, task protection.
 package sim

@@ -31,6 +31,7 @@ type ecsRequest struct {
 	Service            string   `json:"service"`
 	ServiceName        string   `json:"serviceName"`
 	Services           []string `json:"services"`
+	ServiceRevisions   []string `json:"serviceRevisionArns"`
 	StartedBy          string   `json:"startedBy"`
 	Task               string   `json:"task"`
 	TaskDefinition     string   `json:"taskDefinition"`
@@ -73,6 +74,8 @@ func (r *Region) ecs(c *call) reply {
 		out, err = r.describeContainerInstances(&q)
 	case "DescribeTaskSets":
 		out, err = r.describeTaskSets(&q)
+	case "DescribeServiceRevisions":
+		out, err = r.describeServiceRevisions(&q)
 	case "ListTagsForResource":
 		out, err = r.listTagsForResource(&q)
 	default:

@@ -98,6 +98,24 @@ func (r *Region) describeTaskSets(q *ecsRequest) (any, *apiError) {
 	return out, nil
 }
 
+func (r *Region) describeServiceRevisions(q *ecsRequest) (any, *apiError) {
+	if err := batch("Service revision ARNs", q.ServiceRevisions, 20); err != nil {
+		return nil, err
+	}
+	out := struct {
+		Revisions []serviceRevisionJSON `json:"serviceRevisions"`
+		Failures  []failureJSON         `json:"failures"`
+	}{[]serviceRevisionJSON{}, []failureJSON{}}
+	for _, ref := range q.ServiceRevisions {
+		if made := r.serviceRevisions[ref]; made != nil {
+			out.Revisions = append(out.Revisions, made())
+			continue
+		}
+		out.Failures = append(out.Failures, missing(ref))
+	}
+	return out, nil
+}
+
 func (r *Region) listTagsForResource(q *ecsRequest) (any, *apiError) {
 	type tags struct {
 		Tags []tagJSON `json:"tags"`

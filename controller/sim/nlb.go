@@ -45,8 +45,9 @@ type targetGroup struct {
 	tags       map[string]string
 	balancer   *balancer // nil: not in use
 
-	rows  map[fleet.TargetKey]*row
-	order []*row // as registered
+	removed bool // the group has been deleted
+	rows    map[fleet.TargetKey]*row
+	order   []*row // as registered
 }
 
 // row is a registered target. What the balancer's check finds depends on whose
@@ -161,6 +162,9 @@ func (r *Region) occupant(key fleet.TargetKey) *task {
 // already stays as it is.
 func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 	r := g.region
+	if g.removed {
+		return
+	}
 	if old := g.rows[key]; old != nil {
 		if !old.draining() {
 			return

@@ -86,8 +86,23 @@ type Params struct {
 	// Deprovisioning is a task's time in DEPROVISIONING (awsvpc only). User: 23 s;
 	// 15–25 s.
 	Deprovisioning Range
+	// ReuseAddresses is how long an awsvpc task's address rests after the task has
+	// STOPPED before a new task may get it; such addresses are then preferred to
+	// unused ones. Open; 0: an address comes back only after all others, which is
+	// after some 64,000 tasks.
+	ReuseAddresses time.Duration
 	// KeepStopped is how long stopped tasks can be described. Doc: at least 1 h.
 	KeepStopped time.Duration
+	// KeepInactive is how long a deleted service can be described as INACTIVE.
+	// Doc: for some time; 1 h.
+	KeepInactive time.Duration
+
+	// ReplaceWithNewest has a rolling deployment replace failing tasks of the old
+	// revision with new ones, as ECS did until 2025-11. Doc; false.
+	ReplaceWithNewest bool
+	// TrafficShift is how long ECS waits, in a blue/green deployment behind an
+	// NLB, after each change of a listener's weights. Doc; 10 min.
+	TrafficShift time.Duration
 
 	// Reregister is the time after which ECS registers a running task's target
 	// again that somebody else deregistered. That it does is user, after how long
@@ -137,6 +152,8 @@ func DefaultParams() Params {
 		SpotNotice:            2 * time.Minute,
 		Deprovisioning:        Range{Min: 15 * s, Max: 25 * s},
 		KeepStopped:           time.Hour,
+		KeepInactive:          time.Hour,
+		TrafficShift:          10 * time.Minute,
 		Reregister:            Range{Min: 5 * s, Max: 120 * s},
 		DetachCures:           true,
 		RegistrationLag:       Range{Min: 60 * s, Max: 120 * s},

@@ -55,17 +55,19 @@ type Region struct {
 	events eventQueue
 	seq    uint64
 
-	clusters     []*cluster
-	clusterNames map[string]*cluster
-	definitions  map[string]*definition // by family:revision
-	revisions    map[string]int
-	groups       []*targetGroup
-	groupARNs    map[fleet.TargetGroupARN]*targetGroup
-	balancers    []*balancer
-	hosts        map[string]*instance // by EC2 instance id
-	addresses    map[string]*task     // by IP address, while a task has it
-	addressSeq   int
-	truths       []*failure // in the order of their onsets, as noticed
+	clusters         []*cluster
+	clusterNames     map[string]*cluster
+	definitions      map[string]*definition // by family:revision
+	revisions        map[string]int
+	serviceRevisions map[string]func() serviceRevisionJSON // by ARN
+	groups           []*targetGroup
+	groupARNs        map[fleet.TargetGroupARN]*targetGroup
+	balancers        []*balancer
+	hosts            map[string]*instance // by EC2 instance id
+	addresses        map[string]*task     // by IP address, while a task has it
+	addressSeq       int
+	freedAddresses   []freed    // the one that has been free for longest first
+	truths           []*failure // in the order of their onsets, as noticed
 
 	throttle *throttle
 	faults   faults
@@ -76,17 +78,18 @@ type Region struct {
 // New makes an empty region.
 func New(o Options) *Region {
 	r := &Region{
-		speed:        o.Speed,
-		params:       DefaultParams(),
-		latency:      o.Latency,
-		rng:          rand.New(rand.NewPCG(o.Seed, 0x6361_7374_6f66_66)),
-		now:          wall().Truncate(resolution),
-		clusterNames: map[string]*cluster{},
-		definitions:  map[string]*definition{},
-		revisions:    map[string]int{},
-		groupARNs:    map[fleet.TargetGroupARN]*targetGroup{},
-		hosts:        map[string]*instance{},
-		addresses:    map[string]*task{},
+		speed:            o.Speed,
+		params:           DefaultParams(),
+		latency:          o.Latency,
+		rng:              rand.New(rand.NewPCG(o.Seed, 0x6361_7374_6f66_66)),
+		now:              wall().Truncate(resolution),
+		clusterNames:     map[string]*cluster{},
+		definitions:      map[string]*definition{},
+		revisions:        map[string]int{},
+		serviceRevisions: map[string]func() serviceRevisionJSON{},
+		groupARNs:        map[fleet.TargetGroupARN]*targetGroup{},
+		hosts:            map[string]*instance{},
+		addresses:        map[string]*task{},
 	}
 	if r.speed <= 0 {
 		r.speed = 1

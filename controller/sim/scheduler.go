@@ -9,43 +9,31 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// Rollout states of a deployment.
-const (
-	rolloutInProgress = "IN_PROGRESS"
-	rolloutCompleted  = "COMPLETED"
-)
-
 // service is one ECS service and its scheduler.
 type service struct {
 	region  *Region
 	cluster *cluster
 	arn     fleet.ServiceARN
 	spec    ServiceSpec
+	given   ServiceSpec // the same before defaults
 	desired int
 	created time.Time
 	groups  []serviceGroup
 
-	deployments []*deployment // the newest, which is PRIMARY, first
-	live        []*task       // those that are wanted RUNNING, in the order of creation
-	openings    []*opening    // in the order of their failures
-	fates       []Fate        // of the next tasks to be started
+	deployments []*deployment // the newest first; a rolled back one has given its place back
+	primary     *deployment   // has the production traffic; nil: no task set has yet
+	shift       *shift        // of production traffic, while there is one
+	moving      *task         // started in an emptier zone, to take the place of one in the fullest
+	deleted     bool          // DRAINING or INACTIVE, or gone
+	forgetting  bool
+	live        []*task    // those that are wanted RUNNING, in the order of creation
+	openings    []*opening // in the order of their failures
+	fates       []Fate     // of the next tasks to be started
 
 	phase        time.Time // one of the scheduler's ticks
 	ticking      bool
 	failedStarts int
 	startAfter   time.Time // the restart throttle
-}
-
-// deployment is a revision of the service being run: with CODE_DEPLOY and
-// EXTERNAL it is shown as a task set.
-type deployment struct {
-	id        string // ecs-svc/NNN, what its tasks carry in startedBy
-	def       *definition
-	rollout   string
-	alternate bool // its tasks go into the alternate groups
-	failed    int
-	created   time.Time
-	updated   time.Time
 }
 
 // scheduling is what the scheduler keeps for a task.
@@ -79,20 +67,49 @@ func (s *service) groupsOf(d *deployment) []serviceGroup {
 	return groups
 }
 
-// deploy makes a new revision the service's PRIMARY.
-func (s *service) deploy() {
-	r := s.region
-	d := &deployment{
-		id: "ecs-svc/" + r.digits(19), def: r.register(s.spec.Name, s.spec),
-		rollout: rolloutInProgress, created: r.now, updated: r.now,
-	}
-	if len(s.deployments) > 0 {
-		d.alternate = !s.deployments[0].alternate
-	}
-	s.deployments = slices.Insert(s.deployments, 0, d)
+// pool is a part of the service that is kept at its number by itself: all of it
+// where deployments roll, else one revision or task set.
+type pool struct {
+	only    *deployment // nil: the whole service
+	desired int
+	ceiling int // no more tasks than this are wanted at a time
 }
 
-func (s *service) ceiling() int { return s.desired * s.spec.MaximumPercent / 100 }
+// pools are those of the service, the oldest revision's first.
+func (s *service) pools() []pool {
+	if s.rolls() {
+		return []pool{s.poolOf(nil)}
+	}
+	pools := make([]pool, 0, len(s.deployments))
+	for _, d := range slices.Backward(s.deployments) {
+		pools = append(pools, s.poolOf(d))
+	}
+	return pools
+}
+
+// poolOf is the one that tasks of a deployment belong to.
+func (s *service) poolOf(d *deployment) pool {
+	p := pool{desired: s.desired}
+	if !s.rolls() {
+		p.only, p.desired = d, d.desired(s)
+	}
+	p.ceiling = p.desired * s.spec.MaximumPercent / 100
+	return p
+}
+
+// members are the live tasks of a pool.
+func (s *service) members(p pool) []*task {
+	if p.only == nil {
+		return s.live
+	}
+	var members []*task
+	for _, t := range s.live {
+		if t.deployment == p.only {
+			members = append(members, t)
+		}
+	}
+	return members
+}
 
 // attend has the scheduler look at the service at its next tick. A service
 // where all is well is not looked at: nothing would come of it.
@@ -115,10 +132,11 @@ func (s *service) weigh(t *task) {
 	}
 	if !t.served && s.healthy(t) {
 		t.served = true
+		t.deployment.prove(s)
 		if o := t.fills; o != nil && o.by == t {
 			s.close(o)
 		}
-		s.commit()
+		s.commit(s.poolOf(t.deployment))
 		s.attend()
 	}
 	reason := s.sickness(t)
@@ -223,8 +241,8 @@ func (s *service) close(o *opening) {
 func (s *service) left(t *task) {
 	r := s.region
 	s.live = slices.DeleteFunc(s.live, func(o *task) bool { return o == t })
+	s.countFailure(t)
 	if t.stopCode == codeFailedToStart {
-		t.deployment.failed++
 		backoff := r.params.RestartBackoff
 		wait := time.Duration(float64(backoff.Min) * math.Pow(2, float64(min(s.failedStarts, 30))))
 		s.failedStarts++
@@ -246,11 +264,11 @@ func (s *service) left(t *task) {
 // desired number healthy, those whose replacement is healthy first. It is done
 // the moment a replacement is healthy, so that a task which recovers later is
 // stopped all the same.
-func (s *service) commit() {
+func (s *service) commit(p pool) {
 	r := s.region
 	var minded []*task
 	serving := 0
-	for _, t := range s.live {
+	for _, t := range s.members(p) {
 		switch {
 		case t.committed:
 		case s.minded(t):
@@ -262,7 +280,7 @@ func (s *service) commit() {
 	slices.SortStableFunc(minded, func(a, b *task) int {
 		return cmp.Or(-cmpBool(replaced(a), replaced(b)), a.mindAt.Compare(b.mindAt))
 	})
-	for _, t := range minded[:max(0, min(len(minded), serving+len(minded)-s.desired))] {
+	for _, t := range minded[:max(0, min(len(minded), serving+len(minded)-p.desired))] {
 		t.committed = true
 		tick := r.nextOf(s.phase, r.params.Tick)
 		r.at(tick.Add(r.scale(r.draw(r.params.StopDelay))), func() { t.stop(codeScheduler, t.reason) })

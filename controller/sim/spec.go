@@ -27,6 +27,23 @@ type ServiceSpec struct {
 	MaximumPercent        int // default 200, for DAEMON 100
 	Grace                 time.Duration
 
+	// Strategy of deployments with ControllerECS: Rolling (default), or BlueGreen,
+	// the default when a group has an Alternate. With Rolling and an Alternate each
+	// deployment's tasks go into the other group, one by one.
+	Strategy string
+	// BakeTime is how long both revisions of a blue/green deployment run after
+	// production traffic has shifted, in whole minutes.
+	BakeTime time.Duration
+	// TestListener has a blue/green deployment shift a test listener first.
+	TestListener bool
+	// Breaker is the deployment circuit breaker; Rollback has it go back to the
+	// last deployment that was completed.
+	Breaker  Breaker
+	Rollback bool
+	// Rebalance is availability zone rebalancing. AWS turns it on for new services
+	// that can have it; here it is off unless asked for.
+	Rebalance bool
+
 	Containers []ContainerSpec // default: one essential container "app" without a check
 	Groups     []GroupSpec
 	Tags       map[string]string
@@ -35,6 +52,16 @@ type ServiceSpec struct {
 	// where they have a check, and their targets healthy.
 	Settled bool
 }
+
+// Breaker is a setting of the deployment circuit breaker.
+type Breaker int
+
+// The settings of the circuit breaker.
+const (
+	BreakerOff         Breaker = iota
+	BreakerOn                  // a healthy task ends the count of failed ones: AWS's default
+	BreakerNeverResets         // resetOnHealthyTask is false
+)
 
 // ContainerSpec is one container of the task definition.
 type ContainerSpec struct {
@@ -62,7 +89,7 @@ type GroupSpec struct {
 	Attributes map[string]string
 	Tags       map[string]string
 	// Alternate makes it a blue/green pair: a second group, named NAME-alt, that
-	// every other deployment uses.
+	// every other deployment uses. See [ServiceSpec.Strategy].
 	Alternate bool
 	// Unattached leaves the group without a load balancer: its targets stay
 	// unused.
@@ -118,6 +145,12 @@ func (s ServiceSpec) withDefaults() (ServiceSpec, error) {
 		}
 	}
 	s.Groups = slices.Clone(s.Groups)
+	if s.Strategy == "" {
+		s.Strategy = Rolling
+		if slices.ContainsFunc(s.Groups, func(g GroupSpec) bool { return g.Alternate }) {
+			s.Strategy = BlueGreen
+		}
+	}
 	var errs []error
 	for i := range s.Groups {
 		errs = append(errs, s.groupDefaults(&s.Groups[i]))
@@ -131,6 +164,15 @@ func (s ServiceSpec) withDefaults() (ServiceSpec, error) {
 	}
 	if s.Scheduling == fleet.Daemon && s.LaunchType == fleet.Fargate {
 		errs = append(errs, errors.New("DAEMON is not for Fargate"))
+	}
+	if s.Strategy != Rolling && s.Strategy != BlueGreen {
+		errs = append(errs, fmt.Errorf("deployment strategy %s is not modelled", s.Strategy))
+	}
+	if s.Scheduling == fleet.Daemon && (s.Strategy != Rolling || s.Rebalance || s.Controller != fleet.ControllerECS) {
+		errs = append(errs, errors.New("a DAEMON service only rolls, and has no zones to rebalance"))
+	}
+	if s.Breaker != BreakerOff && s.Controller != fleet.ControllerECS {
+		errs = append(errs, fmt.Errorf("deployment controller %s has no circuit breaker", s.Controller))
 	}
 	if s.IPv6 && !awsvpc {
 		errs = append(errs, errors.New("IPv6 needs network mode awsvpc"))

@@ -147,7 +147,12 @@ func (t *task) terminate() {
 			takes = max(takes, timeout)
 		}
 	}
-	r.after(takes, func() { t.ended(code) })
+	stops := t.stops
+	r.after(takes, func() {
+		if t.stops == stops { // else its host is gone
+			t.ended(code)
+		}
+	})
 }
 
 // ended is when no container runs any more.
@@ -180,8 +185,13 @@ func (t *task) gone() {
 	t.to(fleet.Stopped)
 	t.stopped = r.now
 	t.stamp()
-	delete(r.addresses, t.ipv4)
-	delete(r.addresses, t.ipv6)
+	if t.deployment != nil {
+		t.deployment.tasks--
+		if t.deployment.leaving {
+			t.service.attend()
+		}
+	}
+	r.freeAddress(t)
 	if t.instance != nil {
 		for _, c := range t.containers {
 			for _, host := range c.ports {

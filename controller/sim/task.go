@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -86,8 +87,16 @@ type container struct {
 	ports    map[int]int // container port → host port; none with awsvpc
 }
 
-// newTask makes a task in its first state and gives it its place and address.
-func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition) *task {
+// newTask makes a task in its first state and gives it its place and address,
+// in a given zone or, when that is empty, in any. It is nil when no container
+// instance has room.
+func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition, zone string) *task {
+	var host *instance
+	if def.launchType == fleet.EC2 {
+		if host = c.roomFor(s, d, def, zone); host == nil {
+			return nil
+		}
+	}
 	c.taskSeq++
 	t := &task{
 		region: r, cluster: c, service: s, deployment: d, def: def, seq: c.taskSeq, id: r.hex(32),
@@ -98,8 +107,11 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition)
 	for _, spec := range def.containers {
 		t.containers = append(t.containers, &container{spec: spec, health: fleet.Unknown, reported: fleet.Unknown})
 	}
-	if def.launchType == fleet.EC2 {
-		t.place()
+	if zone != "" {
+		t.zone = zone
+	}
+	if host != nil {
+		t.place(host)
 	}
 	if def.network == fleet.NetworkAWSVPC {
 		t.eni = r.uuid()
@@ -109,6 +121,7 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition)
 	c.taskIDs[t.id] = t
 	if s != nil {
 		s.live = append(s.live, t)
+		d.tasks++
 		for _, g := range s.groupsOf(d) {
 			t.targets = append(t.targets, &registration{task: t, group: g.group, key: t.targetKey(g)})
 		}
@@ -116,22 +129,9 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition)
 	return t
 }
 
-// place picks the container instance that has the fewest tasks of the service
-// and binds the host ports.
-func (t *task) place() {
-	load := map[*instance]int{}
-	if t.service != nil {
-		for _, other := range t.service.live {
-			load[other.instance]++
-		}
-	}
-	best := t.cluster.instances[0]
-	for _, h := range t.cluster.instances[1:] {
-		if load[h] < load[best] {
-			best = h
-		}
-	}
-	t.instance, t.zone = best, best.zone
+// place puts the task on a container instance and binds the host ports.
+func (t *task) place(host *instance) {
+	t.instance, t.zone = host, host.zone
 	if t.def.network == fleet.NetworkAWSVPC {
 		return
 	}
@@ -140,11 +140,10 @@ func (t *task) place() {
 		for _, port := range c.spec.Ports {
 			host := port
 			if t.def.network == fleet.NetworkBridge {
-				host = best.nextPort
-				best.nextPort++
+				host = t.instance.freePort()
 			}
 			c.ports[port] = host
-			best.ports[host] = t
+			t.instance.ports[host] = t
 		}
 	}
 }
@@ -164,9 +163,14 @@ func (t *task) targetKey(g serviceGroup) fleet.TargetKey {
 	return fleet.TargetKey{Group: g.group.arn}
 }
 
-// giveAddress hands out the next free address. They go round, so an address is
-// given out again once its task is gone and all others have been used.
+// giveAddress hands out a free address: the one that has been free for longest,
+// where [Params.ReuseAddresses] lets it, else the next that nobody had. They go
+// round, so an address is given out again in any case once all others have been
+// used.
 func (r *Region) giveAddress(t *task) {
+	if r.reuseAddress(t) {
+		return
+	}
 	for {
 		n := r.addressSeq % (1<<16 - 512)
 		r.addressSeq++
@@ -182,6 +186,44 @@ func (r *Region) giveAddress(t *task) {
 	}
 }
 
+// freed is an address that a task has given back.
+type freed struct {
+	ipv4, ipv6 string
+	at         time.Time
+}
+
+func (r *Region) freeAddress(t *task) {
+	if t.ipv4 == "" {
+		return
+	}
+	delete(r.addresses, t.ipv4)
+	delete(r.addresses, t.ipv6)
+	if r.params.ReuseAddresses > 0 {
+		r.freedAddresses = append(r.freedAddresses, freed{t.ipv4, t.ipv6, r.now})
+	}
+}
+
+// reuseAddress gives the task an address that another had before.
+func (r *Region) reuseAddress(t *task) bool {
+	v6 := t.service != nil && t.service.spec.IPv6
+	for i, f := range r.freedAddresses {
+		if !r.since(f.at, r.params.ReuseAddresses) {
+			return false
+		}
+		if v6 != (f.ipv6 != "") || r.addresses[f.ipv4] != nil {
+			continue
+		}
+		t.ipv4, t.ipv6 = f.ipv4, f.ipv6
+		r.addresses[t.ipv4] = t
+		if v6 {
+			r.addresses[t.ipv6] = t
+		}
+		r.freedAddresses = slices.Delete(r.freedAddresses, i, i+1)
+		return true
+	}
+	return false
+}
+
 func (r *Region) uuid() string {
 	h := r.hex(32)
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
@@ -192,6 +234,9 @@ func (t *task) to(s fleet.TaskStatus) {
 	t.status = s
 	t.version++
 	t.truthStatus()
+	if t.service != nil {
+		t.service.inactive()
+	}
 }
 
 // then runs the next step of a task's life after a while, unless the task is
@@ -277,7 +322,10 @@ func (t *task) run(f Fate) {
 // settledTask makes a task that has been running well for a while.
 func (r *Region) settledTask(s *service) {
 	d := s.deployments[0]
-	t := r.newTask(s.cluster, s, d, d.def)
+	t := r.newTask(s.cluster, s, d, d.def, "")
+	if t == nil {
+		return
+	}
 	t.status, t.version = fleet.Running, 4
 	t.app, t.front, t.alive = answering, true, true
 	age := func(d time.Duration) time.Time { return r.now.Add(-r.scale(d)) }

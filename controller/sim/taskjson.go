@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"strconv"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -132,7 +131,7 @@ func subnet(zone string) string { return "subnet-0000000000000000" + zone[len(zo
 func (t *task) containerJSON(c *container) containerJSON {
 	j := containerJSON{
 		ARN:  ecsARN("container/" + t.cluster.name + "/" + t.id + "/" + c.spec.Name),
-		Task: string(t.arn), Name: c.spec.Name, Image: "example/" + c.spec.Name + ":" + strconv.Itoa(t.def.revision),
+		Task: string(t.arn), Name: c.spec.Name, Image: t.def.image(c.spec),
 		Last: string(fleet.Pending), Exit: c.exit, Health: string(c.reported), CPU: "0",
 		Bindings: []bindingJSON{}, Interfaces: []interfaceJSON{},
 	}
@@ -212,7 +211,7 @@ func (d *definition) json() definitionJSON {
 	}
 	for _, spec := range d.containers {
 		c := containerSpecJSON{
-			Name: spec.Name, Image: "example/" + spec.Name + ":" + strconv.Itoa(d.revision), Essential: !spec.NotEssential,
+			Name: spec.Name, Image: d.image(spec), Essential: !spec.NotEssential,
 			Ports: []portJSON{}, Environment: []pairJSON{}, MountPoints: []struct{}{},
 		}
 		for _, port := range spec.Ports {

@@ -8,21 +8,39 @@ import (
 
 // tick is one look of the scheduler at a service.
 func (s *service) tick() {
-	s.commit()
-	s.makeRoom()
-	if s.rolling() {
-		s.roll()
-	} else {
-		s.fill(s.deployments[0], s.desired-len(s.good(nil)))
-		s.trim()
+	if s.deleted {
+		return
 	}
+	if s.spec.Rollback && len(s.deployments) > 0 && s.deployments[0].rollout == rolloutFailed {
+		s.rollBack()
+	}
+	for _, p := range s.pools() {
+		s.commit(p)
+		s.makeRoom(p)
+		switch {
+		case p.only != nil:
+			if p.only.rollout != rolloutFailed {
+				s.fill(p, p.only, p.desired-len(s.good(p.only)))
+			}
+			s.trim(p)
+		case s.deployments[0].rollout == rolloutFailed:
+			s.holdOn(p)
+		case s.rolling():
+			s.roll(p)
+		default:
+			p.desired += s.rebalance(p)
+			s.fill(p, s.deployments[0], p.desired-len(s.good(nil)))
+			s.trim(p)
+		}
+	}
+	s.moveTraffic()
 	if !s.steady() {
 		s.attend()
 	}
 }
 
-// rolling reports that more than one revision runs.
-func (s *service) rolling() bool { return len(s.deployments) > 1 }
+// rolling reports that one revision is to take another's place, task by task.
+func (s *service) rolling() bool { return s.rolls() && len(s.deployments) > 1 }
 
 // good are the live tasks that the scheduler has nothing against: of one
 // deployment, or of all.
@@ -49,12 +67,13 @@ func (s *service) serving(tasks []*task) []*task {
 // makeRoom stops one sick task at random when maximumPercent leaves no room to
 // start its replacement first. It is the whole of stop-first at 100 %, and what
 // ends a stand-off of a sick task and its sick replacement.
-func (s *service) makeRoom() {
-	if len(s.live) < s.ceiling() || s.desired <= len(s.good(nil)) {
+func (s *service) makeRoom(p pool) {
+	members := s.members(p)
+	if len(members) < p.ceiling || p.desired <= len(s.good(p.only)) {
 		return
 	}
 	var sick []*task
-	for _, t := range s.live {
+	for _, t := range members {
 		if t.committed {
 			return
 		}
@@ -73,13 +92,13 @@ func (s *service) makeRoom() {
 
 // fill starts up to n tasks of a deployment: for openings that the scheduler has
 // come to, the oldest first, and for what else is missing.
-func (s *service) fill(d *deployment, n int) {
+func (s *service) fill(p pool, d *deployment, n int) {
 	r := s.region
 	var ready []*opening
 	waiting := 0
 	for _, o := range s.openings {
 		switch {
-		case o.by != nil:
+		case o.by != nil || p.only != nil && o.of.deployment != p.only:
 		case o.ready.After(r.now):
 			if o.of.desired == fleet.Stopped || s.minded(o.of) {
 				waiting++ // missed already, not minded yet
@@ -88,12 +107,15 @@ func (s *service) fill(d *deployment, n int) {
 			ready = append(ready, o)
 		}
 	}
-	n = min(n-waiting, s.ceiling()-len(s.live))
+	n = min(n-waiting, p.ceiling-len(s.members(p)))
 	if r.now.Before(s.startAfter) {
 		return
 	}
 	for range n {
-		t := s.start(d)
+		t := s.start(d, "")
+		if t == nil {
+			return
+		}
 		if len(ready) > 0 {
 			o := ready[0]
 			ready = ready[1:]
@@ -103,9 +125,13 @@ func (s *service) fill(d *deployment, n int) {
 	}
 }
 
-func (s *service) start(d *deployment) *task {
-	t := s.region.newTask(s.cluster, s, d, d.def)
-	fate := Answers
+// start begins a task, in a given zone or in any; nil when there is no room.
+func (s *service) start(d *deployment, zone string) *task {
+	t := s.region.newTask(s.cluster, s, d, d.def, zone)
+	if t == nil {
+		return nil
+	}
+	fate := d.fate
 	if len(s.fates) > 0 {
 		fate, s.fates = s.fates[0], s.fates[1:]
 	}
@@ -115,9 +141,9 @@ func (s *service) start(d *deployment) *task {
 
 // trim stops what is more than desired: tasks that have yet to become healthy
 // first, then any. A task that has just recovered is not picked.
-func (s *service) trim() {
-	good := s.good(nil)
-	extra := len(good) - s.desired
+func (s *service) trim(p pool) {
+	good := s.good(p.only)
+	extra := len(good) - p.desired
 	if extra <= 0 {
 		return
 	}
@@ -130,7 +156,7 @@ func (s *service) trim() {
 			starting = append(starting, t)
 		}
 	}
-	if len(serving) < s.desired {
+	if len(serving) < p.desired {
 		return
 	}
 	for ; len(starting) > 0; extra-- {
@@ -157,7 +183,7 @@ func (s *service) scaleIn(t *task, d *deployment) {
 // replaced by the same revision while it still has to carry the service, new
 // tasks start as far as maximumPercent lets them, old ones stop as far as
 // minimumHealthyPercent does.
-func (s *service) roll() {
+func (s *service) roll(p pool) {
 	primary := s.deployments[0]
 	fresh := s.good(primary)
 	all := s.good(nil)
@@ -169,9 +195,11 @@ func (s *service) roll() {
 				lost++
 			}
 		}
-		s.fill(d, min(lost, s.desired-carried))
+		if d.rollout != rolloutFailed && !s.region.params.ReplaceWithNewest {
+			s.fill(p, d, min(lost, s.desired-carried))
+		}
 	}
-	s.fill(primary, s.desired-len(fresh))
+	s.fill(p, primary, s.desired-len(fresh))
 
 	floor := (s.desired*s.spec.MinimumHealthyPercent + 99) / 100
 	spare := len(s.serving(s.good(nil))) - floor
@@ -187,8 +215,7 @@ func (s *service) roll() {
 		}
 	}
 	if carries && !slices.ContainsFunc(s.live, func(t *task) bool { return t.deployment != primary }) {
-		primary.rollout, primary.updated = rolloutCompleted, s.region.now
-		s.deployments = s.deployments[:1]
+		s.complete(primary)
 	}
 }
 
@@ -199,14 +226,22 @@ func (s *service) steady() bool {
 			return false
 		}
 	}
-	if len(s.live) != s.desired || s.rolling() {
+	if s.shift != nil || s.moving != nil {
 		return false
 	}
-	s.openings = nil
-	if d := s.deployments[0]; d.rollout != rolloutCompleted {
-		d.rollout, d.updated = rolloutCompleted, s.region.now
+	for _, p := range s.pools() {
+		if len(s.members(p)) != p.desired || p.only != nil && p.only.leaving {
+			return false
+		}
 	}
-	return true
+	if s.rolls() && s.deployments[0].rollout != rolloutFailed {
+		if s.rolling() {
+			return false
+		}
+		s.complete(s.deployments[0])
+	}
+	s.openings = nil
+	return !s.uneven()
 }
 
 // reregister has ECS put back the target of a running task that somebody else
