@@ -10,29 +10,32 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
-	"github.com/castoff-ecs/castoff/controller/scenario"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
-	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
 type demoCmd struct {
-	Speed   float64 `default:"15" help:"How much faster than the clock the region and castoff's intervals run (1 to 60)."`
-	Seed    uint64  `default:"1" help:"Seed of every random choice in the region."`
-	Listen  string  `default:"127.0.0.1:0" help:"Address of castoff's pages, API and metrics." placeholder:"HOST:PORT"`
-	Stay    bool    `help:"Go on serving when the timeline is complete, until interrupted."`
-	JSON    bool    `name:"json" help:"Print one JSON object instead of tables."`
-	Verbose bool    `help:"Show castoff's own log."`
+	Mode    policy.Mode `default:"detach" enum:"observe,detach" help:"observe: watch a task that ECS retires by itself. detach: the same again with castoff taking its target out, side by side." placeholder:"MODE"`
+	Speed   float64     `default:"15" help:"How much faster than the clock the region and castoff's intervals run (1 to 60)."`
+	Seed    uint64      `default:"1" help:"Seed of every random choice in the region."`
+	Listen  string      `default:"127.0.0.1:0" help:"Address of castoff's pages, API and metrics." placeholder:"HOST:PORT"`
+	Stay    bool        `help:"Go on serving when the timeline is complete, until interrupted."`
+	JSON    bool        `name:"json" help:"Print one JSON object instead of tables."`
+	Verbose bool        `help:"Show castoff's own log."`
 }
 
 func (c demoCmd) Help() string {
 	return "Example: castoff demo --speed 30 --stay\n\n" +
 		"The region and castoff are the real thing but for time: castoff reads the simulated region over\n" +
 		"loopback in AWS's own protocols. Times that are printed are the region's; those in /metrics and on\n" +
-		"the page are the clock's, shorter by --speed. Exits with 0 only if castoff's bounds hold the truth.\n"
+		"the page are the clock's, shorter by --speed. Exits with 0 only if castoff's bounds hold the truth\n" +
+		"and, in mode detach, castoff took the sick target out.\n"
 }
 
 // The demo's region.
@@ -40,11 +43,15 @@ const demoCluster = "demo"
 
 var demoService = fleet.ServiceID{Cluster: demoCluster, Name: "grpc"}
 
+// demoFlows is how many new flows a second a target in service gets from the
+// demo's clients, in the region's time.
+const demoFlows = 10
+
 // demoPatience bounds the demo, in the region's time: far longer than any
 // retirement takes at the published numbers.
 const demoPatience = 40 * time.Minute
 
-func (c demoCmd) Run(ctx context.Context, to streams) error {
+func (c demoCmd) Run(ctx context.Context, to streams) (err error) {
 	if !(c.Speed >= 1 && c.Speed <= 60) {
 		return usageError(fmt.Sprintf("--speed must be between 1 and 60 (got %v)", c.Speed))
 	}
@@ -53,47 +60,91 @@ func (c demoCmd) Run(ctx context.Context, to streams) error {
 	if err := blameFlags(cfg.Validate()); err != nil {
 		return err
 	}
-	region, err := demoRegion(c)
-	if err != nil {
-		return err
-	}
-	endpoint, closeRegion, err := serveRegion(region)
-	if err != nil {
-		return err
-	}
-	defer closeRegion()
 	log := slog.New(slog.DiscardHandler)
 	if c.Verbose {
 		log = slog.New(slog.NewTextHandler(to.err, nil))
 	}
-	daemon, err := c.daemon(endpoint, log)
-	if err != nil {
-		return err
+	tell := newProgress(to, c)
+	defer tell.clear()
+	// Two regions of the same seed, so that the same task hangs in the same way.
+	var runs []*demoRun
+	defer func() {
+		for _, r := range runs {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	for _, mode := range c.modes() {
+		r, err := c.start(mode, log, tell)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, r)
 	}
-	daemon.Start()
-	watch := &demoWatch{
-		demoCmd: c, region: region, daemon: daemon,
-		progress: newProgress(to, c),
-	}
-	err = watch.run(ctx, to.out)
+	tell.begin(runs)
+	err = c.watch(ctx, runs, tell, to.out)
 	if ctx.Err() != nil {
 		err = errors.New("interrupted before the timeline was complete")
 	} else if c.Stay {
-		fmt.Fprintf(to.err, "\nStill serving http://%s/ (Ctrl-C ends it).\n", daemon.Address())
-		select {
-		case <-ctx.Done():
-		case failure := <-daemon.Failed():
-			err = errors.Join(err, failure)
-		}
+		err = errors.Join(err, stay(ctx, runs, to.err))
 	}
-	return errors.Join(err, stop(daemon, log))
+	return err
+}
+
+// modes are those that are run side by side.
+func (c demoCmd) modes() []policy.Mode {
+	if c.Mode == policy.Detaching {
+		return policy.Modes
+	}
+	return []policy.Mode{c.Mode}
+}
+
+// watch waits for the end of every run and prints what came of them.
+func (c demoCmd) watch(ctx context.Context, runs []*demoRun, tell *progress, out io.Writer) error {
+	reports := make([]report, len(runs))
+	group, ctx := errgroup.WithContext(ctx)
+	for i, r := range runs {
+		group.Go(func() (err error) {
+			reports[i], err = r.watch(ctx)
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return err
+	}
+	tell.clear()
+	if len(reports) == 1 {
+		return errors.Join(reports[0].write(out, c.JSON), reports[0].verdict())
+	}
+	both := comparison{Alone: reports[0], With: reports[1]}
+	return errors.Join(both.write(out, c.JSON), both.verdict())
+}
+
+// stay goes on serving until the user has seen enough.
+func stay(ctx context.Context, runs []*demoRun, errs io.Writer) error {
+	failed := make(chan error, len(runs))
+	for _, r := range runs {
+		fmt.Fprintf(errs, "\nStill serving http://%s/ (%s; Ctrl-C ends it).\n", r.daemon.Address(), r.name())
+		go func() {
+			select {
+			case <-ctx.Done():
+			case err := <-r.daemon.Failed():
+				failed <- err
+			}
+		}()
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
 }
 
 // demoRegion is three calm services; the first is the reference workload.
 func demoRegion(c demoCmd) (*sim.Region, error) {
 	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true})
 	grpc := sim.ReferenceWorkload(demoCluster, demoService.Name)
-	grpc.Desired = 3
+	grpc.Desired = 6 // two a zone: the last of a zone would stay
 	return region, errors.Join(
 		region.AddCluster(demoCluster, sim.ClusterOptions{}),
 		region.AddService(grpc),
@@ -122,10 +173,13 @@ func serveRegion(region http.Handler) (endpoint string, stop func(), err error) 
 
 // daemon is castoff as `run` makes it, with every duration of its defaults
 // shortened like the region's.
-func (c demoCmd) daemon(endpoint string, log *slog.Logger) (*controller.Controller, error) {
+func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*controller.Controller, error) {
 	cfg := config.Default()
-	cfg.Web.Listen = c.Listen
-	settings := trackerSettings(cfg.Timelines)
+	cfg.Web.Listen, cfg.Mode = c.Listen, mode
+	if mode != c.Mode {
+		cfg.Web.Listen = "127.0.0.1:0" // --listen is the other's
+	}
+	settings, limits := trackerSettings(cfg.Timelines), &cfg.Limits
 	for _, d := range []*time.Duration{
 		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
 		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval,
@@ -133,6 +187,14 @@ func (c demoCmd) daemon(endpoint string, log *slog.Logger) (*controller.Controll
 	} {
 		*d = c.shorten(*d)
 	}
+	for _, d := range []*time.Duration{
+		&limits.Startup, &limits.Stale.Tasks, &limits.Stale.Targets, &limits.Stale.Inventory, &limits.Correlated.Cooldown,
+		&limits.Futile.Window, &limits.Contested.Spacing, &limits.Recovery.Window, &limits.Recovery.Max, &cfg.Fleet.Correlated.Cooldown,
+	} {
+		*d = max(c.shorten(*d), time.Second) // no limit may be less
+	}
+	limits.Rate.PerMinute *= c.Speed
+	cfg.Fleet.Rate.PerMinute *= c.Speed
 	reg, m := newMetrics()
 	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{
 		Config: awsapi.Simulated(endpoint, sim.RegionName), Second: c.shorten(time.Second),
@@ -142,7 +204,7 @@ func (c demoCmd) daemon(endpoint string, log *slog.Logger) (*controller.Controll
 	}
 	return newDaemon(cfg, observer, reg, controller.Options{
 		Metrics: m, Logger: log, Tracker: settings,
-		Notice: fmt.Sprintf("A simulated region, %g times faster than the clock: multiply durations by %[1]g.", c.Speed),
+		Notice: fmt.Sprintf("A simulated region, mode %s, %g times faster than the clock: multiply durations by %[2]g.", mode, c.Speed),
 	})
 }
 
@@ -153,102 +215,4 @@ func (c demoCmd) shorten(d time.Duration) time.Duration {
 
 func (c demoCmd) lengthen(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * c.Speed)
-}
-
-// demoWatch hangs one app and waits for castoff to have seen all of it.
-type demoWatch struct {
-	demoCmd
-	region   *sim.Region
-	daemon   *controller.Controller
-	progress *progress
-	task     fleet.TaskARN
-	onset    time.Time
-}
-
-// glance is how often the demo looks at what castoff knows.
-const glance = 50 * time.Millisecond
-
-func (w *demoWatch) run(ctx context.Context, out io.Writer) error {
-	w.progress.begin(w.daemon.Address())
-	defer w.progress.clear()
-	ctx, cancel := context.WithTimeoutCause(ctx, w.shorten(demoPatience), errors.New("the timeline was not complete in time"))
-	defer cancel()
-	ready := func() bool { return !w.daemon.View().LastFull.IsZero() }
-	if err := w.until(ctx, ready); err != nil {
-		return err
-	}
-	// A few calm passes first, as in real life: nobody starts castoff as an app hangs.
-	calm := time.Now().Add(w.shorten(20 * time.Second))
-	if err := w.until(ctx, func() bool { return time.Now().After(calm) }); err != nil {
-		return err
-	}
-	tasks := w.region.Tasks(demoService)
-	if len(tasks) == 0 {
-		return errors.New("the simulated service has no task")
-	}
-	w.task = tasks[0].ARN
-	if err := w.region.Hang(w.task); err != nil {
-		return err
-	}
-	w.onset = time.Now()
-	w.progress.hung(w.task)
-	var done *timeline.Timeline
-	complete := func() bool {
-		for _, tl := range w.daemon.View().Open {
-			if tl.Task == w.task {
-				w.progress.show(tl, w.since)
-			}
-		}
-		for _, tl := range w.daemon.View().Closed {
-			if tl.Task == w.task {
-				w.progress.show(tl, w.since)
-				done = tl
-			}
-		}
-		w.progress.tick(w.since(time.Now()))
-		return done != nil
-	}
-	if err := w.until(ctx, complete); err != nil {
-		return err
-	}
-	return w.report(out, done)
-}
-
-// until looks every so often until done says so.
-func (w *demoWatch) until(ctx context.Context, done func() bool) error {
-	ticker := time.NewTicker(glance)
-	defer ticker.Stop()
-	for !done() {
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case err := <-w.daemon.Failed():
-			return err
-		case <-ticker.C:
-		}
-	}
-	return nil
-}
-
-// since is how long after the hang an instant was, in the region's time.
-func (w *demoWatch) since(t time.Time) time.Duration { return w.lengthen(t.Sub(w.onset)) }
-
-// report judges the timeline by the truth and prints both.
-func (w *demoWatch) report(out io.Writer, tl *timeline.Timeline) error {
-	w.progress.clear()
-	for _, truth := range w.region.Truth() {
-		if truth.Task != w.task {
-			continue
-		}
-		w.onset = truth.Onset
-		r := newReport(w.demoCmd, tl, scenario.Judge(tl, truth), w.since)
-		if err := r.print(out, w.JSON); err != nil {
-			return err
-		}
-		if !r.Holds {
-			return errors.New("castoff was wrong or blind: see the lines that say NO")
-		}
-		return nil
-	}
-	return fmt.Errorf("the region knows of no failure of %s", w.task.ID())
 }

@@ -4,48 +4,87 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
-	"github.com/castoff-ecs/castoff/controller/scenario"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
-// TestDemo runs it all: region, wire, daemon, judgement.
+// TestDemo runs it all: regions, wire, daemons, judgement.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var out, progress bytes.Buffer
-	if code := run(t.Context(), []string{"demo", "--speed", "60", "--json"}, streams{out: &out, err: &progress}); code != exitOK {
+	if code := run(t.Context(), []string{"demo", "--speed", "30", "--json"}, streams{out: &out, err: &progress}); code != exitOK {
+		t.Fatalf("exit code %d:\n%s%s", code, progress.String(), out.String())
+	}
+	var got comparison
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for name, r := range map[string]report{"ECS alone": got.Alone, "with castoff": got.With} {
+		checkReport(t, name, r, 30)
+	}
+	a, w := got.Alone.Felt, got.With.Felt
+	if 10*w.Exposure > a.Exposure || w.LastFlow >= a.LastFlow || w.Flows >= a.Flows || w.Flows <= 0 {
+		t.Errorf("felt %+v alone, %+v with castoff", a, w)
+	}
+	if s := got.With.Saved; s == nil || s.Shortest < 60 || s.Longest < s.Shortest || s.Tries < 2 {
+		t.Errorf("saved %+v", s)
+	}
+	if s := got.Alone.Saved; s == nil || s.Tries != 0 {
+		t.Errorf("castoff only watches, and saved %+v", s)
+	}
+	for _, line := range []string{"with castoff  castoff deregisters the sick target", "ECS alone     ECS deregisters", "with castoff  ECS has registered the target again", "deregisters it again"} {
+		if !strings.Contains(progress.String(), line) {
+			t.Errorf("not said: %q", line)
+		}
+	}
+}
+
+// TestDemoObserving: castoff alone with ECS, nothing written.
+func TestDemoObserving(t *testing.T) {
+	t.Parallel()
+	var out, progress bytes.Buffer
+	if code := run(t.Context(), []string{"demo", "--mode", "observe", "--speed", "60", "--json"}, streams{out: &out, err: &progress}); code != exitOK {
 		t.Fatalf("exit code %d:\n%s%s", code, progress.String(), out.String())
 	}
 	var got report
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
 	}
-	if !got.Holds || got.Speed != 60 || got.Seed != 1 || got.Service != "demo/grpc" ||
+	checkReport(t, "alone", got, 60)
+	for kind, line := range words {
+		line = strings.ReplaceAll(line, "%s", "ECS")
+		if said := strings.Contains(progress.String(), line); said != (kind != timeline.LBUnhealthy && kind != timeline.Recovery) {
+			t.Errorf("%q: said is %t", line, said)
+		}
+	}
+}
+
+// checkReport checks that castoff saw all of a hang, and rightly.
+func checkReport(t *testing.T, name string, got report, speed float64) {
+	t.Helper()
+	if !got.Holds || got.Speed != speed || got.Seed != 1 || got.Service != "demo/grpc" ||
 		got.Trigger != timeline.ContainerCheck || got.Outcome != timeline.Retired || got.Replacement == "" {
-		t.Errorf("report %s", out.String())
+		t.Errorf("%s: %+v", name, got)
 	}
 	var kinds []string
 	for _, m := range got.Milestones {
 		kinds = append(kinds, string(m.Milestone))
 		if m.Truth == nil || m.NotBefore == nil || m.NotAfter == nil || *m.Truth < *m.NotBefore || *m.Truth > *m.NotAfter || !m.Holds {
-			t.Errorf("milestone %+v", m)
+			t.Errorf("%s: milestone %+v", name, m)
 		}
 	}
 	if want := "onset unhealthy replacement_created replacement_running replacement_serving detach detached stopping stopped"; strings.Join(kinds, " ") != want {
-		t.Errorf("milestones %s", kinds)
+		t.Errorf("%s: milestones %s", name, kinds)
 	}
 	if len(got.Phases) != len(timeline.PhaseNames) {
-		t.Errorf("phases %+v", got.Phases)
-	}
-	for _, line := range words {
-		if said := strings.Contains(progress.String(), line); said != (line != words[timeline.LBUnhealthy] && line != words[timeline.Recovery]) {
-			t.Errorf("%q: said is %t", line, said)
-		}
+		t.Errorf("%s: phases %+v", name, got.Phases)
 	}
 }
 
@@ -109,12 +148,37 @@ func story() (*timeline.Timeline, sim.Truth) {
 	truth := sim.Truth{
 		Task: task, Onset: t0, Unhealthy: at(7.7), Stopping: at(276.4), Stopped: at(300),
 		ReplacementCreated: at(14.5), ReplacementRunning: at(25.25), ReplacementServing: at(118.5),
-		Targets: []sim.TargetTruth{{Key: key, Detach: at(126.4), Detached: at(276.4)}},
+		Targets: []sim.TargetTruth{{
+			Key: key, Detach: at(126.4), Detached: at(276.4), LastFlow: at(186.4),
+			Exposed: 118700 * time.Millisecond, Flowing: 186400 * time.Millisecond,
+		}},
 	}
 	return tl, truth
 }
 
-var storyDemo = demoCmd{Speed: 2, Seed: 7}
+// shortStory is the same failure when castoff takes the target out.
+func shortStory() (*timeline.Timeline, sim.Truth, *policy.Detachment) {
+	tl, truth := story()
+	detach := timeline.Milestone{Kind: timeline.Detach, Bounds: timeline.Bounds{NotBefore: at(10), NotAfter: at(10.1)}, Source: timeline.Observed, By: timeline.ByCastoff}
+	detached := timeline.Milestone{Kind: timeline.Detached, Bounds: timeline.Bounds{NotBefore: at(159), NotAfter: at(161)}, Source: timeline.Observed, By: timeline.ByELB}
+	for i, m := range tl.Milestones {
+		switch m.Kind {
+		case timeline.Detach:
+			tl.Milestones[i] = detach
+		case timeline.Detached:
+			tl.Milestones[i] = detached
+		}
+	}
+	tl.Targets[0].Milestones, tl.Targets[0].Good[0].To = []timeline.Milestone{detach, detached}, detach.Bounds
+	target := &truth.Targets[0]
+	target.By, target.Detach, target.Detached, target.LastFlow = sim.ByAPI, at(10.05), at(160.05), at(70.05)
+	target.Exposed, target.Flowing = 2350*time.Millisecond, 70050*time.Millisecond
+	return tl, truth, &policy.Detachment{
+		Mode: policy.Detaching, Called: at(10), Tries: 1, ECS: &policy.Bounds{NotBefore: at(126), NotAfter: at(128.5)},
+	}
+}
+
+var storyDemo = demoCmd{Mode: policy.Observing, Speed: 2, Seed: 7}
 
 func storySince(when time.Time) time.Duration { return storyDemo.lengthen(when.Sub(t0)) }
 
@@ -137,9 +201,9 @@ func TestReport(t *testing.T) {
 		if c.spoil != nil {
 			c.spoil()
 		}
-		r := newReport(storyDemo, tl, scenario.Judge(tl, truth), storySince)
+		r := newReport(storyDemo, tl, truth, nil, storySince)
 		var b bytes.Buffer
-		if err := r.print(&b, c.json); err != nil {
+		if err := r.write(&b, c.json); err != nil {
 			t.Fatal(err)
 		}
 		if r.Holds != c.holds {
@@ -155,13 +219,47 @@ func TestReport(t *testing.T) {
 	}
 }
 
+func TestComparison(t *testing.T) {
+	tl, truth := story()
+	alone := newReport(storyDemo, tl, truth, &policy.Detachment{Mode: policy.Observing, Decided: at(9), ECS: &policy.Bounds{NotBefore: at(126), NotAfter: at(127)}}, storySince)
+	tl, truth, d := shortStory()
+	both := comparison{Alone: alone, With: newReport(storyDemo, tl, truth, d, storySince)}
+	for file, asJSON := range map[string]bool{"comparison.txt": false, "comparison.json": true} {
+		var b bytes.Buffer
+		if err := errors.Join(both.write(&b, asJSON), both.verdict()); err != nil {
+			t.Error(err)
+		}
+		for line := range strings.Lines(b.String()) {
+			line = strings.TrimSuffix(line, "\n")
+			if strings.TrimRight(line, " \t") != line || !asJSON && len(line) > 100 {
+				t.Errorf("%s: ends in blanks or is longer than 100: %q", file, line)
+			}
+		}
+		golden(t, file, b.String())
+	}
+	for name, spoil := range map[string]func(*comparison){
+		"wrong about ECS alone": func(c *comparison) { c.Alone.Holds = false },
+		"wrong":                 func(c *comparison) { c.With.Holds = false },
+		"nothing done":          func(c *comparison) { c.With.Saved = nil },
+		"only ECS did":          func(c *comparison) { c.With.Saved = &reportSaved{} },
+		"of no use":             func(c *comparison) { c.With.Felt = c.Alone.Felt },
+	} {
+		if c := both; true {
+			if spoil(&c); c.verdict() == nil {
+				t.Errorf("%s: no error", name)
+			}
+		}
+	}
+}
+
 // TestProgress: each milestone is told once, in the order of time within a look.
 func TestProgress(t *testing.T) {
 	tl, _ := story()
 	all := tl.Milestones
 	var b bytes.Buffer
-	p := newProgress(streams{out: &b}, storyDemo)
-	p.begin("127.0.0.1:9468")
+	shared := newProgress(streams{out: &b}, storyDemo)
+	shared.begin(nil)
+	p := shared.of(&demoRun{mode: policy.Observing})
 	p.hung(tl.Task)
 	for _, n := range []int{2, 2, 5, len(all)} {
 		tl.Milestones = all[:n]
@@ -177,11 +275,38 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+// TestProgressOfATarget that is put back, and taken out again.
+func TestProgressOfATarget(t *testing.T) {
+	tl, _, d := shortStory()
+	var b bytes.Buffer
+	c := storyDemo
+	c.Mode = policy.Detaching
+	p := newProgress(streams{out: &b}, c).of(&demoRun{mode: policy.Detaching})
+	p.show(tl, storySince)
+	b.Reset()
+	p.again(nil, storySince)
+	p.again(d, storySince)
+	d.Back = &policy.Bounds{NotBefore: at(20), NotAfter: at(21)}
+	p.again(d, storySince)
+	p.again(d, storySince)
+	d.Back, d.Called, d.Tries = nil, at(30), 2
+	p.again(d, storySince)
+	d.Called, d.Tries = at(60), 3 // put back and taken out between two looks
+	p.again(d, storySince)
+	for i, m := range tl.Milestones {
+		if m.Kind == timeline.Detach {
+			tl.Milestones[i].By, tl.Milestones[i].Bounds = timeline.ByECS, timeline.At(at(70))
+		}
+	}
+	p.show(tl, storySince)
+	golden(t, "progress_again.txt", b.String())
+}
+
 func TestProgressOnATerminal(t *testing.T) {
 	var b bytes.Buffer
-	p := &progress{w: &b, live: true, shown: map[timeline.Kind]bool{}}
+	p := teller{progress: &progress{w: &b, live: true}}
 	p.tick(59960 * time.Millisecond)
-	p.line(61*time.Second, "next")
+	p.say(61*time.Second, "next")
 	p.clear()
 	if want := "\r+01:00.0  …\r\x1b[K+01:01.0  next\n\r\x1b[K"; b.String() != want {
 		t.Errorf("wrote %q", b.String())

@@ -2,114 +2,19 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
-	"os"
-	"slices"
+	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
-	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/scenario"
+	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
-
-// progress tells what castoff learns while it learns it.
-type progress struct {
-	w     io.Writer
-	live  bool // a running clock can be shown
-	demo  demoCmd
-	shown map[timeline.Kind]bool
-}
-
-// newProgress writes beside the tables, or, when those are JSON, beside it.
-func newProgress(to streams, c demoCmd) *progress {
-	w := to.out
-	if c.JSON {
-		w = to.err
-	}
-	return &progress{w: w, live: isTerminal(w), demo: c, shown: map[timeline.Kind]bool{}}
-}
-
-func (p *progress) begin(address string) {
-	fmt.Fprintf(p.w, `A simulated AWS region at %g times the speed of the clock (seed %d).
-Cluster %s has three services. One is a gRPC app behind nginx behind an NLB:
-the NLB's TCP check sees only that nginx accepts, ECS's container check sees
-the app. castoff reads all that over loopback in AWS's own protocols, every 5 s,
-and every 2 s while something fails (the region's seconds). After 20 calm ones
-an app hangs.
-Watch it at http://%s/
-
-`, p.demo.Speed, p.demo.Seed, demoCluster, address)
-}
-
-func (p *progress) hung(task fleet.TaskARN) {
-	p.line(0, fmt.Sprintf("the app of task %.8s hangs; nginx goes on accepting", task.ID()))
-}
-
-// words say each milestone in a sentence.
-var words = map[timeline.Kind]string{
-	timeline.Unhealthy:          "ECS calls the task UNHEALTHY; the NLB calls its target healthy",
-	timeline.LBUnhealthy:        "the NLB calls the target unhealthy",
-	timeline.Recovery:           "the task is healthy again",
-	timeline.ReplacementCreated: "ECS has created a replacement",
-	timeline.ReplacementRunning: "the replacement runs",
-	timeline.ReplacementServing: "the replacement's target is healthy",
-	timeline.Detach:             "ECS deregisters the sick target: draining",
-	timeline.Detached:           "the sick target is gone from its group",
-	timeline.Stopping:           "ECS stops the task's containers",
-	timeline.Stopped:            "the task is STOPPED",
-}
-
-// show writes a line for each milestone that castoff has learned of, the
-// earliest first of those that it learned of together.
-func (p *progress) show(tl *timeline.Timeline, since func(time.Time) time.Duration) {
-	var news []timeline.Milestone
-	for _, m := range tl.Milestones {
-		if words[m.Kind] != "" && !p.shown[m.Kind] {
-			p.shown[m.Kind] = true
-			news = append(news, m)
-		}
-	}
-	slices.SortStableFunc(news, func(a, b timeline.Milestone) int { return a.NotAfter.Compare(b.NotAfter) })
-	for _, m := range news {
-		p.line(since(m.NotAfter), words[m.Kind])
-	}
-}
-
-func (p *progress) line(at time.Duration, text string) {
-	p.clear()
-	fmt.Fprintf(p.w, "%s  %s\n", clock(at), text)
-}
-
-// tick shows that time goes by, where the line can be written over.
-func (p *progress) tick(at time.Duration) {
-	if p.live {
-		fmt.Fprintf(p.w, "\r%s  …", clock(at))
-	}
-}
-
-func (p *progress) clear() {
-	if p.live {
-		fmt.Fprint(p.w, "\r\x1b[K")
-	}
-}
-
-// isTerminal reports that w is a screen that can be written over.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
-}
-
-// clock is minutes and seconds since the hang.
-func clock(d time.Duration) string {
-	d = d.Round(100 * time.Millisecond) // first, or 59.96 s would read 60.0
-	return fmt.Sprintf("+%02d:%04.1f", int(d.Minutes()), (d % time.Minute).Seconds())
-}
 
 // report is what castoff said beside the truth. Seconds are the region's, from
 // the true onset.
@@ -123,7 +28,24 @@ type report struct {
 	Replacement string            `json:"replacement"`
 	Milestones  []reportMilestone `json:"milestones"`
 	Phases      []reportPhase     `json:"phases"`
-	Holds       bool              `json:"holds"`
+	// Felt is what the hang cost, in truth.
+	Felt felt `json:"felt"`
+	// Saved is what castoff says that it saved, or would have; null when nothing.
+	Saved *reportSaved `json:"saved"`
+	Holds bool         `json:"holds"`
+}
+
+type felt struct {
+	Exposure float64 `json:"exposure_seconds"` // ECS knew, and the NLB called the target healthy
+	LastFlow float64 `json:"last_new_flow_seconds"`
+	Stopped  float64 `json:"stopped_seconds"`
+	Flows    float64 `json:"flows_to_the_dead_app"`
+}
+
+type reportSaved struct {
+	Shortest float64 `json:"shortest_seconds"`
+	Longest  float64 `json:"longest_seconds"`
+	Tries    int     `json:"tries"`
 }
 
 type reportMilestone struct {
@@ -144,7 +66,8 @@ type reportPhase struct {
 	Holds    bool               `json:"holds"`
 }
 
-func newReport(c demoCmd, tl *timeline.Timeline, findings []scenario.Finding, since func(time.Time) time.Duration) report {
+// newReport holds a timeline to the truth. The detachment may be nil.
+func newReport(c demoCmd, tl *timeline.Timeline, truth sim.Truth, d *policy.Detachment, since func(time.Time) time.Duration) report {
 	r := report{
 		Speed: c.Speed, Seed: c.Seed, Task: tl.Task.ID(), Service: tl.Service.String(), Trigger: tl.Trigger,
 		Outcome: tl.Outcome, Replacement: tl.Replacement.ID(), Holds: true,
@@ -156,9 +79,7 @@ func newReport(c demoCmd, tl *timeline.Timeline, findings []scenario.Finding, si
 		s := millis(since(t))
 		return &s
 	}
-	truth := map[timeline.Kind]time.Time{}
-	for _, f := range findings {
-		truth[f.Kind] = f.Truth
+	for _, f := range scenario.Judge(tl, truth) {
 		holds := f.Holds() && !f.Missed()
 		r.Holds = r.Holds && holds
 		r.Milestones = append(r.Milestones, reportMilestone{
@@ -168,29 +89,57 @@ func newReport(c demoCmd, tl *timeline.Timeline, findings []scenario.Finding, si
 	}
 	for _, p := range tl.Phases() {
 		row := reportPhase{Phase: p.Name, Shortest: millis(c.lengthen(p.Shortest)), Longest: millis(c.lengthen(p.Longest))}
-		if from, to := truth[demoPhases[p.Name][0]], truth[demoPhases[p.Name][1]]; !from.IsZero() && !to.IsZero() {
-			took := to.Sub(from)
+		if took, ok := phaseTruth(p.Name, truth); ok {
 			s := millis(c.lengthen(took))
 			row.Truth, row.Holds = &s, took >= p.Shortest && took <= p.Longest
 		}
 		r.Holds = r.Holds && row.Holds
 		r.Phases = append(r.Phases, row)
 	}
+	for _, target := range truth.Targets {
+		r.Felt.Exposure += millis(c.lengthen(target.Exposed))
+		r.Felt.Flows += math.Round(c.lengthen(target.Flowing).Seconds() * demoFlows)
+		r.Felt.LastFlow = max(r.Felt.LastFlow, millis(since(target.LastFlow)))
+	}
+	r.Felt.Stopped = millis(since(truth.Stopped))
+	if d != nil {
+		if s, ok := d.Saved(); ok {
+			r.Saved = &reportSaved{Shortest: millis(c.lengthen(s.Shortest)), Longest: millis(c.lengthen(s.Longest)), Tries: d.Tries}
+		}
+	}
 	return r
 }
 
-// demoPhases are the ends of each phase in the demo's story, in which a
-// container check finds the hang and the NLB never does.
-var demoPhases = map[timeline.PhaseName][2]timeline.Kind{
-	timeline.Detection:   {timeline.Onset, timeline.Unhealthy},
-	timeline.Reaction:    {timeline.Unhealthy, timeline.Detach},
-	timeline.Drain:       {timeline.Detach, timeline.Detached},
-	timeline.Exposure:    {timeline.Unhealthy, timeline.Detach},
-	timeline.Replacement: {timeline.Unhealthy, timeline.ReplacementServing},
-	timeline.Retirement:  {timeline.Unhealthy, timeline.Stopped},
+// verdict is the error of a run in which castoff was wrong.
+func (r report) verdict() error {
+	if !r.Holds {
+		return errors.New("castoff was wrong or blind: see the lines that say NO")
+	}
+	return nil
 }
 
-func (r report) print(w io.Writer, asJSON bool) error {
+// phaseTruth is how long a phase really took in the demo's story, in which a
+// container check finds the hang and the NLB never does; ok is false when it has
+// no end.
+func phaseTruth(name timeline.PhaseName, truth sim.Truth) (took time.Duration, ok bool) {
+	if name == timeline.Exposure {
+		for _, t := range truth.Targets {
+			took += t.Exposed // there is one
+		}
+		return took, true
+	}
+	ends := map[timeline.PhaseName][2]timeline.Kind{
+		timeline.Detection:   {timeline.Onset, timeline.Unhealthy},
+		timeline.Reaction:    {timeline.Unhealthy, timeline.Detach},
+		timeline.Drain:       {timeline.Detach, timeline.Detached},
+		timeline.Replacement: {timeline.Unhealthy, timeline.ReplacementServing},
+		timeline.Retirement:  {timeline.Unhealthy, timeline.Stopped},
+	}[name]
+	from, to := scenario.When(truth, ends[0]), scenario.When(truth, ends[1])
+	return to.Sub(from), !from.IsZero() && !to.IsZero()
+}
+
+func (r report) write(w io.Writer, asJSON bool) error {
 	if asJSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -233,26 +182,32 @@ func millis(d time.Duration) float64 {
 // table writes rows in columns, the first one flush left and the others flush
 // right.
 func table(w io.Writer, rows [][]string) error {
-	var widths []int
-	for _, row := range rows {
-		widths = append(widths, make([]int, max(0, len(row)-len(widths)))...)
-		for i, cell := range row {
-			widths[i] = max(widths[i], len(cell))
-		}
-	}
+	wide := widths(rows)
 	var b strings.Builder
 	for _, row := range rows {
+		var line strings.Builder
 		for i, cell := range row {
 			if i == 0 {
-				fmt.Fprintf(&b, "%-*s", widths[i], cell)
+				fmt.Fprintf(&line, "%-*s", wide[i], cell)
 			} else {
-				fmt.Fprintf(&b, "  %*s", widths[i], cell)
+				fmt.Fprintf(&line, "  %*s", wide[i], cell)
 			}
 		}
-		b.WriteString("\n")
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// widths are those of the widest cells of each column.
+func widths(rows [][]string) (wide []int) {
+	for _, row := range rows {
+		wide = append(wide, make([]int, max(0, len(row)-len(wide)))...)
+		for i, cell := range row {
+			wide[i] = max(wide[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return wide
 }
 
 func number(s *float64) string {
