@@ -16,13 +16,10 @@ func (t *task) containerProbe(c *container) *probe {
 	return &probe{
 		region: r, interval: r.scale(check.Interval), timeout: r.scale(check.Timeout), took: r.scale(checkTook),
 		fromEnd: true, passes: 1, fails: check.Retries, leniency: t.started.Add(r.scale(check.StartPeriod)),
-		try: func() (ok, answered bool) {
-			if t.front && t.app == hung {
-				return false, false
-			}
-			return t.front && t.app == answering, true
+		try: func() finding {
+			return finding{ok: t.front && t.app == answering, silent: t.front && t.app == hung, delay: t.delay}
 		},
-		turns: func(v verdict) {
+		turns: func(v verdict, _ finding) {
 			c.health = fleet.Unhealthy
 			if v == passing {
 				c.health = fleet.Healthy

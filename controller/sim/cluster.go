@@ -149,6 +149,7 @@ func (r *Region) AddService(spec ServiceSpec) error {
 		for range s.desired {
 			r.settledTask(s)
 		}
+		s.settleFlows()
 		d.proven, d.stable = true, true
 		s.complete(d)
 		return nil

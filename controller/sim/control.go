@@ -60,40 +60,9 @@ func (t *task) info() TaskInfo {
 	return info
 }
 
-// Hang has the task's app take requests and answer none. Its front goes on
-// accepting connections, so a TCP check sees nothing.
-func (r *Region) Hang(arn fleet.TaskARN) error {
-	return r.onRunning("hang", arn, func(t *task) {
-		t.fail(Hang)
-		t.turnApp(hung, t.front)
-	})
-}
-
-// Crash has the task's app refuse every request at once. Its front goes on
-// accepting connections.
-func (r *Region) Crash(arn fleet.TaskARN) error {
-	return r.onRunning("crash", arn, func(t *task) {
-		t.fail(Crash)
-		t.turnApp(refusing, t.front)
-	})
-}
-
-// KillFront has the task refuse connections, although its app is well.
-func (r *Region) KillFront(arn fleet.TaskARN) error {
-	return r.onRunning("kill front of", arn, func(t *task) {
-		t.fail(FrontDead)
-		t.turnApp(t.app, false)
-	})
-}
-
 // Exit ends the last essential container of the task by itself.
 func (r *Region) Exit(arn fleet.TaskARN) error {
 	return r.onRunning("exit", arn, func(t *task) { t.exit() })
-}
-
-// Recover has the task's app and front answer again.
-func (r *Region) Recover(arn fleet.TaskARN) error {
-	return r.onRunning("recover", arn, func(t *task) { t.answer() })
 }
 
 // Disconnect cuts a task's agent off from ECS, which goes on giving the last

@@ -78,16 +78,48 @@
 //	stopped tasks are describable for 1 h              doc    KeepStopped
 //	ECS registers a target again that another took out user   Reregister, NeverReregister
 //	  …and forgets that its checks failed              open   DetachCures
-//	registration → first check 60–120 s                user   RegistrationLag
-//	initial until the healthy threshold is passed      open   InitialPasses
-//	TCP check sees the front only, HTTP the app        doc    GroupSpec.Check
-//	draining lasts the deregistration delay            doc    GroupSpec.DeregistrationDelay
+//	apps: hung (accepts TCP, silent), crashed, front
+//	  dead, slow, flapping                                    Region.Hang … Flap
+//	  …failing in one zone, or with a dependency              Region.Outage
+//	  …hanging under more flows than it bears                 ServiceSpec.Capacity
+//	target types ip, instance, alb, lambda           doc    Region.AddTargetGroup
+//	registration → first check 60–120 s              user   RegistrationLag
+//	  …with an ALB 5–15 s                            open   RegistrationLagALB
+//	initial until the healthy threshold is passed    open   InitialPasses
+//	  …with an ALB until one check is passed         doc    InitialPassesALB
+//	TCP check sees the front only, HTTP the app,
+//	  another port the container that has it         doc    GroupSpec.Check
+//	NLB gives one reason for failed checks, an ALB
+//	  three                                          doc    GroupSpec.Balancer
+//	draining lasts the deregistration delay          doc    GroupSpec.DeregistrationDelay
+//	unused: no balancer, or not in the zone          doc    GroupSpec.Unattached, ServiceSpec.Zones
+//	unavailable and whatever else AWS may say        doc    Region.Say
 //	new flows after deregistration 100–140 s, after
-//	  unhealthy 30–40 s (truth only)                   user   PropagationDeregister, PropagationUnhealthy
+//	  unhealthy 30–40 s                              user   PropagationDeregister, PropagationUnhealthy
+//	  …with an ALB 15–19 s                           user   PropagationDeregisterALB
+//	  …and 0–10 s                                    open   PropagationUnhealthyALB
+//	a target registered again while it drains goes
+//	  on getting flows until the nodes have heard    open
+//	nodes take a target that is healthy at once      open
+//	cross-zone: NLB off, ALB on                      doc    ServiceSpec.CrossZone, GroupSpec.Attributes
+//	a zone below its dns_failover threshold leaves
+//	  DNS, all zones below it stay                   doc    GroupSpec.Attributes
+//	  …its clients leave after 60 s                  doc    DNSLag
+//	below unhealthy_state_routing, and without any
+//	  healthy target, new flows go to all            doc    GroupSpec.Attributes
+//	percentages count what drains as registered      open   DrainingCounts
+//	streams stay when a target is deregistered, end
+//	  with the delay if connection termination says
+//	  so; are reset once nodes know it unhealthy,
+//	  not in fail-open                               doc    GroupSpec.Attributes
+//	a zonal shift: override, no new flows, streams
+//	  stay; without cross-zone DNS alone does it     doc    Region.ZonalShift
+//	clients: flows spread evenly over the zones in
+//	  DNS and over a node's targets                  open   Traffic
 //	host network mode has no networkBindings           open   HostBindings
 //	request limits                                     doc    Options.Throttle
 //
-// Not modelled: flows one by one, zonal shift, fail-open, ALB, eventual
-// consistency of replies, canary and linear deployments, draining container
-// instances, task protection.
+// Not modelled: flows one by one, stickiness, clients' zonal affinity, passive
+// checks, slow start, idle timeouts, eventual consistency of replies, canary and
+// linear deployments, draining container instances, task protection.
 package sim

@@ -121,17 +121,19 @@ func (r *Region) describeAttributes(form url.Values) (any, *apiError) {
 }
 
 type matcherXML struct {
-	HTTPCode string `xml:"HttpCode"`
+	HTTPCode string `xml:"HttpCode,omitempty"`
+	GRPCCode string `xml:"GrpcCode,omitempty"`
 }
 
 type groupXML struct {
-	ARN                string `xml:"TargetGroupArn"`
-	Name               string `xml:"TargetGroupName"`
-	Protocol           string
-	Port               int
-	VpcID              string      `xml:"VpcId"`
-	CheckProtocol      string      `xml:"HealthCheckProtocol"`
-	CheckPort          string      `xml:"HealthCheckPort"`
+	ARN                string      `xml:"TargetGroupArn"`
+	Name               string      `xml:"TargetGroupName"`
+	Protocol           string      `xml:",omitempty"`
+	ProtocolVersion    string      `xml:",omitempty"`
+	Port               int         `xml:",omitempty"`
+	VpcID              string      `xml:"VpcId,omitempty"`
+	CheckProtocol      string      `xml:"HealthCheckProtocol,omitempty"`
+	CheckPort          string      `xml:"HealthCheckPort,omitempty"`
 	CheckEnabled       bool        `xml:"HealthCheckEnabled"`
 	CheckInterval      int         `xml:"HealthCheckIntervalSeconds"`
 	CheckTimeout       int         `xml:"HealthCheckTimeoutSeconds"`
@@ -143,19 +145,30 @@ type groupXML struct {
 		ARNs []string `xml:"member"`
 	} `xml:"LoadBalancerArns"`
 	TargetType    string
-	IPAddressType string `xml:"IpAddressType"`
+	IPAddressType string `xml:"IpAddressType,omitempty"`
 }
 
 func (g *targetGroup) xml() groupXML {
 	x := groupXML{
-		ARN: string(g.arn), Name: g.name, Protocol: g.protocol, Port: g.port, VpcID: "vpc-00000000000000000",
-		CheckProtocol: g.check.Protocol, CheckPort: g.check.Port, CheckEnabled: true,
+		ARN: string(g.arn), Name: g.name, CheckEnabled: true,
 		CheckInterval: int(g.check.Interval / time.Second), CheckTimeout: int(g.check.Timeout / time.Second),
 		HealthyThreshold: g.check.HealthyThreshold, UnhealthyThreshold: g.check.UnhealthyThreshold,
-		TargetType: g.targetType, IPAddressType: g.ipType,
+		TargetType: g.targetType,
 	}
 	if g.check.Protocol != "TCP" {
-		x.CheckPath, x.Matcher = "/", &matcherXML{"200-399"}
+		x.CheckPath, x.Matcher = "/", &matcherXML{HTTPCode: "200-399"}
+		switch {
+		case g.version == "GRPC":
+			x.CheckPath, x.Matcher = "/AWS.ALB/healthcheck", &matcherXML{GRPCCode: "12"}
+		case g.kind == Application:
+			x.Matcher = &matcherXML{HTTPCode: "200"}
+		}
+	}
+	if g.targetType == targetTypeLambda {
+		x.CheckEnabled = false
+	} else {
+		x.Protocol, x.ProtocolVersion, x.Port, x.VpcID = g.protocol, g.version, g.port, "vpc-00000000000000000"
+		x.CheckProtocol, x.CheckPort, x.IPAddressType = g.check.Protocol, g.check.Port, g.ipType
 	}
 	if g.balancer != nil {
 		x.LoadBalancers.ARNs = []string{g.balancer.arn}
@@ -284,10 +297,10 @@ func (r *Region) describeLoadBalancers(form url.Values) (any, *apiError) {
 	for _, b := range list[from:to] {
 		x := balancerXML{
 			ARN: b.arn, DNSName: b.name + ".elb." + RegionName + ".amazonaws.com", Name: b.name, Scheme: "internal",
-			Created: b.created.Format("2006-01-02T15:04:05.000Z"), VpcID: "vpc-00000000000000000", Type: "network", IPType: "ipv4",
+			Created: b.created.Format("2006-01-02T15:04:05.000Z"), VpcID: "vpc-00000000000000000", Type: b.kind, IPType: "ipv4",
 		}
 		x.State.Code = "active"
-		for _, z := range zones {
+		for _, z := range b.zones {
 			x.Zones = append(x.Zones, zoneXML{z, subnet(z)})
 		}
 		out.Balancers = append(out.Balancers, x)

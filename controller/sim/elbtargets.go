@@ -1,9 +1,12 @@
 package sim
 
 import (
+	"cmp"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -39,7 +42,7 @@ func targets(form url.Values) ([]wanted, *apiError) {
 
 type targetXML struct {
 	ID   string `xml:"Id"`
-	Port int
+	Port int    `xml:",omitempty"`
 	Zone string `xml:"AvailabilityZone,omitempty"`
 }
 
@@ -67,19 +70,34 @@ var descriptions = map[string]string{
 	reasonNotRegistered:  "Target is not registered to the target group",
 	reasonNotInUse:       "Target group is not configured to receive traffic from the load balancer",
 	reasonDeregistration: "Target deregistration is in progress",
+	reasonTimeout:        "Request timed out",
+	reasonCheckDisabled:  "Health checks are disabled for this target",
+	reasonIPUnusable:     "The IP address cannot be used as a target",
+	reasonInvalidState:   "Target is in the stopped state",
+	reasonInternal:       "An internal error occurred",
 }
 
-func (g *targetGroup) rowXML(key fleet.TargetKey, zone string, state fleet.TargetState, reason string) rowXML {
+func (g *targetGroup) rowXML(key fleet.TargetKey, zone string, state fleet.TargetState, reason, why string) rowXML {
 	x := rowXML{
 		Target: targetXML{key.ID, key.Port, zone}, CheckPort: g.check.Port,
-		Health: healthXML{string(state), reason, descriptions[reason]},
+		Health: healthXML{string(state), reason, cmp.Or(why, descriptions[reason])},
 	}
-	if g.check.Port == "traffic-port" {
+	switch {
+	case g.targetType == targetTypeLambda:
+		x.CheckPort = ""
+	case g.check.Port == "traffic-port":
 		x.CheckPort = strconv.Itoa(key.Port)
 	}
-	x.Override.State, x.Override.Reason = fleet.NoOverride, "AdministrativeOverride.NoOverride"
-	x.Override.Description = "No override is currently active on target"
+	x.Override.State, x.Override.Reason, x.Override.Description = g.override(zone)
 	return x
+}
+
+// xml is the row as the API has it.
+func (w *row) xml(g *targetGroup) rowXML {
+	if w.said != nil {
+		return g.rowXML(w.key, w.zone, w.said.state, w.said.reason, "")
+	}
+	return g.rowXML(w.key, w.zone, w.state, w.reason, w.why)
 }
 
 func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
@@ -96,7 +114,7 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 	}{}
 	if len(asked) == 0 {
 		for _, w := range g.order {
-			out.Rows.Members = append(out.Rows.Members, g.rowXML(w.key, w.zone, w.state, w.reason))
+			out.Rows.Members = append(out.Rows.Members, w.xml(g))
 		}
 		return out, nil
 	}
@@ -105,17 +123,17 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 		// Asked for with another zone, a target reads as absent (user:
 		// aws-load-balancer-controller PR 4544).
 		if w := g.rows[key]; w != nil && (a.zone == "" || a.zone == w.zone) {
-			out.Rows.Members = append(out.Rows.Members, g.rowXML(w.key, w.zone, w.state, w.reason))
+			out.Rows.Members = append(out.Rows.Members, w.xml(g))
 			continue
 		}
-		out.Rows.Members = append(out.Rows.Members, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered))
+		out.Rows.Members = append(out.Rows.Members, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered, ""))
 	}
 	return out, nil
 }
 
 // keyOf is the row that a request means; without a port, the group's own.
 func (g *targetGroup) keyOf(a wanted) fleet.TargetKey {
-	if a.port == 0 {
+	if a.port == 0 && g.targetType != targetTypeLambda {
 		a.port = g.port
 	}
 	return fleet.NewTargetKey(g.arn, a.id, a.port)
@@ -138,6 +156,9 @@ func (r *Region) elbChangeTargets(c *call) reply {
 		}
 		for i := 0; err == nil && i < len(asked); i++ {
 			err = g.accepts(asked[i], c.operation == "RegisterTargets")
+		}
+		if err == nil && c.operation == "RegisterTargets" {
+			err = g.room(asked)
 		}
 		if err != nil {
 			rep = queryError(c, err)
@@ -163,16 +184,80 @@ func (r *Region) elbChangeTargets(c *call) reply {
 
 // accepts holds a target's id to the group's type. What is to be registered must
 // exist as well.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetDescription.html
 func (g *targetGroup) accepts(a wanted, register bool) *apiError {
-	if g.targetType == fleet.TargetTypeInstance {
+	switch g.targetType {
+	case fleet.TargetTypeInstance:
 		if register && g.region.hosts[a.id] == nil {
 			return invalid("InvalidTarget", "The following targets are not in a running state and cannot be registered: '%s'", a.id)
 		}
 		return nil
+	case fleet.TargetTypeALB:
+		return g.acceptsBalancer(a, register)
+	case targetTypeLambda:
+		return g.acceptsFunction(a, register)
 	}
 	addr, err := netip.ParseAddr(a.id)
 	if err != nil || addr.Is6() != (g.ipType == "ipv6") {
 		return invalid("ValidationError", "The IP address '%s' is not a valid %s address", a.id, g.ipType)
+	}
+	if zone := a.zone; register && zone != "" && zone != "all" && !slices.Contains(zones[:], zone) {
+		return invalid("ValidationError", "The Availability Zone '%s' is not valid", zone)
+	}
+	return nil
+}
+
+// acceptsBalancer: a group of type alb has one target, a load balancer that has
+// a listener on the group's port.
+func (g *targetGroup) acceptsBalancer(a wanted, register bool) *apiError {
+	b := g.region.balancerOf(fleet.TargetKey{ID: a.id})
+	switch {
+	case !strings.Contains(a.id, ":loadbalancer/app/"):
+		return invalid("ValidationError", "'%s' is not the ARN of an Application Load Balancer", a.id)
+	case !register:
+		return nil
+	case b == nil:
+		return invalid("InvalidTarget", "The load balancer '%s' does not exist", a.id)
+	case a.port != 0 && a.port != g.port:
+		return invalid("InvalidTarget", "The port of a target group of type 'alb' must be the target's")
+	case len(g.rows) > 0 && g.rows[g.keyOf(a)] == nil:
+		return invalid("TooManyTargets", "A target group of type 'alb' can have one target only")
+	}
+	return nil
+}
+
+// acceptsFunction: a group of type lambda has one function, which has neither a
+// port nor a zone.
+func (g *targetGroup) acceptsFunction(a wanted, register bool) *apiError {
+	switch {
+	case !strings.HasPrefix(a.id, "arn:aws:lambda:"+RegionName+":"):
+		return invalid("ValidationError", "'%s' is not the ARN of a Lambda function in %s", a.id, RegionName)
+	case a.port != 0:
+		return invalid("ValidationError", "A port cannot be specified for a target of type 'lambda'")
+	case a.zone != "" && a.zone != "all":
+		return invalid("ValidationError", "An Availability Zone cannot be specified for a target of type 'lambda'")
+	case register && len(g.rows) > 0 && g.rows[g.keyOf(a)] == nil:
+		return invalid("TooManyTargets", "A target group of type 'lambda' can have one target only")
+	}
+	return nil
+}
+
+// maxTargets is how many targets a group can have.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-limits.html
+const maxTargets = 1000
+
+// room refuses more new targets than the group can have.
+func (g *targetGroup) room(asked []wanted) *apiError {
+	fresh := map[fleet.TargetKey]bool{}
+	for _, a := range asked {
+		if key := g.keyOf(a); g.rows[key] == nil {
+			fresh[key] = true
+		}
+	}
+	if len(fresh) > 0 && len(g.rows)+len(fresh) > maxTargets {
+		return invalid("TooManyTargets", "The maximum number of targets per target group has been reached")
 	}
 	return nil
 }

@@ -1,11 +1,8 @@
 package sim
 
 import (
-	"fmt"
-	"maps"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -21,25 +18,27 @@ const (
 	reasonNotRegistered  = "Target.NotRegistered"
 	reasonNotInUse       = "Target.NotInUse"
 	reasonDeregistration = "Target.DeregistrationInProgress"
+	reasonCheckDisabled  = "Target.HealthCheckDisabled"
+	reasonIPUnusable     = "Target.IpUnusable"
+	reasonInvalidState   = "Target.InvalidState"
+	reasonInternal       = "Elb.InternalError"
+	// An Application Load Balancer says more than that checks failed.
+	reasonTimeout = "Target.Timeout"
+	reasonCode    = "Target.ResponseCodeMismatch"
 )
-
-// balancer is a Network Load Balancer. It only attaches target groups: flows
-// are not modelled one by one.
-type balancer struct {
-	arn     string
-	name    string
-	created time.Time
-}
 
 type targetGroup struct {
 	region     *Region
 	arn        fleet.TargetGroupARN
 	name       string
+	kind       string // of balancer: Network or Application
 	protocol   string
+	version    string // of HTTP; empty with a network one
 	port       int
 	targetType string
 	ipType     string
 	check      fleet.TargetCheck
+	shallow    bool          // the path of an HTTP check is answered by the front alone
 	delay      time.Duration // deregistration_delay.timeout_seconds
 	attributes map[string]string
 	tags       map[string]string
@@ -48,6 +47,18 @@ type targetGroup struct {
 	removed bool // the group has been deleted
 	rows    map[fleet.TargetKey]*row
 	order   []*row // as registered
+
+	// The way of new flows, see routing.go.
+	lanes map[fleet.TargetKey]*lane
+	ways  []*lane // the same, in the order of registration
+	pools []pool
+
+	// What comes that way, see traffic.go.
+	traffic Traffic
+	settled time.Time  // flows are counted up to then
+	nowhere float64    // share of new flows that reach a node without a target
+	waiting float64    // clients without a stream
+	flows   GroupFlows // its sums
 }
 
 // row is a registered target. What the balancer's check finds depends on whose
@@ -58,7 +69,9 @@ type row struct {
 	zone   string
 	state  fleet.TargetState
 	reason string
+	why    string // the description, when it is not the reason's usual one
 	probe  *probe
+	said   *saying // what the API says instead; nil: the truth
 	// sick is set while the balancer's checks fail, and stays when the target is
 	// then deregistered.
 	sick bool
@@ -77,73 +90,6 @@ type serviceGroup struct {
 	alternate *targetGroup // nil: none
 	container string
 	port      int
-}
-
-// addGroups makes the service's target groups and their load balancer.
-func (r *Region) addGroups(s *service) error {
-	var b *balancer
-	for _, spec := range s.spec.Groups {
-		if !spec.Unattached && b == nil {
-			b = &balancer{name: s.spec.Name, created: r.now}
-			b.arn = elbARN("loadbalancer/net/" + b.name + "/" + r.hex(16))
-			r.balancers = append(r.balancers, b)
-		}
-		g := serviceGroup{container: spec.Container, port: spec.Port}
-		var err error
-		if g.group, err = r.addGroup(s, spec, spec.Name, b); err != nil {
-			return err
-		}
-		if spec.Alternate {
-			if g.alternate, err = r.addGroup(s, spec, spec.Name+"-alt", b); err != nil {
-				return err
-			}
-		}
-		s.groups = append(s.groups, g)
-	}
-	return nil
-}
-
-func (r *Region) addGroup(s *service, spec GroupSpec, name string, b *balancer) (*targetGroup, error) {
-	if slices.ContainsFunc(r.groups, func(g *targetGroup) bool { return g.name == name }) {
-		return nil, fmt.Errorf("target group %s: the name is taken", name)
-	}
-	g := &targetGroup{
-		region: r, name: name, protocol: spec.Protocol, port: spec.Port, ipType: spec.IPAddressType,
-		targetType: fleet.TargetTypeInstance, check: spec.Check, delay: spec.DeregistrationDelay, tags: spec.Tags,
-		rows: map[fleet.TargetKey]*row{},
-	}
-	g.arn = fleet.TargetGroupARN(elbARN("targetgroup/" + name + "/" + r.hex(16)))
-	if s.spec.NetworkMode == fleet.NetworkAWSVPC {
-		g.targetType = fleet.TargetTypeIP
-	}
-	if !spec.Unattached {
-		g.balancer = b
-	}
-	g.attributes = map[string]string{
-		"deregistration_delay.timeout_seconds":                                           strconv.Itoa(int(g.delay / time.Second)),
-		"deregistration_delay.connection_termination.enabled":                            "false",
-		"target_health_state.unhealthy.connection_termination.enabled":                   "true",
-		"target_health_state.unhealthy.draining_interval_seconds":                        "0",
-		"target_group_health.dns_failover.minimum_healthy_targets.count":                 "1",
-		"target_group_health.dns_failover.minimum_healthy_targets.percentage":            "off",
-		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count":      "1",
-		"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage": "off",
-		"load_balancing.cross_zone.enabled":                                              "use_load_balancer_configuration",
-		"preserve_client_ip.enabled":                                                     strconv.FormatBool(g.targetType == fleet.TargetTypeInstance),
-		"proxy_protocol_v2.enabled":                                                      "false",
-		"stickiness.enabled":                                                             "false",
-		"stickiness.type":                                                                "source_ip",
-	}
-	maps.Copy(g.attributes, spec.Attributes)
-	delay, err := strconv.Atoi(g.attributes["deregistration_delay.timeout_seconds"])
-	if err != nil || delay < 0 || delay > 3600 {
-		return nil, fmt.Errorf("target group %s: deregistration_delay.timeout_seconds must be 0..3600 (got %q)",
-			name, g.attributes["deregistration_delay.timeout_seconds"])
-	}
-	g.delay = time.Duration(delay) * time.Second
-	r.groups = append(r.groups, g)
-	r.groupARNs[g.arn] = g
-	return g, nil
 }
 
 func elbARN(resource string) string {
@@ -172,13 +118,13 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 		g.remove(old)
 	}
 	w := g.add(key, zone, t, fleet.TargetInitial, reasonRegistering)
-	if g.balancer == nil {
-		w.state, w.reason = fleet.TargetUnused, reasonNotInUse
+	if !g.inUse(w) {
 		return
 	}
+	defer g.reroute()
 	w.truthRegistered()
 	w.probe = g.targetProbe(w)
-	r.after(r.draw(r.params.RegistrationLag), func() {
+	r.after(r.draw(g.registrationLag()), func() {
 		if w.probe.stopped {
 			return
 		}
@@ -187,15 +133,30 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 	})
 }
 
-// settle adds a target that has been healthy for a while.
+// settle adds a target that has been healthy for a while. New flows have yet to
+// be routed to it.
 func (g *targetGroup) settle(key fleet.TargetKey, zone string, t *task) {
 	w := g.add(key, zone, t, fleet.TargetHealthy, "")
-	if g.balancer == nil {
-		w.state, w.reason = fleet.TargetUnused, reasonNotInUse
+	if !g.inUse(w) {
 		return
 	}
 	w.probe = g.targetProbe(w)
 	w.probe.settle(g.region.phase(g.check.Interval))
+}
+
+// inUse reports that a balancer sends flows to the target, when it can; else its
+// row says why not.
+func (g *targetGroup) inUse(w *row) bool {
+	switch {
+	case g.balancer == nil || !g.balancer.enabled(w.zone):
+		w.state, w.reason = fleet.TargetUnused, reasonNotInUse
+	case g.targetType == targetTypeLambda:
+		w.state, w.reason = fleet.TargetUnavailable, reasonCheckDisabled
+	default:
+		g.lane(w)
+		return true
+	}
+	return false
 }
 
 func (g *targetGroup) add(key fleet.TargetKey, zone string, t *task, state fleet.TargetState, reason string) *row {
@@ -217,20 +178,25 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 	if w.probe != nil {
 		w.probe.stop()
 	}
-	w.truthDetach(by, r.now.Add(r.scale(r.draw(r.params.PropagationDeregister))))
-	w.state, w.reason = fleet.TargetDraining, reasonDeregistration
+	w.truthDetach(by)
+	if l, lag := g.lanes[key], r.scale(r.draw(g.deregisterLag())); l != nil {
+		l.leaves(lag)
+	}
+	w.state, w.reason, w.why = fleet.TargetDraining, reasonDeregistration, ""
 	if w.task != nil {
 		w.task.measure()
 	}
 	r.after(g.delay, func() {
 		if g.rows[key] == w {
 			g.remove(w)
+			g.reroute()
 			w.truthDetached()
 			if w.task != nil {
 				w.task.drained()
 			}
 		}
 	})
+	g.reroute()
 	if t := w.task; t != nil && t.service != nil {
 		if by != ByECS {
 			t.service.reregister(t, g, key)
@@ -239,9 +205,17 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 	}
 }
 
+// remove takes a row away at the end of its draining. The nodes may not have
+// heard of it yet; connections last, unless they are to be cut now.
 func (g *targetGroup) remove(w *row) {
 	delete(g.rows, w.key)
 	g.order = slices.DeleteFunc(g.order, func(o *row) bool { return o == w })
+	if l := g.lanes[w.key]; l != nil {
+		l.row = nil
+		if g.terminatesDeregistered() {
+			l.cut()
+		}
+	}
 }
 
 // claimant is the task whose registration a row is.
@@ -253,45 +227,21 @@ func (r *Region) claimant(key fleet.TargetKey) *task {
 	return t
 }
 
-// targetProbe is the balancer's check of a target: a TCP check sees that the
-// front accepts, an HTTP one sees through it to the app.
-func (g *targetGroup) targetProbe(w *row) *probe {
-	r := g.region
-	healthy := g.check.HealthyThreshold
-	p := &probe{
-		region: r, interval: r.scale(g.check.Interval), timeout: r.scale(g.check.Timeout), took: r.scale(checkTook),
-		passes: healthy, fails: g.check.UnhealthyThreshold,
-	}
-	if r.params.InitialPasses > 0 {
-		p.passes = r.params.InitialPasses
-	}
-	p.try = func() (ok, answered bool) {
-		t := r.occupant(w.key)
-		switch {
-		case t == nil:
-			return false, r.hosts[w.key.ID] != nil // nobody has the address: no answer; nobody has the port: refused
-		case !t.alive || !t.front:
-			return false, true
-		case !strings.HasPrefix(g.check.Protocol, "HTTP"):
-			return true, true
-		}
-		return t.app == answering, t.app != hung
-	}
-	p.turns = func(v verdict) {
-		p.passes = healthy
-		g.turn(w, v)
-	}
-	return p
-}
-
 // turn follows a verdict of the balancer's checks.
-func (g *targetGroup) turn(w *row, v verdict) {
+func (g *targetGroup) turn(w *row, v verdict, f finding) {
 	r := g.region
 	w.sick = v == failing
 	if v == passing {
-		w.state, w.reason = fleet.TargetHealthy, ""
+		w.state, w.reason, w.why = fleet.TargetHealthy, "", ""
+		g.lanes[w.key].goodUntil = time.Time{}
 	} else {
-		w.state, w.reason = fleet.TargetUnhealthy, reasonFailedChecks
+		if lag := r.scale(r.draw(g.unhealthyLag())); w.state == fleet.TargetHealthy {
+			g.lanes[w.key].unwell(lag)
+		}
+		w.state, w.reason, w.why = fleet.TargetUnhealthy, reasonFailedChecks, ""
+		if g.kind == Application {
+			w.reason, w.why = f.applicationReason(g)
+		}
 		if interval := g.unhealthyDraining(); interval > 0 {
 			w.state = fleet.TargetUnhealthyDraining
 			r.after(interval, func() {
@@ -300,8 +250,9 @@ func (g *targetGroup) turn(w *row, v verdict) {
 				}
 			})
 		}
-		w.truthUnhealthy(r.now.Add(r.scale(r.draw(r.params.PropagationUnhealthy))))
+		w.truthUnhealthy()
 	}
+	g.reroute()
 	if t := w.task; t != nil {
 		t.truthTargets()
 		if t.service != nil {
@@ -313,7 +264,7 @@ func (g *targetGroup) turn(w *row, v verdict) {
 // unhealthyDraining is how long an unhealthy target keeps its connections: only
 // when the group says that they are not to be cut.
 func (g *targetGroup) unhealthyDraining() time.Duration {
-	if g.attributes["target_health_state.unhealthy.connection_termination.enabled"] != "false" {
+	if g.kind == Application || g.terminatesUnhealthy() {
 		return 0
 	}
 	seconds, err := strconv.Atoi(g.attributes["target_health_state.unhealthy.draining_interval_seconds"])
@@ -321,4 +272,33 @@ func (g *targetGroup) unhealthyDraining() time.Duration {
 		return 0
 	}
 	return time.Duration(seconds) * time.Second
+}
+
+func (g *targetGroup) terminatesUnhealthy() bool {
+	return g.kind == Network && g.attributes["target_health_state.unhealthy.connection_termination.enabled"] != "false"
+}
+
+func (g *targetGroup) terminatesDeregistered() bool {
+	return g.kind == Application || g.attributes["deregistration_delay.connection_termination.enabled"] == "true"
+}
+
+func (g *targetGroup) registrationLag() Range {
+	if g.kind == Application {
+		return g.region.params.RegistrationLagALB
+	}
+	return g.region.params.RegistrationLag
+}
+
+func (g *targetGroup) deregisterLag() Range {
+	if g.kind == Application {
+		return g.region.params.PropagationDeregisterALB
+	}
+	return g.region.params.PropagationDeregister
+}
+
+func (g *targetGroup) unhealthyLag() Range {
+	if g.kind == Application {
+		return g.region.params.PropagationUnhealthyALB
+	}
+	return g.region.params.PropagationUnhealthy
 }

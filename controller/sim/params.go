@@ -126,6 +126,21 @@ type Params struct {
 	// PropagationUnhealthy is the same from the balancer's own `unhealthy`. User;
 	// 30–40 s.
 	PropagationUnhealthy Range
+	// PropagationDeregisterALB and PropagationUnhealthyALB are the same of an
+	// Application Load Balancer, and RegistrationLagALB its RegistrationLag. User
+	// for the first, 15–19 s; open for the others, 0–10 s and 5–15 s.
+	PropagationDeregisterALB Range
+	PropagationUnhealthyALB  Range
+	RegistrationLagALB       Range
+	// InitialPassesALB is InitialPasses of an Application Load Balancer. Doc; 1.
+	InitialPassesALB int
+	// DNSLag is how long clients go on using the address of a zone that DNS no
+	// longer gives them, and leave one unused that it gives them again. Doc gives
+	// the records' time to live; 60 s.
+	DNSLag time.Duration
+	// DrainingCounts has draining targets count as registered in the percentages
+	// of target_group_health. Open; false.
+	DrainingCounts bool
 	// HostBindings fills networkBindings in host network mode. Open; false.
 	HostBindings bool
 }
@@ -159,5 +174,11 @@ func DefaultParams() Params {
 		RegistrationLag:       Range{Min: 60 * s, Max: 120 * s},
 		PropagationDeregister: Range{Min: 100 * s, Median: 120 * s, Max: 140 * s},
 		PropagationUnhealthy:  Range{Min: 30 * s, Max: 40 * s},
+
+		PropagationDeregisterALB: Range{Min: 15 * s, Max: 19 * s},
+		PropagationUnhealthyALB:  Range{Max: 10 * s},
+		RegistrationLagALB:       Range{Min: 5 * s, Max: 15 * s},
+		InitialPassesALB:         1,
+		DNSLag:                   60 * s,
 	}
 }

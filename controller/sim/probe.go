@@ -27,8 +27,8 @@ type probe struct {
 	// before: a container's startPeriod.
 	leniency time.Time
 
-	try   func() (ok, answered bool) // what a check begun now finds
-	turns func(verdict)
+	try   func() finding // what a check begun now finds
+	turns func(verdict, finding)
 
 	state   verdict
 	passed  int
@@ -36,7 +36,25 @@ type probe struct {
 	ever    bool      // a check has passed
 	next    time.Time // start of the next check, or while idle of any one
 	idle    bool
+	lasts   time.Duration // while idle: what each check takes
 	stopped bool
+}
+
+// finding is what one check finds.
+type finding struct {
+	ok     bool
+	silent bool          // no answer comes
+	delay  time.Duration // the answer comes so much later than at once; the model's
+	why    string        // an Application Load Balancer's reason, when it failed
+}
+
+// look is what a check begun now finds, and how long it takes to.
+func (p *probe) look() (f finding, took time.Duration) {
+	f = p.try()
+	if f.silent || f.delay > 0 && p.took+f.delay >= p.timeout {
+		return finding{silent: true, why: reasonTimeout}, p.timeout
+	}
+	return f, p.took + f.delay
 }
 
 // start begins checking at an instant.
@@ -48,7 +66,7 @@ func (p *probe) start(first time.Time) {
 // settle begins as if checks had long been passing; one of them starts, or
 // started, at an instant.
 func (p *probe) settle(phase time.Time) {
-	p.state, p.ever, p.idle, p.next = passing, true, true, phase
+	p.state, p.ever, p.idle, p.next, p.lasts = passing, true, true, phase, p.took
 }
 
 // poke tells the probe that what it checks has changed.
@@ -57,9 +75,9 @@ func (p *probe) poke() {
 		return
 	}
 	p.idle = false
-	period := max(p.interval, p.took)
+	period := max(p.interval, p.lasts)
 	if p.fromEnd {
-		period = p.interval + p.took
+		period = p.interval + p.lasts
 	}
 	if late := p.region.now.Sub(p.next); late > 0 {
 		p.next = p.region.now.Add((period - late%period) % period)
@@ -76,16 +94,12 @@ func (p *probe) check() {
 	if p.stopped {
 		return
 	}
-	ok, answered := p.try()
-	took := p.took
-	if !answered {
-		took = p.timeout
-	}
+	found, took := p.look()
 	started := p.region.now
-	p.region.at(started.Add(took), func() { p.finish(ok, started) })
+	p.region.at(started.Add(took), func() { p.finish(found, started) })
 }
 
-func (p *probe) finish(ok bool, started time.Time) {
+func (p *probe) finish(found finding, started time.Time) {
 	if p.stopped {
 		return
 	}
@@ -95,7 +109,7 @@ func (p *probe) finish(ok bool, started time.Time) {
 	} else if p.next = started.Add(p.interval); p.next.Before(now) {
 		p.next = now
 	}
-	if ok {
+	if found.ok {
 		p.ever = true
 		p.passed, p.failed = p.passed+1, 0
 	} else if p.ever || now.After(p.leniency) {
@@ -103,21 +117,21 @@ func (p *probe) finish(ok bool, started time.Time) {
 	}
 	switch {
 	case p.state != passing && p.passed >= p.passes:
-		p.turn(passing)
+		p.turn(passing, found)
 	case p.state != failing && p.failed >= p.fails:
-		p.turn(failing)
+		p.turn(failing, found)
 	}
 	if p.stopped {
 		return
 	}
-	if passesNow, _ := p.try(); passesNow && ok && p.state == passing {
-		p.idle = true
+	if now, took := p.look(); now.ok && found.ok && p.state == passing {
+		p.idle, p.lasts = true, took
 		return
 	}
 	p.region.at(p.next, p.check)
 }
 
-func (p *probe) turn(v verdict) {
+func (p *probe) turn(v verdict, f finding) {
 	p.state = v
-	p.turns(v)
+	p.turns(v, f)
 }

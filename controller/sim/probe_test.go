@@ -21,13 +21,14 @@ func (t turned) String() string { return fmt.Sprint(t.after, t.verdict) }
 type change struct {
 	after time.Duration
 	app   appState
+	delay time.Duration // of each answer
 }
 
-func stateAt(script []change, after time.Duration) appState {
-	state := answering
+func stateAt(script []change, after time.Duration) change {
+	state := change{app: answering}
 	for _, c := range script {
 		if c.after <= after {
-			state = c.app
+			state = c
 		}
 	}
 	return state
@@ -42,12 +43,12 @@ func everyCheck(p probe, first time.Duration, settled bool, leniency, end time.D
 	}
 	for start := first; start <= end; {
 		app := stateAt(script, start)
-		took := p.took
-		if app == hung {
-			took = p.timeout
+		took := p.took + app.delay
+		if app.app == hung || app.delay > 0 && took >= p.timeout {
+			took, app.app = p.timeout, hung
 		}
 		done := start + took
-		if app == answering {
+		if app.app == answering {
 			passed, failed, ever = passed+1, 0, true
 		} else if ever || done > leniency {
 			passed, failed = 0, failed+1
@@ -90,18 +91,19 @@ func TestProbeSkipsOnlyWhatDoesNotMatter(t *testing.T) {
 			return change{
 				time.Duration(rapid.IntRange(1, 180000).Draw(t, "after")) * time.Millisecond,
 				rapid.SampledFrom([]appState{answering, refusing, hung}).Draw(t, "app"),
+				time.Duration(rapid.SampledFrom([]int{0, 0, 1, 700, 5000}).Draw(t, "delay")) * time.Millisecond,
 			}
 		}), 0, 12).Draw(t, "script")
 		slices.SortStableFunc(script, func(a, b change) int { return int(a.after - b.after) })
 		settled := rapid.Bool().Draw(t, "settled")
 		first := ms(0, 10000, "first")
 
-		app := answering
+		app, delay := answering, time.Duration(0)
 		var got []turned
-		p.try = func() (bool, bool) { return app == answering, app != hung }
-		p.turns = func(v verdict) { got = append(got, turned{r.now.Sub(start), v}) }
+		p.try = func() finding { return finding{ok: app == answering, silent: app == hung, delay: delay} }
+		p.turns = func(v verdict, _ finding) { got = append(got, turned{r.now.Sub(start), v}) }
 		for _, c := range script {
-			r.at(start.Add(c.after), func() { app = c.app; p.poke() })
+			r.at(start.Add(c.after), func() { app, delay = c.app, c.delay; p.poke() })
 		}
 		if settled {
 			p.settle(start.Add(first))

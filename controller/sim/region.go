@@ -66,6 +66,8 @@ type Region struct {
 	hosts            map[string]*instance // by EC2 instance id
 	addresses        map[string]*task     // by IP address, while a task has it
 	addressSeq       int
+	routed           map[string][]*targetGroup // by IP address, instance id or ARN: the groups with a way to it
+	outages          []*Outage
 	freedAddresses   []freed    // the one that has been free for longest first
 	truths           []*failure // in the order of their onsets, as noticed
 
@@ -90,6 +92,7 @@ func New(o Options) *Region {
 		groupARNs:        map[fleet.TargetGroupARN]*targetGroup{},
 		hosts:            map[string]*instance{},
 		addresses:        map[string]*task{},
+		routed:           map[string][]*targetGroup{},
 	}
 	if r.speed <= 0 {
 		r.speed = 1

@@ -489,7 +489,9 @@ func TestTruthOfATargetRegisteredAgain(t *testing.T) {
 	params := sim.DefaultParams()
 	params.Reregister = sim.Exactly(5 * time.Second)
 	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
-		task := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0]
+		spec := sim.ReferenceWorkload(clusterName, "greeter")
+		spec.CrossZone = true // else it would be alone in its zone, which DNS stops giving
+		task := w.add(spec)[0]
 		w.must(w.r.Hang(task.ARN))
 		w.must(w.deregister(task.Targets[0]))
 		first := w.truth().Targets[0]

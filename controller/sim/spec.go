@@ -46,7 +46,16 @@ type ServiceSpec struct {
 
 	Containers []ContainerSpec // default: one essential container "app" without a check
 	Groups     []GroupSpec
-	Tags       map[string]string
+	Zones      []string // of its load balancers; default: all three. Targets elsewhere stay unused
+	CrossZone  bool     // its Network Load Balancer sends across zones, where a group does not say otherwise
+
+	// Capacity is how many new flows a second a task bears: above it, its app
+	// hangs. 0: any number.
+	Capacity float64
+	// DependsOn are names of what its tasks cannot answer without; see [Outage].
+	DependsOn []string
+
+	Tags map[string]string
 
 	// Settled has the service begin calm: its tasks RUNNING for a while, HEALTHY
 	// where they have a check, and their targets healthy.
@@ -77,11 +86,22 @@ type GroupSpec struct {
 	Name      string // default SERVICE-PORT
 	Container string // default: the first container that has a port
 	Port      int    // container port; default: that container's first
-	Protocol  string // default TCP
+	Balancer  string // Network (default) or Application
+	Protocol  string // default TCP, with an Application Load Balancer HTTP
+	// ProtocolVersion is HTTP1 (default), HTTP2 or GRPC, with an Application Load
+	// Balancer.
+	ProtocolVersion string
 	// IPAddressType is ipv4 (default) or ipv6. The target type follows from the
 	// service's network mode.
 	IPAddressType string
-	Check         fleet.TargetCheck // zero fields get ELBv2's defaults
+	// Check may be on any other port than the traffic's, by its number: on the
+	// app's own, an HTTP check need not go through the front, and a TCP check sees
+	// whether the app is up, though not that it hangs. Zero fields get ELBv2's
+	// defaults.
+	Check fleet.TargetCheck
+	// ShallowCheck has the front alone answer an HTTP check on the traffic port, as
+	// it does a path that it does not pass on.
+	ShallowCheck bool
 	// DeregistrationDelay is deregistration_delay.timeout_seconds: default 300 s,
 	// negative for 0.
 	DeregistrationDelay time.Duration
@@ -94,6 +114,8 @@ type GroupSpec struct {
 	// Unattached leaves the group without a load balancer: its targets stay
 	// unused.
 	Unattached bool
+	// Traffic is what clients send to it from the beginning; not to an alternate.
+	Traffic Traffic
 }
 
 // ReferenceWorkload is the service that castoff was made for: a plaintext gRPC
@@ -190,19 +212,10 @@ func (s ServiceSpec) groupDefaults(g *GroupSpec) error {
 			break
 		}
 	}
-	g.Name = cmp.Or(g.Name, fmt.Sprintf("%s-%d", s.Name, g.Port))
-	g.Protocol = cmp.Or(g.Protocol, "TCP")
-	g.IPAddressType = cmp.Or(g.IPAddressType, "ipv4")
-	g.Check.Protocol = cmp.Or(g.Check.Protocol, "TCP")
-	g.Check.Port = cmp.Or(g.Check.Port, "traffic-port")
-	g.Check.Interval = cmp.Or(g.Check.Interval, 30*time.Second)
-	if g.Check.Protocol == "HTTP" {
-		g.Check.Timeout = cmp.Or(g.Check.Timeout, 6*time.Second)
+	g.defaults(s.Name)
+	if err := g.validate(); err != nil {
+		return err
 	}
-	g.Check.Timeout = cmp.Or(g.Check.Timeout, 10*time.Second)
-	g.Check.HealthyThreshold = cmp.Or(g.Check.HealthyThreshold, 5)
-	g.Check.UnhealthyThreshold = cmp.Or(g.Check.UnhealthyThreshold, 2)
-	g.DeregistrationDelay = max(0, cmp.Or(g.DeregistrationDelay, 300*time.Second))
 	if !slices.ContainsFunc(s.Containers, func(c ContainerSpec) bool {
 		return c.Name == g.Container && slices.Contains(c.Ports, g.Port)
 	}) {

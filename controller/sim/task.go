@@ -19,15 +19,6 @@ const (
 	codeSpot          = "SpotInterruption"
 )
 
-// appState is what a task's app does with a request.
-type appState int
-
-const (
-	refusing  appState = iota // answers at once that it cannot: not up yet, or crashed
-	answering                 //
-	hung                      // takes the request and stays silent
-)
-
 // Fate is how a task that has yet to be started will turn out.
 type Fate int
 
@@ -65,10 +56,7 @@ type task struct {
 	stoppingAt, executionStopped, stopped                 time.Time
 	stopCode, stoppedReason                               string
 
-	app      appState
-	front    bool // its port accepts connections
-	booting  bool // the app has yet to come up
-	alive    bool // its containers run
+	mind
 	cut      bool // its agent cannot reach ECS, which keeps the last health that it heard
 	stops    int  // raised when the task is told to stop: what was still to come does not
 	drainEnd time.Time
@@ -290,11 +278,12 @@ func (t *task) run(f Fate) {
 	r := t.region
 	t.to(fleet.Running)
 	t.started = r.now
-	t.alive, t.front, t.app = true, true, refusing
+	t.alive = true
 	if f == StartsHung {
-		t.app = hung
 		t.fail(Hang)
+		t.turnApp(hung, true)
 	} else {
+		t.turnApp(refusing, true)
 		t.booting = true
 		t.then(r.params.Boot, func() {
 			if t.alive && t.booting {
@@ -327,7 +316,7 @@ func (r *Region) settledTask(s *service) {
 		return
 	}
 	t.status, t.version = fleet.Running, 4
-	t.app, t.front, t.alive = answering, true, true
+	t.app, t.own, t.front, t.alive = answering, answering, true, true
 	age := func(d time.Duration) time.Time { return r.now.Add(-r.scale(d)) }
 	t.created, t.connected = age(time.Hour), age(time.Hour-5*time.Second)
 	t.pullStarted, t.pullStopped = age(time.Hour-8*time.Second), age(time.Hour-21*time.Second)
@@ -344,28 +333,4 @@ func (r *Region) settledTask(s *service) {
 		target.group.settle(target.key, t.zone, t)
 	}
 	t.served, t.servingAt = true, r.now
-}
-
-// answer has the app and its front answer, for the first time or again.
-func (t *task) answer() {
-	if f := t.failure; f != nil && f.Recovery.IsZero() {
-		f.Answering = t.region.now
-	}
-	t.turnApp(answering, true)
-}
-
-// turnApp changes what the task's app and its front do, and has every check
-// look from there.
-func (t *task) turnApp(app appState, front bool) {
-	t.app, t.front, t.booting = app, front, false
-	for _, c := range t.containers {
-		if c.probe != nil {
-			c.probe.poke()
-		}
-	}
-	for _, target := range t.targets {
-		if row := target.group.rows[target.key]; row != nil && row.probe != nil {
-			row.probe.poke()
-		}
-	}
 }

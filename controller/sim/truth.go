@@ -18,6 +18,12 @@ const (
 	Exit         Cause = "exit"          // an essential container ended by itself
 	NeverStarted Cause = "never_started" // TaskFailedToStart
 	Slow         Cause = "slow"          // not up before its checks ran out of patience
+
+	Slowed         Cause = "slowed"     // the app answers, but late
+	Flapping       Cause = "flapping"   // the app hangs and answers by turns
+	Overload       Cause = "overload"   // more new flows reach the app than it can bear
+	ZoneDown       Cause = "zone"       // an [Outage] of its zone
+	DependencyDown Cause = "dependency" // an [Outage] of what its service depends on
 )
 
 // Actor is who deregistered a target.
@@ -71,61 +77,59 @@ type TargetTruth struct {
 	// the task ended. Zero while it is in service, and if none ever did.
 	LastFlow time.Time
 	// Exposed is for how long the balancer called it healthy while ECS called the
-	// task UNHEALTHY; Flowing for how long, since the onset, new flows reached it.
-	// Both on the region's clock, all times added up when it was put back.
+	// task UNHEALTHY; Flowing for how long, since the onset, new flows could reach
+	// it and were not answered. Both on the region's clock, all times added up.
 	Exposed time.Duration
 	Flowing time.Duration
+	// Flows is how many new flows that was, Streams how many long-lived ones are
+	// pinned to the task now. Both need [Traffic].
+	Flows   float64
+	Streams float64
 }
 
 // failure is a Truth being written.
 type failure struct {
 	Truth
-	task     *task
-	by       *task
-	exposed  []meter // by target, as are those below
-	flowing  []meter
-	flowsEnd []time.Time // when the news that it is out of service is everywhere; zero while it is in service
+	task    *task
+	by      *task
+	exposed []meter // by target
+	flowing []meter
+	reached []bool // new flows reach it
 }
 
 // meter adds up the times for which something is so.
 type meter struct {
 	since time.Time // zero while it is not
-	ended time.Time // when it last was
 	sum   time.Duration
 }
 
 func (m *meter) set(so bool, at time.Time) {
 	if !m.since.IsZero() {
 		m.sum += at.Sub(m.since)
-		m.since, m.ended = time.Time{}, at
+		m.since = time.Time{}
 	}
 	if so {
 		m.since = at
 	}
 }
 
-// measure brings the meters up to now: to be called whenever a row, the task's
-// health or the task itself has changed.
+// measure brings the meters up to now: to be called whenever a row, the way of
+// flows to it, the task's health or the task itself has changed.
 func (f *failure) measure() {
 	now := f.task.region.now
 	for i, target := range f.task.targets {
-		w := target.group.rows[target.key]
+		w, l := target.group.rows[target.key], target.group.lanes[target.key]
 		good := f.task.alive && w != nil && w.task == f.task && w.state == fleet.TargetHealthy
 		f.exposed[i].set(good && f.task.health == fleet.Unhealthy, now)
-		stop := f.flowsEnd[i]
+		reached := l != nil && l.share > 0 && l.to == f.task && f.task.alive
+		f.flowing[i].set(reached && !l.answered, now)
 		switch {
-		case good:
-			f.flowsEnd[i] = time.Time{} // in service again before the news was everywhere
-			if !stop.IsZero() && stop.Before(now) {
-				f.flowing[i].set(false, stop)
-			}
-			f.flowing[i].set(true, now)
-		case f.flowing[i].since.IsZero():
-		case !stop.IsZero() && !stop.After(now):
-			f.flowing[i].set(false, stop)
-		case !f.task.alive:
-			f.flowing[i].set(false, now)
+		case reached:
+			f.Targets[i].LastFlow = l.ends()
+		case f.reached[i]:
+			f.Targets[i].LastFlow = now
 		}
+		f.reached[i] = reached
 	}
 }
 
@@ -147,15 +151,16 @@ func (f *failure) told() Truth {
 	t := f.Truth
 	t.StoppingStamp, t.ExecutionStopped, t.Stopped = f.task.stoppingAt, f.task.executionStopped, f.task.stopped
 	t.StopCode, t.StoppedReason = f.task.stopCode, f.task.stoppedReason
-	t.Targets = slices.Clone(f.Targets)
 	f.measure()
-	for i := range t.Targets {
-		t.Targets[i].Exposed, t.Targets[i].Flowing = f.exposed[i].sum, f.flowing[i].sum
-		t.Targets[i].LastFlow = f.flowing[i].ended
-		if !f.flowing[i].since.IsZero() {
-			t.Targets[i].LastFlow = f.flowsEnd[i]
+	for i, target := range f.task.targets {
+		target.group.settleFlows()
+		told := &f.Targets[i]
+		told.Exposed, told.Flowing, told.Streams = f.exposed[i].sum, f.flowing[i].sum, 0
+		if l := target.group.lanes[target.key]; l != nil && l.to == f.task {
+			told.Streams = l.streams
 		}
 	}
+	t.Targets = slices.Clone(f.Targets)
 	if by := f.by; by != nil {
 		t.Replacement, t.ReplacementCreated, t.ReplacementRunning, t.ReplacementServing = by.arn, by.created, by.started, by.servingAt
 	}
@@ -172,9 +177,8 @@ func (t *task) fail(c Cause) *failure {
 		}
 		return f
 	}
-	f := &failure{
-		task: t, exposed: make([]meter, len(t.targets)), flowing: make([]meter, len(t.targets)), flowsEnd: make([]time.Time, len(t.targets)),
-	}
+	n := len(t.targets)
+	f := &failure{task: t, exposed: make([]meter, n), flowing: make([]meter, n), reached: make([]bool, n)}
 	f.Task, f.Cause, f.Onset = t.arn, c, r.now
 	if t.service != nil {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
@@ -261,23 +265,31 @@ func (w *row) target() (*failure, int) {
 	return f, slices.IndexFunc(f.Targets, func(t TargetTruth) bool { return t.Key == w.key })
 }
 
-func (w *row) truthUnhealthy(flowsStop time.Time) {
+// failing finds the record of whom a way leads to; nil when nobody failing.
+func (l *lane) failing() (*failure, int) {
+	if l.to == nil || l.to.failure == nil {
+		return nil, 0
+	}
+	f := l.to.failure
+	if i := slices.IndexFunc(f.Targets, func(t TargetTruth) bool { return t.Key == l.key }); i >= 0 {
+		return f, i
+	}
+	return nil, 0
+}
+
+func (w *row) truthUnhealthy() {
 	if w.task == nil {
 		return
 	}
 	w.task.seen()
 	if f, i := w.target(); f.Targets[i].LBUnhealthy.IsZero() {
 		f.Targets[i].LBUnhealthy = w.task.region.now
-		f.stopFlows(i, flowsStop)
 	}
 }
 
-func (w *row) truthDetach(by Actor, flowsStop time.Time) {
+func (w *row) truthDetach(by Actor) {
 	if f, i := w.target(); f != nil {
 		f.Targets[i].Detach, f.Targets[i].By, f.Targets[i].Detached = w.task.region.now, by, time.Time{}
-		if w.state != fleet.TargetInitial { // which gets no flow but those of an earlier registration
-			f.stopFlows(i, flowsStop)
-		}
 	}
 }
 
@@ -291,12 +303,6 @@ func (w *row) truthRegistered() {
 	if f, i := w.target(); f != nil {
 		t := &f.Targets[i]
 		t.Detach, t.By, t.Detached = time.Time{}, "", time.Time{}
-	}
-}
-
-func (f *failure) stopFlows(i int, at time.Time) {
-	if f.flowsEnd[i].IsZero() || at.Before(f.flowsEnd[i]) {
-		f.flowsEnd[i] = at
 	}
 }
 
