@@ -63,7 +63,7 @@ func (b *balancer) enabled(zone string) bool {
 func (b *balancer) resolve() []bool {
 	in := make([]bool, len(b.zones))
 	for i, zone := range b.zones {
-		in[i] = zone != b.shifted && !slices.ContainsFunc(b.groups, func(g *targetGroup) bool { return g.poolOf(zone).outOfDNS })
+		in[i] = zone != b.shifted && !slices.ContainsFunc(b.groups, func(g *targetGroup) bool { return g.reachOf(zone).outOfDNS })
 	}
 	if slices.Contains(in, true) {
 		return in

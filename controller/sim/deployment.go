@@ -97,10 +97,10 @@ func (s *service) deploy(f Fate) *deployment {
 	d.turn(s, rolloutInProgress, "ECS deployment "+d.id+" in progress.")
 	switch {
 	case s.primary == nil:
-		s.primary = d
+		s.lead(d)
 	case s.rolls():
 		d.alternate = !s.deployments[0].alternate
-		s.primary = d
+		s.lead(d)
 	default:
 		d.alternate = !s.primary.alternate
 	}
@@ -184,7 +184,7 @@ func (s *service) rollBack() {
 		return
 	}
 	s.bringForward(d)
-	s.primary = d
+	s.lead(d)
 	d.turn(s, rolloutInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+d.id+".")
 	s.failedStarts, s.startAfter = 0, time.Time{}
 	s.attend()

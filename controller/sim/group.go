@@ -62,7 +62,7 @@ func (s *service) settleFlows() {
 				continue
 			}
 			for _, o := range b.groups {
-				o.fillPools()
+				o.fillReaches()
 			}
 			b.dns = b.resolve()
 			b.clients = b.dns

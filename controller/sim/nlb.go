@@ -49,16 +49,17 @@ type targetGroup struct {
 	order   []*row // as registered
 
 	// The way of new flows, see routing.go.
-	lanes map[fleet.TargetKey]*lane
-	ways  []*lane // the same, in the order of registration
-	pools []pool
+	lanes   map[fleet.TargetKey]*lane
+	ways    []*lane // the same, in the order of registration
+	reaches []reach
 
 	// What comes that way, see traffic.go.
 	traffic Traffic
-	settled time.Time  // flows are counted up to then
-	nowhere float64    // share of new flows that reach a node without a target
-	waiting float64    // clients without a stream
-	flows   GroupFlows // its sums
+	settled time.Time    // flows are counted up to then
+	nowhere float64      // share of new flows that reach a node without a target
+	waiting float64      // clients without a stream
+	onward  *targetGroup // where they connect, when traffic has moved on; nil: here
+	flows   GroupFlows   // its sums
 }
 
 // row is a registered target. What the balancer's check finds depends on whose

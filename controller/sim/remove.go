@@ -99,11 +99,15 @@ func (r *Region) RemoveGroup(arn fleet.TargetGroupARN) error {
 		g.removed = true
 		delete(r.groupARNs, arn)
 		r.groups = slices.DeleteFunc(r.groups, func(o *targetGroup) bool { return o == g })
-		for _, w := range slices.Clone(g.order) {
+		rows := slices.Clone(g.order)
+		for _, w := range rows {
 			if w.probe != nil {
 				w.probe.stop()
 			}
 			g.remove(w)
+		}
+		g.detach()
+		for _, w := range rows {
 			if t := w.task; t != nil {
 				if t.status == fleet.Deactivating {
 					t.drainEnd = r.now

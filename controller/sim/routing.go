@@ -40,9 +40,9 @@ func (l *lane) there(now time.Time) bool {
 	return l.row != nil && !l.row.draining() && l.row.state != fleet.TargetUnused || now.Before(l.thereUntil)
 }
 
-// pool is the targets that a node chooses from: those of its zone, or with
+// reach is the targets that a node chooses from: those of its zone, or with
 // cross-zone load balancing those of all zones.
-type pool struct {
+type reach struct {
 	zone       string // empty: all
 	healthy    int
 	registered int
@@ -110,7 +110,7 @@ func (l *lane) leaves(lag time.Duration) {
 // before; zero when they will not.
 func (l *lane) ends() time.Time {
 	now := l.group.region.now
-	switch p := l.group.poolOf(l.zone); {
+	switch p := l.group.reachOf(l.zone); {
 	case l.row != nil && l.row.state == fleet.TargetHealthy:
 		return time.Time{}
 	case !p.failOpen && l.good(now):
@@ -125,7 +125,7 @@ func (l *lane) ends() time.Time {
 // change of a row, of what the nodes know, or of a task that flows may reach.
 func (g *targetGroup) reroute() {
 	g.settleFlows()
-	g.fillPools()
+	g.fillReaches()
 	b, now := g.balancer, g.region.now
 	for _, l := range g.ways {
 		l.share = 0
@@ -141,7 +141,7 @@ func (g *targetGroup) reroute() {
 				continue
 			}
 			part := 1 / float64(zones)
-			p := g.poolOf(zone)
+			p := g.reachOf(zone)
 			if p.to == 0 {
 				g.nowhere += part
 				continue
@@ -178,24 +178,24 @@ func oneIf(so bool) float64 {
 	return 0
 }
 
-// fillPools counts who is healthy, as far as the nodes know, and what follows.
+// fillReaches counts who is healthy, as far as the nodes know, and what follows.
 //
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/network/load-balancer-target-groups.html#target-group-health
-func (g *targetGroup) fillPools() {
+func (g *targetGroup) fillReaches() {
 	now := g.region.now
-	g.pools = g.pools[:0]
+	g.reaches = g.reaches[:0]
 	if g.balancer == nil {
 		return
 	}
 	if g.crossZone() {
-		g.pools = append(g.pools, pool{})
+		g.reaches = append(g.reaches, reach{})
 	} else {
 		for _, zone := range g.balancer.zones {
-			g.pools = append(g.pools, pool{zone: zone})
+			g.reaches = append(g.reaches, reach{zone: zone})
 		}
 	}
-	for i := range g.pools {
-		p := &g.pools[i]
+	for i := range g.reaches {
+		p := &g.reaches[i]
 		for _, l := range g.ways {
 			if !p.has(l) || !l.there(now) && !l.good(now) && !(g.region.params.DrainingCounts && l.row != nil && l.row.draining()) {
 				continue
@@ -215,7 +215,7 @@ func (g *targetGroup) fillPools() {
 	}
 }
 
-func (p *pool) has(l *lane) bool {
+func (p *reach) has(l *lane) bool {
 	return p.zone == "" || l.zone == p.zone || l.zone == "" || l.zone == "all"
 }
 
@@ -225,8 +225,8 @@ func (g *targetGroup) shiftedAway(l *lane) bool {
 	return g.balancer.shifted != "" && g.balancer.shifted == l.zone && g.crossZone()
 }
 
-// takes reports that a node sends flows to a target of its pool.
-func (g *targetGroup) takes(l *lane, p *pool, now time.Time) bool {
+// takes reports that a node sends flows to a target of its reach.
+func (g *targetGroup) takes(l *lane, p *reach, now time.Time) bool {
 	if !p.has(l) || g.shiftedAway(l) {
 		return false
 	}
@@ -236,21 +236,21 @@ func (g *targetGroup) takes(l *lane, p *pool, now time.Time) bool {
 	return l.good(now)
 }
 
-func (g *targetGroup) poolOf(zone string) *pool {
-	if len(g.pools) == 1 && g.pools[0].zone == "" {
-		return &g.pools[0]
+func (g *targetGroup) reachOf(zone string) *reach {
+	if len(g.reaches) == 1 && g.reaches[0].zone == "" {
+		return &g.reaches[0]
 	}
-	for i := range g.pools {
-		if g.pools[i].zone == zone {
-			return &g.pools[i]
+	for i := range g.reaches {
+		if g.reaches[i].zone == zone {
+			return &g.reaches[i]
 		}
 	}
-	return &pool{zone: zone, outOfDNS: true, failOpen: true}
+	return &reach{zone: zone, outOfDNS: true, failOpen: true}
 }
 
-// below holds a pool's healthy targets to one of the group's thresholds: by
+// below holds a reach's healthy targets to one of the group's thresholds: by
 // count or by percentage of what is registered, whichever is not met.
-func (g *targetGroup) below(which string, p *pool) bool {
+func (g *targetGroup) below(which string, p *reach) bool {
 	prefix := "target_group_health." + which + ".minimum_healthy_targets."
 	if n, err := strconv.Atoi(g.attributes[prefix+"count"]); err == nil && p.healthy < n {
 		return true

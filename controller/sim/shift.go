@@ -152,7 +152,7 @@ func (s *service) nextStage(sh *shift) {
 	sh.since = s.region.now
 	switch sh.stage {
 	case shiftingAll:
-		s.primary = sh.to
+		s.lead(sh.to)
 		sh.to.updated = sh.since
 	case cleaningUp:
 		s.retire(sh.from)
@@ -163,11 +163,24 @@ func (s *service) nextStage(sh *shift) {
 // new one's tasks are stopped.
 func (s *service) shiftBack() {
 	sh := s.shift
-	s.primary = sh.from
+	s.lead(sh.from)
 	sh.from.leaving = false
 	s.bringForward(sh.from)
 	sh.stage, sh.since = shiftingBack, s.region.now
 	s.retire(sh.to)
+}
+
+// lead gives a deployment the production traffic; nil: none has it.
+func (s *service) lead(d *deployment) {
+	s.primary = d
+	if d == nil {
+		return
+	}
+	for _, g := range s.groupsOf(d) {
+		if g.alternate != nil {
+			g.alternate.handOver(g.group)
+		}
+	}
 }
 
 // ProductionGroups are the target groups that the service's production

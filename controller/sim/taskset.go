@@ -67,7 +67,7 @@ func (r *Region) DeleteTaskSet(id fleet.ServiceID, set string, force bool) error
 			return fmt.Errorf("delete task set %s of %s: it is the primary one, or not scaled down to zero", set, id)
 		}
 		if d == s.primary {
-			s.primary = nil
+			s.lead(nil)
 		}
 		d.updated = s.region.now
 		s.retire(d)

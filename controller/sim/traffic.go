@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -84,7 +85,7 @@ func (r *Region) Flows(group fleet.TargetGroupARN) (GroupFlows, error) {
 	g.settleFlows()
 	f := g.flows
 	f.Waiting = g.waiting
-	for _, p := range g.pools {
+	for _, p := range g.reaches {
 		f.FailOpen = f.FailOpen || p.failOpen && p.to > 0
 	}
 	if b := g.balancer; b != nil {
@@ -120,6 +121,38 @@ func (g *targetGroup) send(t Traffic) {
 	}
 	g.traffic = t
 	g.reroute()
+}
+
+// handOver moves production traffic to another group, as a listener does that
+// changes its default action: new flows at once, each stream when it ends.
+func (g *targetGroup) handOver(to *targetGroup) {
+	if g.traffic == (Traffic{}) || g.onward == to {
+		return
+	}
+	g.settleFlows()
+	to.settleFlows()
+	to.traffic, g.traffic.Rate = g.traffic, 0
+	g.onward, to.onward = to, nil
+	g.reroute()
+	to.reroute()
+}
+
+// detach takes a deleted group off its balancer: nothing is sent to it any more.
+func (g *targetGroup) detach() {
+	b := g.balancer
+	if b == nil {
+		return
+	}
+	g.settleFlows()
+	for _, l := range g.ways {
+		l.cut()
+	}
+	b.groups = slices.DeleteFunc(b.groups, func(o *targetGroup) bool { return o == g })
+	g.balancer = nil
+	g.reroute()
+	for _, o := range b.groups {
+		o.reroute()
+	}
 }
 
 // settleFlows counts the flows up to now, which went where they did since the
@@ -177,6 +210,13 @@ func (l *lane) cut() {
 // connectStreams has waiting clients connect wherever new flows go and a
 // connection comes about.
 func (g *targetGroup) connectStreams() {
+	if to := g.onward; to != nil && g.waiting > 0 {
+		to.settleFlows()
+		to.waiting += g.waiting
+		g.waiting = 0
+		to.connectStreams()
+		return
+	}
 	open := 0.0
 	for _, l := range g.ways {
 		if l.accepts {
