@@ -36,11 +36,35 @@ type daemon struct {
 type set struct {
 	mode    policy.Mode // of every service; default observe
 	limits  func(*policy.Limits)
+	rules   rules // in place of mode, limits and pauses, when it has limits
 	pauses  []policy.Pause
 	journal *journal.Journal
 	past    journal.Contents
 	log     io.Writer
-	actor   func(controller.Actor) controller.Actor // stands between castoff and AWS
+	client  aws.HTTPClient // default: the region itself
+	// actor and observer may put something between the controller and AWS.
+	actor    func(controller.Actor) controller.Actor
+	observer func(controller.Observer) controller.Observer
+}
+
+// rules are the configuration in force as far as it is about acting.
+type rules struct {
+	limits func(fleet.ServiceID) policy.Limits
+	fleet  policy.FleetLimits
+	pauses []policy.Pause
+}
+
+// inForce are the rules that a set asks for.
+func (o set) inForce() rules {
+	if o.rules.limits != nil {
+		return o.rules
+	}
+	limits := policy.DefaultLimits()
+	limits.Mode = o.mode
+	if o.limits != nil {
+		o.limits(&limits)
+	}
+	return rules{limits: func(fleet.ServiceID) policy.Limits { return limits }, fleet: policy.DefaultFleetLimits(), pauses: o.pauses}
 }
 
 // start runs castoff with its defaults against the region. The SDK is as it
@@ -49,34 +73,35 @@ type set struct {
 func start(t *testing.T, region *sim.Region, o set) *daemon {
 	t.Helper()
 	cfg := config.Default()
-	limits := policy.DefaultLimits()
-	limits.Mode = o.mode
-	if o.limits != nil {
-		o.limits(&limits)
-	}
 	log := slog.New(slog.DiscardHandler)
 	if o.log != nil {
 		log = slog.New(slog.NewTextHandler(o.log, nil))
 	}
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
-	aws.HTTPClient = sim.Doer{Region: region}
+	aws.HTTPClient = o.client
+	if o.client == nil {
+		aws.HTTPClient = sim.Doer{Region: region}
+	}
 	aws.Retryer = steadyRetries
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry, metrics.Options{})
-	observer, err := awsapi.New(awsapi.Options{Config: aws, Recorder: m.AWS})
+	api, err := awsapi.New(awsapi.Options{Config: aws, Recorder: m.AWS})
 	if err != nil {
 		t.Fatal(err)
 	}
-	observer.Remember(o.past.Tracker.Tasks)
-	var actor controller.Actor = awsapi.Actor{Observer: observer}
+	api.Remember(o.past.Tracker.Tasks)
+	var observer controller.Observer = api
+	if o.observer != nil {
+		observer = o.observer(observer)
+	}
+	var actor controller.Actor = awsapi.Actor{Observer: api}
 	if o.actor != nil {
 		actor = o.actor(actor)
 	}
+	in := o.inForce()
 	c, err := controller.New(controller.Options{
 		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
-		Policy: controller.Policy{
-			Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: policy.DefaultFleetLimits(), Pauses: o.pauses,
-		},
+		Policy:  controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
 		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
 		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep, Seed: 1,
 	})

@@ -1,0 +1,307 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// castoff is one castoff over all its restarts: what it has on disk, and how it
+// is to end.
+type castoff struct {
+	name   string
+	t      *testing.T
+	oracle *oracle
+	region *sim.Region
+	tap    *tap
+	dir    string // of the journal
+	life   *life  // nil while it does not run
+	log    tail
+
+	mu sync.Mutex
+	// ending is how it ends at a step of acting, once; empty: it does not.
+	ending step
+	kill   bool // rather than stop
+	ended  chan struct{}
+	panics bool      // in the next pass
+	broken time.Time // since when its disk is; zero: it is not
+}
+
+// step is a step of acting.
+type step string
+
+// The steps at which a castoff can be ended.
+const (
+	beforeLook step = "before the look again"
+	afterLook  step = "after the look again"
+	beforeCall step = "after the journal was written, before the call"
+	afterCall  step = "after the call, before its outcome was kept"
+	beforePut  step = "before the call that puts back"
+	afterPut   step = "after the call that puts back"
+)
+
+var steps = []step{beforeLook, afterLook, beforeCall, afterCall, beforePut, afterPut}
+
+// life is one run of a castoff.
+type life struct {
+	of      *castoff
+	daemon  *daemon
+	journal *journal.Journal
+	rules   rules
+	began   time.Time
+
+	mu       sync.Mutex
+	panicked bool
+	looked   map[fleet.TaskARN]bool        // since the pass began
+	groups   map[fleet.TargetGroupARN]bool // likewise
+	dead     bool
+}
+
+func newCastoff(t *testing.T, name string, o *oracle) *castoff {
+	c := &castoff{
+		name: name, t: t, oracle: o, region: o.region, dir: t.TempDir(), ended: make(chan struct{}, 1),
+		tap: &tap{region: sim.Doer{Region: o.region}, reads: map[string][]reading{}},
+	}
+	o.join(c)
+	return c
+}
+
+// start begins a life with what the journal has.
+func (c *castoff) start(in rules) {
+	c.t.Helper()
+	j, err := journal.Open(c.dir, journal.Options{Version: "test", Keep: journal.Keep{Count: 1000, Age: 24 * time.Hour}})
+	must(c.t, err)
+	past, err := j.Load()
+	must(c.t, err)
+	l := &life{of: c, journal: j, rules: in, began: time.Now()}
+	c.oracle.disturbed(settling)
+	c.life = l
+	l.daemon = start(c.t, c.region, set{
+		rules: in, journal: j, past: past, log: &c.log, client: c.tap,
+		actor:    func(a controller.Actor) controller.Actor { return &watchedActor{a, l} },
+		observer: func(o controller.Observer) controller.Observer { return &watchedObserver{o, l} },
+	})
+}
+
+// stop ends a life as a signal does.
+func (c *castoff) stop() {
+	if l := c.life; l != nil {
+		c.life = nil
+		c.oracle.disturbed(settling)
+		_ = l.daemon.Stop(context.Background()) // a journal that cannot be written says so
+	}
+}
+
+// again stops it and starts it again after a while.
+func (c *castoff) again(in rules, d time.Duration) {
+	c.mend() // without its file it would begin anew
+	c.stop()
+	time.Sleep(d)
+	select { // both at once
+	case <-c.ended:
+	default:
+	}
+	c.start(in)
+}
+
+// arm has it end at a step, or with none not any more.
+func (c *castoff) arm(at step, kill bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ending, c.kill = at, kill
+}
+
+// panic has its next pass panic.
+func (c *castoff) panic() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.panics = true
+}
+
+// breakDisk has the journal find its file gone, as it finds a disk that is full:
+// nothing can be written.
+func (c *castoff) breakDisk() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken.IsZero() {
+		must(c.t, os.Rename(c.file(), c.file()+".gone"))
+		c.broken = time.Now()
+	}
+}
+
+func (c *castoff) mend() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.broken.IsZero() {
+		must(c.t, os.Rename(c.file()+".gone", c.file()))
+		c.broken = time.Time{}
+		c.oracle.disturbed(settling)
+	}
+}
+
+func (c *castoff) diskBroken() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.broken
+}
+
+// saved has the next life begin from what is on disk now, whatever this one
+// still does.
+func (c *castoff) saved() {
+	c.t.Helper()
+	c.mend()
+	b, err := os.ReadFile(c.file())
+	must(c.t, err)
+	c.dir = c.t.TempDir()
+	must(c.t, os.WriteFile(c.file(), b, 0o600))
+}
+
+func (c *castoff) file() string { return filepath.Join(c.dir, "castoff.db") }
+
+// reach ends the life when this is the step at which it is to end. A kill does
+// not return: it takes the goroutine of the passes with it.
+func (l *life) reach(ctx context.Context, s step) {
+	c := l.of
+	c.mu.Lock()
+	now, kill := c.ending == s, c.kill
+	if now {
+		c.ending = ""
+	}
+	c.mu.Unlock()
+	if !now {
+		return
+	}
+	l.mu.Lock()
+	l.dead = true
+	l.mu.Unlock()
+	if kill {
+		c.saved()
+		c.ended <- struct{}{}
+		runtime.Goexit()
+	}
+	c.ended <- struct{}{}
+	<-ctx.Done() // the stop
+}
+
+// halted reports that only a restart gets it to act again.
+func (l *life) halted() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.panicked
+}
+
+// watchedObserver begins a pass, and panics in it when it is told to.
+type watchedObserver struct {
+	controller.Observer
+	l *life
+}
+
+func (o *watchedObserver) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot {
+	l := o.l
+	l.mu.Lock()
+	l.looked, l.groups = map[fleet.TaskARN]bool{}, map[fleet.TargetGroupARN]bool{}
+	l.mu.Unlock()
+	s := o.Observer.Observe(ctx, hot)
+	l.of.mu.Lock()
+	now := l.of.panics
+	l.of.panics = false
+	l.of.mu.Unlock()
+	if now {
+		l.mu.Lock()
+		l.panicked = true
+		l.mu.Unlock()
+		panic("told to")
+	}
+	return s
+}
+
+// watchedActor shows the oracle each call before it is made.
+type watchedActor struct {
+	controller.Actor
+	l *life
+}
+
+func (a *watchedActor) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
+	a.l.reach(ctx, beforeLook)
+	s := a.Actor.Refresh(ctx, tasks, groups)
+	a.l.mu.Lock()
+	for _, t := range tasks {
+		a.l.looked[t] = true
+	}
+	for _, g := range groups {
+		a.l.groups[g] = true
+	}
+	a.l.mu.Unlock()
+	a.l.reach(ctx, afterLook)
+	return s
+}
+
+func (a *watchedActor) Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
+	over := a.l.of.oracle.about(a.l, "DeregisterTargets", group, targets)
+	defer over()
+	a.l.reach(ctx, beforeCall)
+	err := a.Actor.Deregister(ctx, group, targets)
+	a.l.reach(ctx, afterCall)
+	return err
+}
+
+func (a *watchedActor) Register(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.Target) error {
+	keys := make([]fleet.TargetKey, len(targets))
+	for i, t := range targets {
+		keys[i] = t.Key
+	}
+	over := a.l.of.oracle.about(a.l, "RegisterTargets", group, keys)
+	defer over()
+	a.l.reach(ctx, beforePut)
+	err := a.Actor.Register(ctx, group, targets)
+	a.l.reach(ctx, afterPut)
+	return err
+}
+
+// open are the detachments that the life's journal has open.
+func (l *life) open() ([]policy.Detachment, error) {
+	contents, err := l.journal.Load()
+	return slices.DeleteFunc(contents.Detachments, func(d policy.Detachment) bool {
+		return !d.Open() || d.Mode != policy.Detaching
+	}), err
+}
+
+// tail keeps the end of a log.
+type tail struct {
+	mu    sync.Mutex
+	lines bytes.Buffer
+}
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lines.Len() > 1<<20 {
+		t.lines.Next(1 << 19)
+	}
+	return t.lines.Write(b)
+}
+
+// about is what the log says of a word, the last lines of it.
+func (t *tail) about(word string, n int) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found [][]byte
+	for line := range bytes.Lines(t.lines.Bytes()) {
+		if bytes.Contains(line, []byte(word)) {
+			found = append(found, line)
+		}
+	}
+	return string(bytes.Join(found[max(0, len(found)-n):], nil))
+}

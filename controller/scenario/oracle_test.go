@@ -1,0 +1,305 @@
+package scenario
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// slack is what may change between castoff's last look and its call taking
+// effect: nobody can know of it.
+const slack = 2 * time.Second
+
+// oracle holds every write, and the whole run, to the list of what must never
+// happen. It knows the region's truth, what was told on the wire, and the
+// configuration in force, and shares no code with castoff: it counts everything
+// anew, slowly. What it finds is kept; see verdict.
+//
+// Where truth and castoff differ, castoff is right only if its own last reading
+// said so and is no older than slack.
+type oracle struct {
+	region *sim.Region
+	specs  map[fleet.ServiceID]sim.ServiceSpec
+	groups map[string]sim.GroupSpec // by name
+
+	mu       sync.Mutex
+	castoffs []*castoff
+	under    []*announced // calls under way
+	tasks    map[fleet.ServiceID][]sim.TaskInfo
+	rows     map[fleet.TargetGroupARN][]sim.RowInfo
+	out      map[fleet.TargetKey]fleet.TaskARN // taken out by castoff and not seen back, of tasks that have not stopped
+	taken    map[taking]*takings
+	writes   []written
+	tags     map[tag]tagged
+	skewed   bool // the region's clock is another
+	found    []violation
+	life     liveness
+	effects  int // targets that castoff took out
+	backs    int // that it put back
+}
+
+// rule names one line of the list.
+type rule string
+
+// The rules.
+const (
+	ruleHealthy    rule = "healthy"    // a healthy task's target was deregistered
+	ruleIdentity   rule = "identity"   // a target that the named task does not own
+	ruleLast       rule = "last"       // the last healthy target of a group
+	ruleZone       rule = "zone"       // the last one of a zone
+	ruleFloor      rule = "floor"      // below a floor
+	ruleThreshold  rule = "threshold"  // below a target_group_health threshold
+	ruleEvidence   rule = "evidence"   // on what was stale, partial or unknown
+	ruleLook       rule = "look"       // without looking again
+	ruleConfirm    rule = "confirm"    // before it was confirmed
+	ruleGrace      rule = "grace"      // in the task's grace period
+	ruleMode       rule = "mode"       // in observe mode
+	rulePaused     rule = "paused"     // while paused
+	ruleStartup    rule = "startup"    // in the startup window
+	rulePanic      rule = "panic"      // after a panic
+	ruleDisk       rule = "disk"       // while the journal cannot be written
+	ruleDeployment rule = "deployment" // while one rolls out
+	ruleCorrelated rule = "correlated" // while too many fail at once
+	ruleBudget     rule = "budget"     // more than are allowed out
+	ruleRate       rule = "rate"       // more than are allowed in a time
+	ruleContested  rule = "contested"  // too often, or too soon again
+	ruleJournal    rule = "journal"    // a call that the journal does not know
+	ruleForeign    rule = "foreign"    // what castoff did not take out was registered, or nobody had announced the call
+	ruleKeptOut    rule = "kept_out"   // put back against a pause that says reattach=no
+	ruleLeftOut    rule = "left_out"   // left out after the task recovered
+	ruleLeftIn     rule = "left_in"    // a hung task was not detached, and could have been
+	ruleUnclosed   rule = "unclosed"   // a detachment without an end
+)
+
+type violation struct {
+	rule rule
+	at   time.Time
+	text string
+}
+
+func (v violation) String() string {
+	return fmt.Sprintf("%s at %s: %s", v.rule, v.at.Format("15:04:05.000"), v.text)
+}
+
+// announced is a call that an Actor was asked to make.
+type announced struct {
+	life      *life
+	operation string
+	keys      []fleet.TargetKey
+	known     map[fleet.TargetKey]policy.Detachment // by the journal
+}
+
+// taking is a task's target that castoff took out; takings how often and when.
+type taking struct {
+	task fleet.TaskARN
+	key  fleet.TargetKey
+}
+
+type takings struct {
+	times map[stint][]time.Time
+	maybe bool // a call may have, or has
+}
+
+// stint is one detachment of a castoff's: a task that was back and failed again
+// has another.
+type stint struct {
+	by      *castoff
+	decided time.Time
+}
+
+// written is one that counts for a rate.
+type written struct {
+	at      time.Time
+	by      *castoff
+	service fleet.ServiceID
+	task    fleet.TaskARN
+}
+
+type tag struct {
+	id  fleet.ServiceID
+	key string
+}
+
+type tagged struct {
+	value string
+	since time.Time
+}
+
+func newOracle(region *sim.Region, specs []sim.ServiceSpec) *oracle {
+	o := &oracle{
+		region: region, specs: map[fleet.ServiceID]sim.ServiceSpec{}, groups: map[string]sim.GroupSpec{},
+		out: map[fleet.TargetKey]fleet.TaskARN{}, taken: map[taking]*takings{}, tags: map[tag]tagged{},
+		life: newLiveness(),
+	}
+	for _, s := range specs {
+		o.specs[fleet.ServiceID{Cluster: s.Cluster, Name: s.Name}] = s
+		for _, g := range s.Groups {
+			o.groups[g.Name] = g
+		}
+	}
+	o.look()
+	region.Witness(o.wrote)
+	return o
+}
+
+func (o *oracle) join(c *castoff) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.castoffs = append(o.castoffs, c)
+}
+
+// tag sets a tag of a service in the region and notes from when on it counts.
+func (o *oracle) tag(id fleet.ServiceID, key, value string) error {
+	o.mu.Lock()
+	delete(o.tags, tag{id, key})
+	o.mu.Unlock()
+	err := o.region.Tag(id, key, value)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if value != "" {
+		o.tags[tag{id, key}] = tagged{value, time.Now()}
+	}
+	return err
+}
+
+func (o *oracle) violate(r rule, format string, args ...any) {
+	o.found = append(o.found, violation{rule: r, at: time.Now(), text: fmt.Sprintf(format, args...)})
+}
+
+// look takes in the region as it is.
+func (o *oracle) look() {
+	tasks := map[fleet.ServiceID][]sim.TaskInfo{}
+	rows := map[fleet.TargetGroupARN][]sim.RowInfo{}
+	for id := range o.specs {
+		tasks[id] = o.region.Tasks(id)
+		for _, t := range tasks[id] {
+			for _, key := range t.Targets {
+				if _, known := rows[key.Group]; !known {
+					rows[key.Group] = o.region.Rows(key.Group)
+				}
+			}
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tasks, o.rows = tasks, rows
+	for key, arn := range o.out {
+		t := o.task(arn)
+		row := rowOf(rows[key.Group], key)
+		if t == nil || t.Status == fleet.Stopped || row != nil && row.State != fleet.TargetDraining {
+			delete(o.out, key)
+		}
+	}
+}
+
+func (o *oracle) task(arn fleet.TaskARN) *sim.TaskInfo {
+	for _, ts := range o.tasks {
+		for i := range ts {
+			if ts[i].ARN == arn {
+				return &ts[i]
+			}
+		}
+	}
+	return nil
+}
+
+func rowOf(rows []sim.RowInfo, key fleet.TargetKey) *sim.RowInfo {
+	i := slices.IndexFunc(rows, func(r sim.RowInfo) bool { return r.Key == key })
+	if i < 0 {
+		return nil
+	}
+	return &rows[i]
+}
+
+// about takes in a call that is about to be made; what it returns is called
+// when it is over.
+func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, keys []fleet.TargetKey) (over func()) {
+	o.look()
+	a := &announced{life: l, operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}}
+	open, err := l.open()
+	l.mu.Lock()
+	looked, groups := l.looked, l.groups
+	l.mu.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, key := range keys {
+		i := slices.IndexFunc(open, func(d policy.Detachment) bool { return d.Target == key })
+		if i < 0 {
+			o.violate(ruleJournal, "%s of %s, and the journal has no detachment of it (%v)", operation, key.Address(), err)
+			continue
+		}
+		d := open[i]
+		a.known[key] = d
+		if !looked[d.Task] || !groups[group] {
+			o.violate(ruleLook, "%s of %s for task %s, and neither was read since it was decided", operation, key.Address(), d.Task.ID())
+		}
+		if operation == "DeregisterTargets" {
+			o.takings(taking{d.Task, key}).maybe = true
+		}
+	}
+	o.under = append(o.under, a)
+	return func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.under = slices.DeleteFunc(o.under, func(other *announced) bool { return other == a })
+	}
+}
+
+func (o *oracle) takings(k taking) *takings {
+	ts := o.taken[k]
+	if ts == nil {
+		ts = &takings{times: map[stint][]time.Time{}}
+		o.taken[k] = ts
+	}
+	return ts
+}
+
+// wrote judges a write that is being carried out.
+func (o *oracle) wrote(w sim.Write) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	i := slices.IndexFunc(o.under, func(a *announced) bool {
+		return a.operation == w.Operation && len(w.Keys) <= len(a.keys) &&
+			!slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(a.keys, k) })
+	})
+	if i < 0 {
+		o.violate(ruleForeign, "%s of %v, which nobody announced", w.Operation, w.Keys)
+		return
+	}
+	a := o.under[i]
+	var rows []*sim.RowInfo // that it takes out
+	for _, key := range w.Keys {
+		row := w.Row(key)
+		switch {
+		case w.Operation == "RegisterTargets" && (row == nil || row.State == fleet.TargetDraining):
+			o.judgeBack(a, w, key)
+		case w.Operation == "DeregisterTargets" && row != nil && row.State != fleet.TargetDraining:
+			rows = append(rows, row)
+		}
+	}
+	for _, row := range rows {
+		o.judgeOut(a, w, row, rows)
+		d, known := a.known[row.Key]
+		if known {
+			o.effects++
+			o.out[row.Key] = d.Task
+			ts := o.takings(taking{d.Task, row.Key})
+			of := stint{a.life.of, d.Decided}
+			ts.times[of] = append(ts.times[of], w.At)
+			o.life.took(taking{d.Task, row.Key})
+		}
+	}
+}
+
+// verdict is what was found, by rule, in order.
+func (o *oracle) verdict() []violation {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.SortedStableFunc(slices.Values(o.found), func(a, b violation) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.rule, b.rule)) })
+}

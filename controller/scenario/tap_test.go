@@ -1,0 +1,273 @@
+package scenario
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// tap sits between one castoff and the region and notes what each reply told:
+// what castoff can know, by a reading of the wire that shares no code with it.
+// It outlives restarts, as a journal does.
+type tap struct {
+	region sim.Doer
+
+	mu    sync.Mutex
+	reads map[string][]reading // by subject, the latest last
+	skews []skew               // of the region's clock against castoff's
+}
+
+// skew is how far the region's clock is ahead from an instant on.
+type skew struct {
+	from time.Time
+	by   time.Duration
+}
+
+// reading is what one request told of one subject; not ok when it told nothing.
+type reading struct {
+	sent, received time.Time
+	ok             bool
+	task           *taskReading
+	rows           map[fleet.TargetKey]fleet.TargetState
+	service        *serviceReading
+}
+
+type taskReading struct {
+	Last         fleet.TaskStatus   `json:"lastStatus"`
+	Desired      fleet.TaskStatus   `json:"desiredStatus"`
+	Health       fleet.HealthStatus `json:"healthStatus"`
+	Connectivity string             `json:"connectivity"`
+	ARN          fleet.TaskARN      `json:"taskArn"`
+}
+
+// sick is what confirms a failure; a check that fails is behind it, for in the
+// region only checks make a task UNHEALTHY.
+func (r *taskReading) sick() bool {
+	return r.Health == fleet.Unhealthy && r.Connectivity != fleet.Disconnected
+}
+
+func (r *taskReading) up() bool { return r.Last == fleet.Running && r.Desired == fleet.Running }
+
+type serviceReading struct {
+	Name        string `json:"serviceName"`
+	Desired     int    `json:"desiredCount"`
+	Deployments []struct {
+		Rollout string `json:"rolloutState"`
+	} `json:"deployments"`
+}
+
+func (r *serviceReading) rolling() bool {
+	return len(r.Deployments) > 1 || slices.ContainsFunc(r.Deployments, func(d struct {
+		Rollout string `json:"rolloutState"`
+	}) bool {
+		return d.Rollout != "" && d.Rollout != "COMPLETED"
+	})
+}
+
+// The subjects.
+const allGroups = "list of target groups"
+
+func ofTask(arn fleet.TaskARN) string           { return "task " + arn.ID() }
+func ofRows(group fleet.TargetGroupARN) string  { return "rows of " + string(group) }
+func ofGroup(group fleet.TargetGroupARN) string { return "settings of " + string(group) }
+func ofService(id fleet.ServiceID) string       { return "service " + id.String() }
+func ofLists(cluster, what string) string       { return what + " of " + cluster }
+
+// Do passes a request on and notes what came back.
+func (p *tap) Do(req *http.Request) (*http.Response, error) {
+	var asked []byte
+	if req.Body != nil {
+		asked, _ = io.ReadAll(req.Body)
+		req.Body = io.NopCloser(bytes.NewReader(asked))
+	}
+	sent := time.Now()
+	rep, err := p.region.Do(req)
+	var told []byte
+	if err == nil {
+		told, _ = io.ReadAll(rep.Body)
+		if rep.StatusCode != http.StatusOK {
+			p.note(req, asked, nil, sent)
+		} else {
+			told = p.shift(req, told)
+			p.note(req, asked, told, sent)
+		}
+		rep.Body = io.NopCloser(bytes.NewReader(told))
+		rep.ContentLength = int64(len(told))
+		rep.Header.Set("Content-Length", strconv.Itoa(len(told)))
+	} else {
+		p.note(req, asked, nil, sent)
+	}
+	return rep, err
+}
+
+// last is the latest reading of a subject; nil: none.
+func (p *tap) last(subject string) *reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rs := p.reads[subject]
+	if len(rs) == 0 {
+		return nil
+	}
+	return &rs[len(rs)-1]
+}
+
+// knows is the latest reading of a subject that told something; nil: none.
+func (p *tap) knows(subject string) *reading {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rs := p.reads[subject]
+	for i := len(rs) - 1; i >= 0; i-- {
+		if rs[i].ok {
+			return &rs[i]
+		}
+	}
+	return nil
+}
+
+// sick is how many readings in a row have shown a task failing, and since when.
+func (p *tap) sick(arn fleet.TaskARN) (n int, since time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	rs := p.reads[ofTask(arn)]
+	for i := len(rs) - 1; i >= 0; i-- {
+		switch {
+		case !rs[i].ok:
+		case !rs[i].task.sick():
+			return n, since
+		default:
+			n, since = n+1, rs[i].received
+		}
+	}
+	return n, since
+}
+
+// remembered is how many readings of a subject are kept.
+const remembered = 200
+
+func (p *tap) add(subject string, r reading) {
+	rs := p.reads[subject]
+	if len(rs) >= 2*remembered {
+		rs = slices.Clone(rs[len(rs)-remembered:])
+	}
+	p.reads[subject] = append(rs, r)
+}
+
+// note takes in a reply; told is nil when there was none that can be used.
+func (p *tap) note(req *http.Request, asked, told []byte, sent time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := reading{sent: sent, received: time.Now()}
+	if target := req.Header.Get("X-Amz-Target"); target != "" {
+		p.noteECS(target[strings.LastIndexByte(target, '.')+1:], asked, told, r)
+		return
+	}
+	form, _ := url.ParseQuery(string(asked))
+	p.noteELB(form, told, r)
+}
+
+func (p *tap) noteECS(operation string, asked, told []byte, r reading) {
+	var q struct {
+		Cluster         string          `json:"cluster"`
+		Tasks, Services []string        `json:",omitempty"`
+		_               json.RawMessage // anything else
+	}
+	if json.Unmarshal(asked, &q) != nil {
+		return
+	}
+	cluster := q.Cluster[strings.LastIndexByte(q.Cluster, '/')+1:]
+	var a struct {
+		Tasks    []taskReading    `json:"tasks"`
+		Services []serviceReading `json:"services"`
+	}
+	good := told != nil && json.Unmarshal(told, &a) == nil
+	switch operation {
+	case "DescribeTasks":
+		for _, arn := range q.Tasks {
+			one := r
+			i := slices.IndexFunc(a.Tasks, func(t taskReading) bool { return string(t.ARN) == arn })
+			if one.ok = good && i >= 0; one.ok {
+				one.task = &a.Tasks[i]
+			}
+			p.add(ofTask(fleet.TaskARN(arn)), one)
+		}
+	case "DescribeServices":
+		for _, name := range q.Services {
+			one, name := r, name[strings.LastIndexByte(name, '/')+1:]
+			i := slices.IndexFunc(a.Services, func(s serviceReading) bool { return s.Name == name })
+			if one.ok = good && i >= 0; one.ok {
+				one.service = &a.Services[i]
+			}
+			p.add(ofService(fleet.ServiceID{Cluster: cluster, Name: name}), one)
+		}
+	case "ListTasks", "ListServices":
+		r.ok = good
+		p.add(ofLists(cluster, operation), r)
+	}
+}
+
+func (p *tap) noteELB(form url.Values, told []byte, r reading) {
+	switch form.Get("Action") {
+	case "DescribeTargetHealth":
+		group := fleet.TargetGroupARN(form.Get("TargetGroupArn"))
+		var a struct {
+			Rows []struct {
+				ID    string `xml:"Target>Id"`
+				Port  int    `xml:"Target>Port"`
+				State string `xml:"TargetHealth>State"`
+			} `xml:"DescribeTargetHealthResult>TargetHealthDescriptions>member"`
+		}
+		if r.ok = told != nil && xml.Unmarshal(told, &a) == nil; r.ok {
+			r.rows = map[fleet.TargetKey]fleet.TargetState{}
+			for _, row := range a.Rows {
+				r.rows[fleet.NewTargetKey(group, row.ID, row.Port)] = fleet.TargetState(row.State)
+			}
+		}
+		p.add(ofRows(group), r)
+	case "DescribeTargetGroups":
+		r.ok = told != nil && xml.Unmarshal(told, new(struct{})) == nil
+		p.add(allGroups, r)
+	case "DescribeTargetGroupAttributes":
+		r.ok = told != nil && xml.Unmarshal(told, new(struct{})) == nil
+		p.add(ofGroup(fleet.TargetGroupARN(form.Get("TargetGroupArn"))), r)
+	}
+}
+
+// stamp is an instant that ECS stamps on what it tells of.
+var stamp = regexp.MustCompile(`(At":)(\d+\.\d{3})`)
+
+// shift gives what ECS stamped the time of the region's own clock.
+func (p *tap) shift(req *http.Request, told []byte) []byte {
+	p.mu.Lock()
+	skews := slices.Clone(p.skews)
+	p.mu.Unlock()
+	if len(skews) == 0 || req.Header.Get("X-Amz-Target") == "" {
+		return told
+	}
+	return stamp.ReplaceAllFunc(told, func(found []byte) []byte {
+		seconds, err := strconv.ParseFloat(string(found[4:]), 64)
+		if err != nil {
+			return found
+		}
+		at := time.UnixMilli(int64(seconds*1000 + 0.5))
+		ahead := time.Duration(0)
+		for _, s := range skews {
+			if !at.Before(s.from) {
+				ahead = s.by
+			}
+		}
+		return fmt.Appendf(nil, `At":%.3f`, float64(at.Add(ahead).UnixMilli())/1000)
+	})
+}
