@@ -1,5 +1,6 @@
 # make check is what CI runs. Needs GNU make 3.82 or later (.ONESHELL), Go, a C
-# compiler (for the race detector), git and bash; the linter comes by itself.
+# compiler (for the race detector), git and bash; the linter comes by itself, and
+# on Debian what deploy-check needs.
 
 # An older make would run each line in a shell of its own, and fail oddly.
 ifeq ($(filter oneshell,$(.FEATURES)),)
@@ -24,11 +25,11 @@ announce = @printf '\n== %s\n' '$(1)'
 .PHONY: help
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | while IFS= read -r line; do
-	  printf '  %-8s %s\n' "$${line%%:*}" "$${line#*## }"
+	  printf '  %-12s %s\n' "$${line%%:*}" "$${line#*## }"
 	done
 
 .PHONY: check
-check: tools fmt vet lint test tidy verify ## all that must hold before a commit lands
+check: tools fmt vet lint test tidy verify deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -93,6 +94,15 @@ tidy: ## go mod tidy would change nothing
 verify: ## the modules are those that go.sum knows
 	$(call announce,go mod verify)
 	@go mod verify
+
+.PHONY: deploy-check
+deploy-check: image ## all of deploy/: what is missing for it is installed, or it fails
+
+.PHONY: image
+image: ## build the image for amd64 and arm64, and run it; needs root
+	$(call announce,image)
+	@deploy/check/tools.sh buildah runc busybox
+	deploy/check/image.sh
 
 .PHONY: bench
 bench: ## every benchmark, once

@@ -50,6 +50,8 @@ var house = map[string]room{
 		"the loop that runs in production must not be able to reach the simulated region, nor the command line"},
 	"metrics": {[]string{"controller/fleet", "controller/timeline", "controller/policy"},
 		"metrics are readers: they describe the fleet and its timelines and own no control flow"},
+	"deploy": {nil,
+		"deploy is tests of what is not Go: nothing there can be imported, and nothing can import it"},
 	"cmd/castoff": {[]string{"controller", "controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/policy", "controller/scenario", "controller/sim", "controller/status", "controller/timeline", "metrics"},
 		"cmd wires everything together"},
 }

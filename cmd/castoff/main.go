@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,8 +36,9 @@ const (
 Exit codes: 0 all is well; 1 failed; 2 wrong usage; 3 wrong configuration; 4 AWS cannot be used (region, credentials, permission, cluster, endpoint); 5 cannot listen; 6 the state directory cannot be used.`
 )
 
-// version is set by the linker; without it the module's own is used.
-var version string
+// version and revision are set by the linker; without it what the go command
+// knows is used.
+var version, revision string
 
 // streams are where a command writes.
 type streams struct {
@@ -166,28 +168,21 @@ func printable(line string) string {
 type versionCmd struct{}
 
 func (versionCmd) Run(to streams) error {
-	v, revision := build()
-	_, err := fmt.Fprintf(to.out, "castoff %s (revision %s)\n", v, revision)
+	v, rev := build()
+	_, err := fmt.Fprintf(to.out, "castoff %s (revision %s)\n", v, rev)
 	return err
 }
 
 // build says what this program was made of, as far as it knows.
-func build() (v, revision string) {
-	v, revision = version, "unknown"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return v, revision
-	}
-	if v == "" {
-		v = info.Main.Version
-	}
-	if v == "" || v == "(devel)" {
-		v = "devel"
-	}
-	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" {
-			revision = s.Value
+func build() (v, rev string) {
+	v, rev = version, revision
+	if info, ok := debug.ReadBuildInfo(); ok {
+		v = cmp.Or(v, strings.Trim(info.Main.Version, "()"))
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				rev = cmp.Or(rev, s.Value)
+			}
 		}
 	}
-	return v, revision
+	return cmp.Or(v, "devel"), cmp.Or(rev, "unknown")
 }
