@@ -34,13 +34,15 @@ type daemon struct {
 
 // set is what a test sets differently.
 type set struct {
-	mode    policy.Mode // of every service; default observe
+	config  *config.Config // as from a file; then mode, limits and pauses are not used
+	mode    policy.Mode    // of every service; default observe
 	limits  func(*policy.Limits)
 	rules   rules // in place of mode, limits and pauses, when it has limits
 	pauses  []policy.Pause
 	journal *journal.Journal
 	past    journal.Contents
 	log     io.Writer
+	handler slog.Handler   // in place of log
 	client  aws.HTTPClient // default: the region itself
 	// actor and observer may put something between the controller and AWS.
 	actor    func(controller.Actor) controller.Actor
@@ -59,6 +61,9 @@ func (o set) inForce() rules {
 	if o.rules.limits != nil {
 		return o.rules
 	}
+	if cfg := o.config; cfg != nil {
+		return rules{limits: cfg.LimitsOf, fleet: cfg.FleetLimits(), pauses: cfg.Pauses()}
+	}
 	limits := policy.DefaultLimits()
 	limits.Mode = o.mode
 	if o.limits != nil {
@@ -73,8 +78,14 @@ func (o set) inForce() rules {
 func start(t *testing.T, region *sim.Region, o set) *daemon {
 	t.Helper()
 	cfg := config.Default()
+	if o.config != nil {
+		cfg = *o.config
+	}
 	log := slog.New(slog.DiscardHandler)
-	if o.log != nil {
+	switch {
+	case o.handler != nil:
+		log = slog.New(o.handler)
+	case o.log != nil:
 		log = slog.New(slog.NewTextHandler(o.log, nil))
 	}
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)

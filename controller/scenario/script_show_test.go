@@ -1,0 +1,373 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/sim"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// scripted is a castoff that a script runs.
+type scripted struct {
+	*daemon
+	config config.Config
+	kept   *journal.Journal
+}
+
+// castoff [NAME], its configuration as input
+//
+// Starts castoff with a configuration file like that, and a journal. Several run
+// at once under different names.
+func (s *script) cmdCastoff(a *arguments) string {
+	name, _ := a.word()
+	if s.daemons[name] != nil {
+		a.fail("it runs already")
+	}
+	cfg, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+	s.must(a, err)
+	s.start(name, cfg, journal.Contents{})
+	return ""
+}
+
+func (s *script) start(name string, cfg config.Config, past journal.Contents) {
+	kept := journal.Memory(journal.Options{Keep: journal.Keep{Count: 1000, Age: 24 * time.Hour}})
+	d := start(s.t, s.region, set{config: &cfg, journal: kept, past: past, handler: logHandler{to: &s.log, name: "castoff" + name}})
+	s.daemons[name] = &scripted{daemon: d, config: cfg, kept: kept}
+}
+
+// restart [NAME] [after=DURATION]
+//
+// Ends castoff as kill -9 does: what its journal has not got is lost. Starts it
+// so much later.
+func (s *script) cmdRestart(a *arguments) string {
+	after, _ := a.duration("after")
+	name, _ := a.word()
+	d := s.daemons[name]
+	if d == nil {
+		a.fail("there is no castoff %q", name)
+	}
+	synctest.Wait()
+	past, err := d.kept.Load()
+	s.must(a, err, d.Stop(s.t.Context()))
+	time.Sleep(after)
+	s.start(name, d.config, past)
+	return ""
+}
+
+// wait DURATION
+//
+// Lets time pass, and prints what castoff logged, from INFO on, and the writes
+// that AWS carried out for anybody.
+func (s *script) cmdWait(a *arguments) string {
+	d, err := time.ParseDuration(a.need("duration"))
+	s.must(a, err)
+	time.Sleep(d)
+	synctest.Wait()
+	s.names.learn(s.region, s.services)
+	return ""
+}
+
+// tasks SERVICE
+//
+// The service's tasks as ECS has them.
+func (s *script) cmdTasks(a *arguments) string {
+	var b strings.Builder
+	id := s.service(a, a.need("service"))
+	s.names.learn(s.region, s.services)
+	for _, t := range s.region.Tasks(id) {
+		fmt.Fprintf(&b, "%s %s, desired %s, %s", t.ARN.ID(), t.Status, t.Desired, t.Health)
+		if !t.Answering {
+			b.WriteString(", does not answer")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// targets GROUP
+//
+// The group's rows as ELBv2 has them.
+func (s *script) cmdTargets(a *arguments) string {
+	var b strings.Builder
+	for _, row := range s.region.Rows(s.names.groupARN(a)) {
+		fmt.Fprintf(&b, "%s %s %s", row.Key.Address(), row.Zone, row.State)
+		if row.Owner == nil {
+			b.WriteString(", nobody's")
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// truth TASK
+//
+// What really happened to a task that failed, as often as it did.
+func (s *script) cmdTruth(a *arguments) string {
+	arn := s.task(a, a.need("task"))
+	var b strings.Builder
+	for _, truth := range s.region.Truth() {
+		if truth.Task != arn {
+			continue
+		}
+		fmt.Fprintf(&b, "%s\n", truth.Cause)
+		for _, k := range timeline.Kinds {
+			if at := When(truth, k); !at.IsZero() {
+				fmt.Fprintf(&b, "  %-20s %s\n", k, since(s.began, at))
+			}
+		}
+		for _, t := range truth.Targets {
+			fmt.Fprintf(&b, "  %s exposed %.1f s", t.Key.Address(), t.Exposed.Seconds())
+			if !t.LastFlow.IsZero() {
+				fmt.Fprintf(&b, ", last new flow %s", since(s.began, t.LastFlow))
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// timeline TASK [castoff=NAME]
+//
+// The task's timelines, the latest first: each milestone between its bounds, and
+// NO behind one that does not hold the truth.
+func (s *script) cmdTimeline(a *arguments) string {
+	d := s.daemon(a)
+	arn := s.task(a, a.need("task"))
+	truths := slices.DeleteFunc(s.region.Truth(), func(t sim.Truth) bool { return t.Task != arn })
+	view := d.View()
+	var b strings.Builder
+	of := slices.DeleteFunc(slices.Concat(view.Open, view.Closed), func(tl *timeline.Timeline) bool { return tl.Task != arn })
+	for n, tl := range of {
+		fmt.Fprintf(&b, "%s, %s", tl.Trigger, cmp.Or(string(tl.Outcome), "open"))
+		if tl.Replacement != "" {
+			fmt.Fprintf(&b, ", replaced by %s", tl.Replacement.ID())
+		}
+		b.WriteString("\n")
+		for _, m := range tl.Milestones {
+			fmt.Fprintf(&b, "  %-20s %s", m.Kind, since(s.began, m.NotBefore))
+			if !m.NotAfter.Equal(m.NotBefore) {
+				fmt.Fprintf(&b, " … %s", since(s.began, m.NotAfter))
+			}
+			fmt.Fprintf(&b, "  by %s", m.By)
+			if i := len(of) - 1 - n; i < len(truths) && !m.Contains(When(truths[i], m.Kind)) {
+				fmt.Fprintf(&b, "  NO: %s", since(s.began, When(truths[i], m.Kind)))
+			}
+			b.WriteString("\n")
+		}
+	}
+	return b.String()
+}
+
+// daemon is the one that castoff=NAME names, or that without a name.
+func (s *script) daemon(a *arguments) *scripted {
+	name, _ := a.value("castoff")
+	d := s.daemons[name]
+	if d == nil {
+		a.fail("there is no castoff %q", name)
+	}
+	return d
+}
+
+// verdict TASK [castoff=NAME]
+//
+// The last verdict about each of the task's targets, guard by guard.
+func (s *script) cmdVerdict(a *arguments) string {
+	d := s.daemon(a)
+	arn := s.task(a, a.need("task"))
+	var b strings.Builder
+	for _, v := range d.View().Verdicts {
+		if v.Task != arn {
+			continue
+		}
+		fmt.Fprintf(&b, "%s %s: %s, mode %s\n", v.Action, v.Target.Address(), v.Decision, v.Mode)
+		for _, f := range v.Findings {
+			fmt.Fprintf(&b, "  %-10s %-6s %s\n", f.Guard, f.Decision, f.Sentence)
+		}
+	}
+	return b.String()
+}
+
+// detachments [castoff=NAME]
+//
+// What castoff took out, or in mode observe would have: the open ones, then
+// those that have ended.
+func (s *script) cmdDetachments(a *arguments) string {
+	var b strings.Builder
+	for _, d := range s.daemon(a).View().Detachments {
+		fmt.Fprintf(&b, "%s of %s, %s, decided %s, tries %d, ", d.Target.Address(), d.Task.ID(), d.Mode, since(s.began, d.Decided), d.Tries)
+		if d.Progress == policy.Closed {
+			fmt.Fprintf(&b, "%s %s", d.Outcome, since(s.began, d.Ended))
+		} else {
+			b.WriteString(string(d.Progress))
+		}
+		if saved, ok := d.Saved(); ok {
+			fmt.Fprintf(&b, ", saved %.1f to %.1f s", saved.Shortest.Seconds(), saved.Longest.Seconds())
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+// metrics PREFIX… [castoff=NAME]
+//
+// The series that begin like that and are not 0.
+func (s *script) cmdMetrics(a *arguments) string {
+	families, err := s.daemon(a).registry.Gather()
+	s.must(a, err)
+	var text strings.Builder
+	for _, f := range families {
+		if _, err := expfmt.MetricFamilyToText(&text, f); err != nil {
+			a.fail("%v", err)
+		}
+	}
+	var b strings.Builder
+	for prefix, ok := a.word(); ok; prefix, ok = a.word() {
+		for line := range strings.Lines(text.String()) {
+			if strings.HasPrefix(line, prefix) && !strings.HasSuffix(line, " 0\n") {
+				b.WriteString(line)
+			}
+		}
+	}
+	return b.String()
+}
+
+// nameTable knows what scripts call tasks and groups.
+type nameTable struct {
+	task    map[string]fleet.TaskARN
+	of      map[fleet.TaskARN]string
+	count   map[fleet.ServiceID]int
+	targets map[fleet.TaskARN][]fleet.TargetKey
+	group   map[string]fleet.TargetGroupARN
+	text    []string // pairs of what is written and what is shown
+}
+
+// learn names the tasks and groups that are new.
+func (n *nameTable) learn(region *sim.Region, services []fleet.ServiceID) {
+	if n.task == nil {
+		*n = nameTable{
+			task: map[string]fleet.TaskARN{}, of: map[fleet.TaskARN]string{}, count: map[fleet.ServiceID]int{},
+			targets: map[fleet.TaskARN][]fleet.TargetKey{}, group: map[string]fleet.TargetGroupARN{},
+		}
+	}
+	for _, id := range services {
+		for _, task := range region.Tasks(id) {
+			if len(task.Targets) > 0 {
+				n.targets[task.ARN] = task.Targets
+			}
+			for _, key := range task.Targets {
+				n.group[key.Group.Name()] = key.Group
+			}
+			if n.of[task.ARN] != "" {
+				continue
+			}
+			n.count[id]++
+			name := fmt.Sprintf("%s/%d", id.Name, n.count[id])
+			n.task[name], n.of[task.ARN] = task.ARN, name
+			n.text = append(n.text, string(task.ARN), name, task.ARN.ID(), name)
+		}
+	}
+}
+
+func (n *nameTable) groupARN(a *arguments) fleet.TargetGroupARN {
+	name := a.need("target group")
+	arn, ok := n.group[name]
+	if !ok {
+		a.fail("there is no target group %s", name)
+	}
+	return arn
+}
+
+// replace puts the names in the place of ARNs and ids.
+func (n *nameTable) replace(text string) string {
+	pairs := slices.Clone(n.text)
+	for name, arn := range n.group {
+		pairs = append(pairs, string(arn), name)
+	}
+	return strings.NewReplacer(pairs...).Replace(text)
+}
+
+// eventLog is what has happened since somebody looked.
+type eventLog struct {
+	mu     sync.Mutex
+	events []event
+}
+
+type event struct {
+	at        time.Time
+	who, what string
+}
+
+func (l *eventLog) add(at time.Time, who, what string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.events = append(l.events, event{at, who, what})
+}
+
+// take empties the log: what happened, in order.
+func (l *eventLog) take(began time.Time) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	slices.SortStableFunc(l.events, func(a, b event) int { return a.at.Compare(b.at) })
+	var b strings.Builder
+	for _, e := range l.events {
+		fmt.Fprintf(&b, "%s  %-8s %s\n", since(began, e.at), e.who, e.what)
+	}
+	l.events = nil
+	return b.String()
+}
+
+// logHandler writes castoff's log, from INFO on, as scripts show it.
+type logHandler struct {
+	to   *eventLog
+	name string
+}
+
+func (h logHandler) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelInfo }
+func (h logHandler) WithAttrs([]slog.Attr) slog.Handler           { return h }
+func (h logHandler) WithGroup(string) slog.Handler                { return h }
+
+func (h logHandler) Handle(_ context.Context, r slog.Record) error {
+	values := map[string]string{}
+	var rest []string
+	r.Attrs(func(a slog.Attr) bool {
+		values[a.Key] = a.Value.String()
+		rest = append(rest, a.Key+"="+a.Value.String())
+		return true
+	})
+	text := fmt.Sprintf("%s: %s", r.Message, strings.Join(rest, " "))
+	switch r.Message {
+	case "decided":
+		text = fmt.Sprintf("%s %s of %s: %s", values["action"], values["target"], values["task"], values["decision"])
+		if values["guard"] != "" {
+			text += " by " + values["guard"]
+		}
+		text += ": " + values["sentence"]
+		if values["mode"] != string(policy.Detaching) {
+			text += " (mode " + values["mode"] + ")"
+		}
+	case "timeline opened":
+		text = fmt.Sprintf("timeline of %s opened: %s", values["task"], values["trigger"])
+	case "timeline closed":
+		text = fmt.Sprintf("timeline of %s closed: %s", values["task"], values["outcome"])
+	case "targets changed", "targets not changed":
+		text = fmt.Sprintf("%s %s in %s: %s %s", values["call"], strings.Trim(values["targets"], "[]"), values["target_group"], values["result"], values["error"])
+	case "detachment closed":
+		text = fmt.Sprintf("detachment of %s closed: %s", values["task"], values["outcome"])
+	}
+	h.to.add(r.Time, h.name, strings.TrimRight(text, " "))
+	return nil
+}

@@ -1,0 +1,375 @@
+package scenario
+
+import (
+	"fmt"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/castoff-ecs/castoff/controller/awsapi"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// region [seed=N] [latency=DURATION] [PARAM=VALUE …]
+//
+// An AWS region whose replies take so long (50ms). PARAM is a field of
+// [sim.Params] in lower case with dashes, VALUE a duration, a range 5s..2m, a
+// number, or true or false: reregister=5s..2m, never-reregister=true.
+func (s *script) cmdRegion(a *arguments) string {
+	o := sim.Options{Seed: 1, Throttle: true, Latency: 50 * time.Millisecond}
+	if seed, ok := a.number("seed"); ok {
+		o.Seed = uint64(seed)
+	}
+	if d, ok := a.duration("latency"); ok {
+		o.Latency = d
+	}
+	params := sim.DefaultParams()
+	fields := reflect.ValueOf(&params).Elem()
+	for i := range fields.NumField() {
+		name := dashed(fields.Type().Field(i).Name)
+		if text, ok := a.value(name); ok {
+			if err := setParam(fields.Field(i), text); err != nil {
+				a.fail("%s: %v", name, err)
+			}
+		}
+	}
+	o.Params = &params
+	s.region = sim.New(o)
+	s.region.Witness(func(w sim.Write) {
+		for _, key := range w.Keys {
+			state := "which is not there"
+			if row := w.Row(key); row != nil {
+				state = string(row.State)
+			}
+			s.log.add(w.At, "AWS", fmt.Sprintf("%s %s in %s (%s)", w.Operation, key.Address(), key.Group.Name(), state))
+		}
+	})
+	return ""
+}
+
+// dashed writes a field's name as scripts do: NeverReregister is never-reregister.
+func dashed(field string) string {
+	return strings.ToLower(regexp.MustCompile("([a-z0-9])([A-Z])").ReplaceAllString(field, "$1-$2"))
+}
+
+func setParam(field reflect.Value, text string) error {
+	switch p := field.Addr().Interface().(type) {
+	case *time.Duration:
+		d, err := time.ParseDuration(text)
+		*p = d
+		return err
+	case *sim.Range:
+		from, to, ok := strings.Cut(text, "..")
+		if !ok {
+			to = from
+		}
+		low, err := time.ParseDuration(from)
+		if err != nil {
+			return err
+		}
+		high, err := time.ParseDuration(to)
+		*p = sim.Range{Min: low, Max: high}
+		return err
+	case *bool:
+		b, err := strconv.ParseBool(text)
+		*p = b
+		return err
+	case *int:
+		n, err := strconv.Atoi(text)
+		*p = n
+		return err
+	default:
+		return fmt.Errorf("a %s cannot be set by a script", field.Type())
+	}
+}
+
+// cluster NAME [instances=N]
+//
+// A cluster, with so many EC2 container instances. Those that services name are
+// made by themselves.
+func (s *script) cmdCluster(a *arguments) string {
+	n, _ := a.number("instances")
+	s.must(a, s.region.AddCluster(a.need("name"), sim.ClusterOptions{Instances: n}))
+	return ""
+}
+
+// service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
+// [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
+// [lb-check=tcp|http] [bridge] [daemon] [ipv6] [bad]
+//
+// A service that has been calm for a while. KIND is reference (the default: a
+// gRPC app behind nginx, which a container check asks every 5 s and the NLB only by
+// TCP), web (one container without a check, which the balancer asks by HTTP),
+// worker (a check and no balancer), two-groups (a check and two target groups) or
+// blue-green. delay is the deregistration delay, healthy-count the group's
+// target_group_health minimum.
+func (s *script) cmdService(a *arguments) string {
+	id := s.newService(a)
+	kind, ok := a.word()
+	if !ok {
+		kind = "reference"
+	}
+	check := &fleet.HealthCheck{Command: []string{"CMD", "/check"}, Interval: 10 * time.Second, Timeout: 5 * time.Second, Retries: 3}
+	spec := sim.ServiceSpec{Cluster: id.Cluster, Name: id.Name, Settled: true, Containers: []sim.ContainerSpec{{Name: "app", Ports: []int{8080}, Check: check}}}
+	group := func(name string) sim.GroupSpec { return sim.GroupSpec{Name: name} }
+	switch kind {
+	case "reference":
+		spec = sim.ReferenceWorkload(id.Cluster, id.Name)
+		spec.Groups[0].Name = id.Name
+	case "web":
+		spec.Containers[0].Check = nil
+		spec.Groups = []sim.GroupSpec{{Name: id.Name, Check: fleet.TargetCheck{Protocol: "HTTP", Interval: 10 * time.Second}}}
+	case "worker":
+	case "two-groups":
+		spec.Groups = []sim.GroupSpec{group(id.Name + "-inner"), group(id.Name + "-outer")}
+	case "blue-green":
+		spec.Groups = []sim.GroupSpec{{Name: id.Name, Alternate: true}}
+	default:
+		a.fail("unknown kind of service %s", kind)
+	}
+	spec.Desired = 6
+	if n, ok := a.number("desired"); ok {
+		spec.Desired = n
+	}
+	if n, ok := a.number("min"); ok {
+		spec.MinimumHealthyPercent = n
+	}
+	if n, ok := a.number("max"); ok {
+		spec.MaximumPercent = n
+	}
+	spec.Grace, _ = a.duration("grace")
+	switch {
+	case a.is("bridge"):
+		spec.LaunchType, spec.NetworkMode = fleet.EC2, fleet.NetworkBridge
+	case a.is("daemon"):
+		spec.LaunchType, spec.Scheduling, spec.Desired = fleet.EC2, fleet.Daemon, 0
+	case a.is("ipv6"):
+		spec.IPv6 = true
+	}
+	s.groupArguments(a, &spec)
+	s.must(a, s.region.AddService(spec))
+	s.services = append(s.services, id)
+	s.names.learn(s.region, s.services)
+	return ""
+}
+
+// newService reads CLUSTER/NAME and makes the cluster if need be.
+func (s *script) newService(a *arguments) fleet.ServiceID {
+	cluster, name, ok := strings.Cut(a.need("service"), "/")
+	if !ok {
+		a.fail("a service is written CLUSTER/NAME")
+	}
+	id := fleet.ServiceID{Cluster: cluster, Name: name}
+	if slices.ContainsFunc(s.services, func(o fleet.ServiceID) bool { return o.Name == name }) {
+		a.fail("the name %s is taken", name)
+	}
+	_ = s.region.AddCluster(cluster, sim.ClusterOptions{Instances: 4}) // it may be there
+	return id
+}
+
+func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
+	delay, delayed := a.duration("delay")
+	count, counted := a.value("healthy-count")
+	protocol, checked := a.value("lb-check")
+	crossZone := a.is("cross-zone")
+	for i := range spec.Groups {
+		g := &spec.Groups[i]
+		g.Attributes = map[string]string{}
+		if delayed {
+			g.DeregistrationDelay = delay
+		}
+		if crossZone {
+			g.Attributes["load_balancing.cross_zone.enabled"] = "true"
+		}
+		if counted {
+			g.Attributes["target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"] = count
+		}
+		if checked {
+			g.Check.Protocol = strings.ToUpper(protocol)
+		}
+		if spec.IPv6 {
+			g.IPAddressType = "ipv6"
+		}
+	}
+}
+
+// hang|crash|kill-front|exit|recover|disconnect|reconnect|interrupt|stop TASK…
+//
+// What happens to tasks: the app answers nothing, or refuses everything, behind
+// a front that accepts; the front is dead; the container ends; all is well again;
+// the agent is cut off from ECS, or no longer; Spot takes the capacity; a person
+// stops the task. TASK is SERVICE/N, or SERVICE/all for those that run.
+func (s *script) cmdTask(a *arguments) string {
+	does := map[string]func(fleet.TaskARN) error{
+		"hang": s.region.Hang, "crash": s.region.Crash, "kill-front": s.region.KillFront, "exit": s.region.Exit,
+		"recover": s.region.Recover, "disconnect": s.region.Disconnect, "reconnect": s.region.Reconnect, "interrupt": s.region.SpotInterrupt,
+		"stop": func(arn fleet.TaskARN) error { return s.region.StopTask(arn, "") },
+	}[a.d.Cmd]
+	name := a.need("task")
+	for ok := true; ok; name, ok = a.word() {
+		service, which, _ := strings.Cut(name, "/")
+		if which != "all" {
+			s.must(a, does(s.task(a, name)))
+			continue
+		}
+		for _, task := range s.region.Tasks(s.service(a, service)) {
+			if task.Status == fleet.Running && task.Desired == fleet.Running {
+				s.must(a, does(task.ARN))
+			}
+		}
+	}
+	return ""
+}
+
+// task finds a task by its name.
+func (s *script) task(a *arguments, name string) fleet.TaskARN {
+	s.names.learn(s.region, s.services)
+	arn, ok := s.names.task[name]
+	if !ok {
+		a.fail("there is no task %s", name)
+	}
+	return arn
+}
+
+// service finds a service by its name, with or without the cluster's.
+func (s *script) service(a *arguments, name string) fleet.ServiceID {
+	if _, after, ok := strings.Cut(name, "/"); ok {
+		name = after
+	}
+	for _, id := range s.services {
+		if id.Name == name {
+			return id
+		}
+	}
+	a.fail("there is no service %s", name)
+	return fleet.ServiceID{}
+}
+
+// next SERVICE FATE…
+//
+// How the next tasks that the service starts turn out: answers, hangs, never
+// (it never runs) or exits (right after its start).
+func (s *script) cmdNext(a *arguments) string {
+	id := s.service(a, a.need("service"))
+	for word, ok := a.word(); ok; word, ok = a.word() {
+		s.must(a, s.region.NextTasks(id, fate(a, word)))
+	}
+	return ""
+}
+
+func fate(a *arguments, word string) sim.Fate {
+	f, ok := map[string]sim.Fate{"answers": sim.Answers, "hangs": sim.StartsHung, "never": sim.NeverStarts, "exits": sim.Exits}[word]
+	if !ok {
+		a.fail("unknown fate %s", word)
+	}
+	return f
+}
+
+// scale SERVICE N
+func (s *script) cmdScale(a *arguments) string {
+	id := s.service(a, a.need("service"))
+	n, err := strconv.Atoi(a.need("desired count"))
+	s.must(a, err, s.region.Scale(id, n))
+	return ""
+}
+
+// deploy SERVICE [FATE]
+//
+// A deployment of a new revision, by the service's own strategy. FATE, as of
+// next, is that of every task of the revision.
+func (s *script) cmdDeploy(a *arguments) string {
+	id := s.service(a, a.need("service"))
+	var r sim.Revision
+	if word, ok := a.word(); ok {
+		r.Fate = fate(a, word)
+	}
+	s.must(a, s.region.DeployRevision(id, r))
+	return ""
+}
+
+// tag SERVICE|cluster=NAME KEY, the value as input
+//
+// Sets a tag of a service or cluster; without input it is taken away.
+func (s *script) cmdTag(a *arguments) string {
+	id := fleet.ServiceID{}
+	if name, ok := a.value("cluster"); ok {
+		id.Cluster = name
+	} else {
+		id = s.service(a, a.need("service"))
+	}
+	s.must(a, s.region.Tag(id, a.need("key"), strings.TrimSpace(a.d.Input)))
+	return ""
+}
+
+// delete service SERVICE | group GROUP | cluster NAME
+func (s *script) cmdDelete(a *arguments) string {
+	switch what := a.need("kind"); what {
+	case "service":
+		s.must(a, s.region.DeleteService(s.service(a, a.need("service"))))
+	case "group":
+		s.must(a, s.region.RemoveGroup(s.names.groupARN(a)))
+	case "cluster":
+		s.must(a, s.region.RemoveCluster(a.need("name")))
+	default:
+		a.fail("cannot delete a %s", what)
+	}
+	return ""
+}
+
+// fault EFFECT [OPERATION] [resource=TEXT] [count=N]
+//
+// Requests go wrong until lifted, or so many: those of the operation, that speak
+// of the resource (part of an ARN). EFFECT is one of [sim.Effect]'s with dashes.
+func (s *script) cmdFault(a *arguments) string {
+	effect := a.need("effect")
+	operation, _ := a.word()
+	resource, _ := a.value("resource")
+	count, _ := a.number("count")
+	s.lifts[effect+operation] = s.region.Fault(sim.Fault{
+		Effect: sim.Effect(strings.ReplaceAll(effect, "-", "_")), Operation: operation, Resource: resource, Count: count,
+	})
+	return ""
+}
+
+// lift EFFECT [OPERATION]
+func (s *script) cmdLift(a *arguments) string {
+	effect := a.need("effect")
+	operation, _ := a.word()
+	lift := s.lifts[effect+operation]
+	if lift == nil {
+		a.fail("there is no such fault")
+	}
+	lift()
+	return ""
+}
+
+// deregister|register TASK
+//
+// What somebody else does: a caller of the API takes the task's targets out, or
+// puts them in.
+func (s *script) cmdChange(a *arguments) string {
+	cfg := awsapi.Simulated("http://aws.invalid", sim.RegionName)
+	cfg.HTTPClient = sim.Doer{Region: s.region}
+	client := elb.NewFromConfig(cfg)
+	arn := s.task(a, a.need("task"))
+	for _, key := range s.names.targets[arn] {
+		group := aws.String(string(key.Group))
+		targets := []elbtypes.TargetDescription{{Id: aws.String(key.ID), Port: aws.Int32(int32(key.Port))}}
+		var err error
+		if a.d.Cmd == "deregister" {
+			_, err = client.DeregisterTargets(s.t.Context(), &elb.DeregisterTargetsInput{TargetGroupArn: group, Targets: targets})
+		} else {
+			_, err = client.RegisterTargets(s.t.Context(), &elb.RegisterTargetsInput{TargetGroupArn: group, Targets: targets})
+		}
+		s.must(a, err)
+	}
+	return ""
+}
