@@ -42,6 +42,7 @@ func (t *task) report(c *container) {
 			return
 		}
 		c.reported = c.health
+		t.touch()
 		was := t.health
 		t.health = t.judge()
 		if was != t.health {

@@ -20,6 +20,7 @@ type cluster struct {
 	tasks        []*task // in the order of creation, as long as they can be described
 	taskIDs      map[string]*task
 	taskSeq      int
+	serviceSeq   int
 	instances    []*instance
 	instanceSeq  int
 }
@@ -32,6 +33,7 @@ type definition struct {
 	launchType string
 	containers []ContainerSpec
 	registered time.Time
+	settled    bool // it has been there for long
 }
 
 func (d *definition) name() string { return d.family + ":" + strconv.Itoa(d.revision) }
@@ -138,6 +140,8 @@ func (r *Region) AddService(spec ServiceSpec) error {
 		region: r, cluster: c, spec: spec, given: given, desired: spec.Desired, created: r.now,
 		arn: fleet.ServiceARN(ecsARN("service/" + c.name + "/" + spec.Name)),
 	}
+	c.serviceSeq++
+	s.seq = c.serviceSeq
 	s.phase = r.phase(r.params.Tick)
 	if err := r.addGroups(s); err != nil {
 		return fmt.Errorf("add service %s/%s: %w", spec.Cluster, spec.Name, err)
@@ -150,11 +154,14 @@ func (r *Region) AddService(spec ServiceSpec) error {
 			r.settledTask(s)
 		}
 		s.settleFlows()
-		d.proven, d.stable = true, true
+		d.proven, d.stable, d.def.settled = true, true, true
 		s.complete(d)
+		r.remember(time.Time{}) // it has been so for long
 		return nil
 	}
 	s.attend()
+	s.touch()
+	r.remember(r.now)
 	return nil
 }
 

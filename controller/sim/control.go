@@ -68,13 +68,17 @@ func (r *Region) Exit(arn fleet.TaskARN) error {
 // Disconnect cuts a task's agent off from ECS, which goes on giving the last
 // health that it heard.
 func (r *Region) Disconnect(arn fleet.TaskARN) error {
-	return r.onRunning("disconnect", arn, func(t *task) { t.cut = true })
+	return r.onRunning("disconnect", arn, func(t *task) {
+		t.cut = true
+		t.touch()
+	})
 }
 
 // Reconnect ends what Disconnect began: the agent reports what it has found.
 func (r *Region) Reconnect(arn fleet.TaskARN) error {
 	return r.onRunning("reconnect", arn, func(t *task) {
 		t.cut, t.connected = false, r.now
+		t.touch()
 		for _, c := range t.containers {
 			t.report(c)
 		}
@@ -134,7 +138,9 @@ func (r *Region) onService(what string, id fleet.ServiceID, do func(*service) er
 		if c == nil || c.serviceNames[id.Name] == nil || c.serviceNames[id.Name].deleted {
 			return fmt.Errorf("%s %s: no such service", what, id)
 		}
-		return do(c.serviceNames[id.Name])
+		s := c.serviceNames[id.Name]
+		s.touch()
+		return do(s)
 	})
 }
 

@@ -112,6 +112,7 @@ func (s *service) deploy(f Fate) *deployment {
 
 func (d *deployment) turn(s *service, rollout, why string) {
 	d.rollout, d.why, d.updated = rollout, why, s.region.now
+	s.touch()
 }
 
 // desired is how many tasks the deployment has where it is kept at its number
@@ -221,10 +222,14 @@ func (s *service) holdOn(p pool) {
 // shifted already shifts back at once.
 func (r *Region) RollBack(id fleet.ServiceID) error {
 	return r.onService("roll back", id, func(s *service) error {
-		d := s.deployments[0]
-		if d.rollout != rolloutInProgress || len(s.deployments) < 2 {
+		under := s.shift != nil && s.shift.stage != shiftingBack
+		if s.rolls() {
+			under = len(s.deployments) > 1 && s.deployments[0].rollout == rolloutInProgress
+		}
+		if !under {
 			return fmt.Errorf("roll back %s: no deployment is in progress", id)
 		}
+		d := s.deployments[0]
 		d.turn(s, rolloutFailed, "Service deployment rolled back.")
 		s.rollBack()
 		return nil

@@ -118,8 +118,14 @@
 //	  DNS and over a node's targets                  open   Traffic
 //	host network mode has no networkBindings           open   HostBindings
 //	request limits                                     doc    Options.Throttle
+//	  DescribeTaskSets counts as a service read        open
+//	replies tell of some time ago, each thing of its
+//	  own; fresh unless asked for                      doc    ReplyAge, ReplyAges
+//	a request with an unknown member is refused        open   IgnoreUnknownMembers
+//	an ARN of another cluster is refused               user
+//	what goes wrong with requests                             Region.Fault
 //
 // Not modelled: flows one by one, stickiness, clients' zonal affinity, passive
-// checks, slow start, idle timeouts, eventual consistency of replies, canary and
-// linear deployments, draining container instances, task protection.
+// checks, slow start, idle timeouts, canary and linear deployments, draining
+// container instances, task protection, service events.
 package sim

@@ -4,88 +4,155 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// ecsRequest has every member that the operations take, by its wire name.
+// ecsRequest has every member that the operations take and the model minds, by
+// its wire name.
 type ecsRequest struct {
-	Cluster            string   `json:"cluster"`
-	Clusters           []string `json:"clusters"`
-	ContainerInstance  string   `json:"containerInstance"`
-	ContainerInstances []string `json:"containerInstances"`
-	DesiredStatus      string   `json:"desiredStatus"`
-	Family             string   `json:"family"`
-	Include            []string `json:"include"`
-	LaunchType         string   `json:"launchType"`
-	MaxResults         *int     `json:"maxResults"`
-	NextToken          string   `json:"nextToken"`
-	Reason             string   `json:"reason"`
-	ResourceARN        string   `json:"resourceArn"`
-	SchedulingStrategy string   `json:"schedulingStrategy"`
-	Service            string   `json:"service"`
-	ServiceName        string   `json:"serviceName"`
-	Services           []string `json:"services"`
-	ServiceRevisions   []string `json:"serviceRevisionArns"`
-	StartedBy          string   `json:"startedBy"`
-	Task               string   `json:"task"`
-	TaskDefinition     string   `json:"taskDefinition"`
-	TaskSets           []string `json:"taskSets"`
-	Tasks              []string `json:"tasks"`
+	Cluster                string   `json:"cluster"`
+	Clusters               []string `json:"clusters"`
+	ContainerInstance      string   `json:"containerInstance"`
+	ContainerInstances     []string `json:"containerInstances"`
+	DaemonName             string   `json:"daemonName"`
+	DesiredStatus          string   `json:"desiredStatus"`
+	Family                 string   `json:"family"`
+	Filter                 string   `json:"filter"`
+	Include                []string `json:"include"`
+	LaunchType             string   `json:"launchType"`
+	MaxResults             *int     `json:"maxResults"`
+	NextToken              string   `json:"nextToken"`
+	Reason                 string   `json:"reason"`
+	ResourceARN            string   `json:"resourceArn"`
+	ResourceManagementType string   `json:"resourceManagementType"`
+	SchedulingStrategy     string   `json:"schedulingStrategy"`
+	Service                string   `json:"service"`
+	ServiceName            string   `json:"serviceName"`
+	ServiceRevisions       []string `json:"serviceRevisionArns"`
+	Services               []string `json:"services"`
+	StartedBy              string   `json:"startedBy"`
+	Status                 string   `json:"status"`
+	Task                   string   `json:"task"`
+	TaskDefinition         string   `json:"taskDefinition"`
+	TaskSets               []string `json:"taskSets"`
+	Tasks                  []string `json:"tasks"`
+
+	operation string
+	at        time.Time // the instant that a list tells of
 }
 
 func (q *ecsRequest) includes(what string) bool { return slices.Contains(q.Include, what) }
 
+// ecsOperation is one that the region answers.
+type ecsOperation struct {
+	members string // of its request, all of them
+	include string // what it can be asked to include
+	answer  func(*Region, *ecsRequest) (any, *apiError)
+}
+
+// ecsOperations are those that castoff calls, and those next to them.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Operations.html
+var ecsOperations = map[string]ecsOperation{
+	"ListClusters":     {"maxResults nextToken", "", (*Region).listClusters},
+	"DescribeClusters": {"clusters include", "ATTACHMENTS CONFIGURATIONS SETTINGS STATISTICS TAGS", (*Region).describeClusters},
+	"ListServices": {
+		"cluster launchType maxResults nextToken resourceManagementType schedulingStrategy", "", (*Region).listServices,
+	},
+	"DescribeServices": {"cluster include services", "TAGS", (*Region).describeServices},
+	"ListTasks": {
+		"cluster containerInstance daemonName desiredStatus family launchType maxResults nextToken serviceName startedBy", "",
+		(*Region).listTasks,
+	},
+	"DescribeTasks":          {"cluster include tasks", "TAGS", (*Region).describeTasks},
+	"DescribeTaskDefinition": {"include taskDefinition", "TAGS", (*Region).describeTaskDefinition},
+	"DescribeContainerInstances": {
+		"cluster containerInstances include", "CONTAINER_INSTANCE_HEALTH TAGS", (*Region).describeContainerInstances,
+	},
+	"ListContainerInstances":   {"cluster filter maxResults nextToken status", "", (*Region).listContainerInstances},
+	"DescribeTaskSets":         {"cluster include service taskSets", "TAGS", (*Region).describeTaskSets},
+	"DescribeServiceRevisions": {"serviceRevisionArns", "", (*Region).describeServiceRevisions},
+	"ListTagsForResource":      {"resourceArn", "", (*Region).listTagsForResource},
+	"StopTask":                 {"cluster reason task", "", nil}, // it changes the region
+}
+
 // ecs answers one request of ECS's JSON protocol.
 func (r *Region) ecs(c *call) reply {
-	var q ecsRequest
-	if err := json.Unmarshal(c.body, &q); err != nil {
-		return ecsError(invalid("SerializationException", "the body is not what %s takes", c.operation))
+	op, known := ecsOperations[c.operation]
+	if !known {
+		return ecsError(invalid("UnknownOperationException", ""))
 	}
-	if c.operation == "StopTask" {
-		return r.ecsStopTask(&q)
+	q, err := r.ecsRequest(op, c.body)
+	switch {
+	case err != nil:
+		return ecsError(err)
+	case op.answer == nil:
+		return r.ecsStopTask(q)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance()
-	var out any
-	var err *apiError
-	switch c.operation {
-	case "ListClusters":
-		out, err = r.listClusters(&q)
-	case "DescribeClusters":
-		out, err = r.describeClusters(&q)
-	case "ListServices":
-		out, err = r.listServices(&q)
-	case "DescribeServices":
-		out, err = r.describeServices(&q)
-	case "ListTasks":
-		out, err = r.listTasks(&q)
-	case "DescribeTasks":
-		out, err = r.describeTasks(&q)
-	case "DescribeTaskDefinition":
-		out, err = r.describeTaskDefinition(&q)
-	case "DescribeContainerInstances":
-		out, err = r.describeContainerInstances(&q)
-	case "DescribeTaskSets":
-		out, err = r.describeTaskSets(&q)
-	case "DescribeServiceRevisions":
-		out, err = r.describeServiceRevisions(&q)
-	case "ListTagsForResource":
-		out, err = r.listTagsForResource(&q)
-	default:
-		err = invalid("UnknownOperationException", "")
+	q.operation = c.operation
+	if strings.HasPrefix(c.operation, "List") {
+		q.at = r.asked(c.operation)
 	}
+	out, err := op.answer(r, q)
 	if err != nil {
 		return ecsError(err)
 	}
 	return ecsReply(out)
 }
+
+// ecsRequest reads a request and finds what is wrong with it by itself.
+func (r *Region) ecsRequest(op ecsOperation, body []byte) (*ecsRequest, *apiError) {
+	var q ecsRequest
+	if err := json.Unmarshal(body, &q); err != nil {
+		return nil, invalid("SerializationException", "%s", err)
+	}
+	if !r.params.IgnoreUnknownMembers {
+		var members map[string]json.RawMessage
+		_ = json.Unmarshal(body, &members) // it is an object, or null: that was tried
+		for _, name := range slices.Sorted(maps.Keys(members)) {
+			if !isOneOf(name, op.members) {
+				return nil, invalid("SerializationException", "unknown member %q", name)
+			}
+		}
+	}
+	return &q, q.check(op)
+}
+
+// check holds what is one of a few words to them.
+func (q *ecsRequest) check(op ecsOperation) *apiError {
+	for _, what := range q.Include {
+		if !isOneOf(what, op.include) {
+			return invalid("InvalidParameterException", "Invalid include value: %s.", what)
+		}
+	}
+	for _, m := range []struct{ name, value, allowed string }{
+		{"desiredStatus", q.DesiredStatus, "PENDING RUNNING STOPPED"},
+		{"launchType", q.LaunchType, "EC2 EXTERNAL FARGATE MANAGED_INSTANCES"},
+		{"resourceManagementType", q.ResourceManagementType, "CUSTOMER ECS"},
+		{"schedulingStrategy", q.SchedulingStrategy, "DAEMON REPLICA"},
+		{"status", q.Status, "ACTIVE DEREGISTERING DRAINING REGISTERING REGISTRATION_FAILED"},
+	} {
+		if m.value != "" && !isOneOf(m.value, m.allowed) {
+			return invalid("InvalidParameterException", "Invalid %s: %s.", m.name, m.value)
+		}
+	}
+	if q.MaxResults != nil && (*q.MaxResults < 1 || *q.MaxResults > 100) {
+		return invalid("InvalidParameterException", "maxResults must be between 1 and 100.")
+	}
+	return nil
+}
+
+func isOneOf(word, words string) bool { return slices.Contains(strings.Fields(words), word) }
 
 func ecsReply(out any) reply {
 	var b bytes.Buffer
@@ -101,6 +168,28 @@ func ecsError(e *apiError) reply {
 	rep := ecsReply(map[string]string{"__type": e.code, "message": e.message})
 	rep.status = e.status
 	return rep
+}
+
+// notBlank refuses a request without a member that it must have.
+func notBlank(name, value string) *apiError {
+	if value == "" {
+		return invalid("InvalidParameterException", "%s can not be blank.", name)
+	}
+	return nil
+}
+
+// ofCluster refuses ARNs that name another cluster than the request does.
+//
+// User: docker/compose-cli#2086, aws-toolkit-vscode#2915.
+func (c *cluster) ofCluster(refs ...string) *apiError {
+	for _, ref := range refs {
+		_, path, isARN := strings.Cut(ref, ":"+AccountID+":")
+		parts := strings.Split(path, "/")
+		if isARN && len(parts) > 2 && parts[1] != c.name {
+			return invalid("InvalidParameterException", "Invalid identifier: Identifier is for cluster %s. Your cluster is %s", parts[1], c.name)
+		}
+	}
+	return nil
 }
 
 // clusterNamed finds a cluster by name or ARN; nothing means "default".
@@ -133,9 +222,7 @@ func batch(name string, refs []string, limit int) *apiError {
 func (q *ecsRequest) page(n, standard int, after func(int) int) (from, to int, err *apiError) {
 	size := standard
 	if q.MaxResults != nil {
-		if size = *q.MaxResults; size < 1 || size > 100 {
-			return 0, 0, invalid("InvalidParameterException", "maxResults must be between 1 and 100.")
-		}
+		size = *q.MaxResults
 	}
 	if q.NextToken != "" {
 		raw, bad := base64.StdEncoding.DecodeString(q.NextToken)
@@ -154,211 +241,6 @@ func token(n int) string {
 
 func same(n int) int { return n }
 
-type failureJSON struct {
-	ARN    string `json:"arn"`
-	Reason string `json:"reason"`
-}
-
-func missing(arn string) failureJSON { return failureJSON{ARN: arn, Reason: "MISSING"} }
-
-// listJSON has one of the lists, empty or not, as AWS's replies do.
-type listJSON struct {
-	ClusterARNs []string `json:"clusterArns,omitzero"`
-	ServiceARNs []string `json:"serviceArns,omitzero"`
-	TaskARNs    []string `json:"taskArns,omitzero"`
-	NextToken   string   `json:"nextToken,omitempty"`
-}
-
-func (r *Region) listClusters(q *ecsRequest) (any, *apiError) {
-	from, to, err := q.page(len(r.clusters), 100, same)
-	if err != nil {
-		return nil, err
-	}
-	out := listJSON{ClusterARNs: []string{}}
-	for _, c := range r.clusters[from:to] {
-		out.ClusterARNs = append(out.ClusterARNs, string(c.arn))
-	}
-	if to < len(r.clusters) {
-		out.NextToken = token(to)
-	}
-	return out, nil
-}
-
-func (r *Region) describeClusters(q *ecsRequest) (any, *apiError) {
-	refs := q.Clusters
-	if len(refs) == 0 {
-		refs = []string{"default"}
-	}
-	if err := batch("Clusters", refs, 100); err != nil {
-		return nil, err
-	}
-	out := struct {
-		Clusters []clusterJSON `json:"clusters"`
-		Failures []failureJSON `json:"failures"`
-	}{[]clusterJSON{}, []failureJSON{}}
-	for _, ref := range refs {
-		c, err := r.clusterNamed(ref)
-		if err != nil {
-			out.Failures = append(out.Failures, missing(ecsARN("cluster/"+lastSegment(ref))))
-			continue
-		}
-		out.Clusters = append(out.Clusters, c.json(q.includes("TAGS")))
-	}
-	return out, nil
-}
-
-func (r *Region) listServices(q *ecsRequest) (any, *apiError) {
-	c, err := r.clusterNamed(q.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	services := slices.DeleteFunc(slices.Clone(c.services), func(s *service) bool {
-		return q.LaunchType != "" && q.LaunchType != s.spec.LaunchType ||
-			q.SchedulingStrategy != "" && q.SchedulingStrategy != s.spec.Scheduling
-	})
-	from, to, err := q.page(len(services), 10, same)
-	if err != nil {
-		return nil, err
-	}
-	out := listJSON{ServiceARNs: []string{}}
-	for _, s := range services[from:to] {
-		out.ServiceARNs = append(out.ServiceARNs, string(s.arn))
-	}
-	if to < len(services) {
-		out.NextToken = token(to)
-	}
-	return out, nil
-}
-
-// serviceNamed finds a service of a cluster by name or ARN.
-func (c *cluster) serviceNamed(ref string) *service {
-	s := c.serviceNames[lastSegment(ref)]
-	if s == nil || ref != s.spec.Name && ref != string(s.arn) {
-		return nil
-	}
-	return s
-}
-
-func (r *Region) describeServices(q *ecsRequest) (any, *apiError) {
-	c, err := r.clusterNamed(q.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	if err := batch("Services", q.Services, 10); err != nil {
-		return nil, err
-	}
-	out := struct {
-		Services []serviceJSON `json:"services"`
-		Failures []failureJSON `json:"failures"`
-	}{[]serviceJSON{}, []failureJSON{}}
-	for _, ref := range q.Services {
-		s := c.serviceNamed(ref)
-		if s == nil {
-			out.Failures = append(out.Failures, missing(ecsARN("service/"+c.name+"/"+lastSegment(ref))))
-			continue
-		}
-		out.Services = append(out.Services, s.json(q.includes("TAGS")))
-	}
-	return out, nil
-}
-
-func (r *Region) listTasks(q *ecsRequest) (any, *apiError) {
-	c, err := r.clusterNamed(q.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	if q.StartedBy != "" && (q.ServiceName != "" || q.Family != "" || q.ContainerInstance != "") {
-		return nil, invalid("InvalidParameterException", "Cannot specify startedBy with other filters.")
-	}
-	var s *service
-	if q.ServiceName != "" {
-		if s = c.serviceNamed(q.ServiceName); s == nil {
-			return nil, invalid("ServiceNotFoundException", "Service not found.")
-		}
-	}
-	desired := fleet.Running
-	switch q.DesiredStatus {
-	case "", "RUNNING":
-	case "STOPPED":
-		desired = fleet.Stopped
-	case "PENDING":
-		desired = fleet.Pending // nothing ever has it
-	default:
-		return nil, invalid("InvalidParameterException", "Invalid desiredStatus.")
-	}
-	from, _, err := q.page(len(c.tasks), 100, func(seq int) int {
-		return sort.Search(len(c.tasks), func(i int) bool { return c.tasks[i].seq > seq })
-	})
-	if err != nil {
-		return nil, err
-	}
-	size := 100
-	if q.MaxResults != nil {
-		size = *q.MaxResults
-	}
-	out := listJSON{TaskARNs: []string{}}
-	last := 0
-	for _, t := range c.tasks[from:] {
-		if t.desired != desired || !q.wants(t, s) {
-			continue
-		}
-		if len(out.TaskARNs) == size {
-			out.NextToken = token(last)
-			break
-		}
-		out.TaskARNs, last = append(out.TaskARNs, string(t.arn)), t.seq
-	}
-	return out, nil
-}
-
-// wants applies the filters of ListTasks.
-func (q *ecsRequest) wants(t *task, s *service) bool {
-	switch {
-	case s != nil && t.service != s,
-		q.LaunchType != "" && q.LaunchType != t.def.launchType,
-		q.Family != "" && q.Family != t.def.family,
-		q.StartedBy != "" && (t.deployment == nil || t.deployment.id != q.StartedBy),
-		q.ContainerInstance != "" && (t.instance == nil || lastSegment(string(t.instance.arn)) != lastSegment(q.ContainerInstance)):
-		return false
-	}
-	return true
-}
-
-// taskNamed finds a task of a cluster by id or ARN.
-func (c *cluster) taskNamed(ref string) *task {
-	t := c.taskIDs[lastSegment(ref)]
-	if t == nil || ref != t.id && ref != string(t.arn) {
-		return nil
-	}
-	return t
-}
-
-func (r *Region) describeTasks(q *ecsRequest) (any, *apiError) {
-	c, err := r.clusterNamed(q.Cluster)
-	if err != nil {
-		return nil, err
-	}
-	if err := batch("Tasks", q.Tasks, 100); err != nil {
-		return nil, err
-	}
-	out := struct {
-		Tasks    []taskJSON    `json:"tasks"`
-		Failures []failureJSON `json:"failures"`
-	}{[]taskJSON{}, []failureJSON{}}
-	for _, ref := range q.Tasks {
-		t := c.taskNamed(ref)
-		if t == nil {
-			if !strings.HasPrefix(ref, "arn:") {
-				ref = ecsARN("task/" + c.name + "/" + ref)
-			}
-			out.Failures = append(out.Failures, missing(ref))
-			continue
-		}
-		out.Tasks = append(out.Tasks, t.json())
-	}
-	return out, nil
-}
-
 // ecsStopTask changes the region, so it takes effect on the next whole
 // millisecond.
 func (r *Region) ecsStopTask(q *ecsRequest) reply {
@@ -369,10 +251,14 @@ func (r *Region) ecsStopTask(q *ecsRequest) reply {
 			rep = ecsError(err)
 			return nil
 		}
+		err = notBlank("Task", q.Task)
+		if err == nil {
+			err = c.ofCluster(q.Task)
+		}
 		t := c.taskNamed(q.Task)
 		switch {
-		case q.Task == "":
-			rep = ecsError(invalid("InvalidParameterException", "Task cannot be empty."))
+		case err != nil:
+			rep = ecsError(err)
 		case t == nil:
 			rep = ecsError(invalid("InvalidParameterException", "The referenced task was not found."))
 		case t.status == fleet.Stopped:

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -8,13 +9,107 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
+func (r *Region) describeClusters(q *ecsRequest) (any, *apiError) {
+	refs := q.Clusters
+	if len(refs) == 0 {
+		refs = []string{"default"}
+	}
+	if err := batch("Clusters", refs, 100); err != nil {
+		return nil, err
+	}
+	out := struct {
+		Clusters []clusterJSON `json:"clusters"`
+		Failures []failureJSON `json:"failures"`
+	}{[]clusterJSON{}, []failureJSON{}}
+	for _, ref := range refs {
+		c, err := r.clusterNamed(ref)
+		if err != nil {
+			out.Failures = append(out.Failures, missing(ecsARN("cluster/"+lastSegment(ref))))
+			continue
+		}
+		out.Clusters = append(out.Clusters, c.json(q.includes("TAGS")))
+	}
+	return out, nil
+}
+
+func (r *Region) describeServices(q *ecsRequest) (any, *apiError) {
+	c, err := r.clusterNamed(q.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if err := batch("Services", q.Services, 10); err != nil {
+		return nil, err
+	}
+	if err := c.ofCluster(q.Services...); err != nil {
+		return nil, err
+	}
+	out := struct {
+		Services []serviceJSON `json:"services"`
+		Failures []failureJSON `json:"failures"`
+	}{[]serviceJSON{}, []failureJSON{}}
+	for _, ref := range q.Services {
+		var j serviceJSON
+		s := c.serviceNamed(ref)
+		there := s != nil
+		if there {
+			j, there = s.shown(r.asked(q.operation))
+		}
+		if !there {
+			out.Failures = append(out.Failures, missing(ecsARN("service/"+c.name+"/"+lastSegment(ref))))
+			continue
+		}
+		if !q.includes("TAGS") {
+			j.Tags = []tagJSON{}
+		}
+		out.Services = append(out.Services, j)
+	}
+	return out, nil
+}
+
+func (r *Region) describeTasks(q *ecsRequest) (any, *apiError) {
+	c, err := r.clusterNamed(q.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	if err := batch("Tasks", q.Tasks, 100); err != nil {
+		return nil, err
+	}
+	if err := c.ofCluster(q.Tasks...); err != nil {
+		return nil, err
+	}
+	out := struct {
+		Tasks    []taskJSON    `json:"tasks"`
+		Failures []failureJSON `json:"failures"`
+	}{[]taskJSON{}, []failureJSON{}}
+	for _, ref := range q.Tasks {
+		var j taskJSON
+		t := c.taskNamed(ref)
+		there := t != nil
+		if there {
+			j, there = t.shown(r.asked(q.operation))
+		}
+		if !there {
+			if !strings.HasPrefix(ref, "arn:") {
+				ref = ecsARN("task/" + c.name + "/" + ref)
+			}
+			out.Failures = append(out.Failures, missing(ref))
+			continue
+		}
+		out.Tasks = append(out.Tasks, j)
+	}
+	return out, nil
+}
+
 func (r *Region) describeTaskDefinition(q *ecsRequest) (any, *apiError) {
+	if q.TaskDefinition == "" {
+		return nil, invalid("ClientException", "TaskDefinition can not be blank.")
+	}
 	ref := lastSegment(q.TaskDefinition)
 	if !strings.Contains(ref, ":") {
 		ref += ":" + strconv.Itoa(r.revisions[ref]) // the family's newest
 	}
 	d := r.definitions[ref]
-	if d == nil {
+	if d == nil || r.asked(q.operation).Before(d.registered) && !d.settled {
 		return nil, invalid("ClientException", "Unable to describe task definition.")
 	}
 	return struct {
@@ -24,15 +119,23 @@ func (r *Region) describeTaskDefinition(q *ecsRequest) (any, *apiError) {
 }
 
 type instanceJSON struct {
-	ARN        string     `json:"containerInstanceArn"`
-	EC2        string     `json:"ec2InstanceId"`
-	Version    int        `json:"version"`
-	Status     string     `json:"status"`
-	Connected  bool       `json:"agentConnected"`
-	Running    int        `json:"runningTasksCount"`
-	Pending    int        `json:"pendingTasksCount"`
-	Attributes []pairJSON `json:"attributes"`
-	Registered epoch      `json:"registeredAt"`
+	ARN         string     `json:"containerInstanceArn"`
+	EC2         string     `json:"ec2InstanceId"`
+	Version     int        `json:"version"`
+	Status      string     `json:"status"`
+	Connected   bool       `json:"agentConnected"`
+	Running     int        `json:"runningTasksCount"`
+	Pending     int        `json:"pendingTasksCount"`
+	Attributes  []pairJSON `json:"attributes"`
+	Registered  epoch      `json:"registeredAt"`
+	Resources   []struct{} `json:"registeredResources"`
+	Remaining   []struct{} `json:"remainingResources"`
+	Attachments []struct{} `json:"attachments"`
+	Tags        []tagJSON  `json:"tags"`
+	Agent       struct {
+		Version string `json:"agentVersion"`
+		Docker  string `json:"dockerVersion"`
+	} `json:"versionInfo"`
 }
 
 func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
@@ -41,6 +144,9 @@ func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
 		return nil, err
 	}
 	if err := batch("Container instances", q.ContainerInstances, 100); err != nil {
+		return nil, err
+	}
+	if err := c.ofCluster(q.ContainerInstances...); err != nil {
 		return nil, err
 	}
 	out := struct {
@@ -52,6 +158,9 @@ func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
 			return string(h.arn) == ref || lastSegment(string(h.arn)) == ref
 		})
 		if i < 0 {
+			if !strings.HasPrefix(ref, "arn:") {
+				ref = ecsARN("container-instance/" + c.name + "/" + ref)
+			}
 			out.Failures = append(out.Failures, missing(ref))
 			continue
 		}
@@ -59,7 +168,9 @@ func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
 		j := instanceJSON{
 			ARN: string(h.arn), EC2: h.id, Version: 1, Status: "ACTIVE", Connected: true, Registered: epoch(h.since),
 			Attributes: []pairJSON{{"ecs.availability-zone", h.zone}},
+			Resources:  []struct{}{}, Remaining: []struct{}{}, Attachments: []struct{}{}, Tags: []tagJSON{},
 		}
+		j.Agent.Version, j.Agent.Docker = "1.89.2", "DockerVersion: 25.0.8"
 		j.Running, j.Pending = count(c.tasks, func(t *task) bool { return t.instance == h })
 		out.Instances = append(out.Instances, j)
 	}
@@ -71,9 +182,15 @@ func (r *Region) describeTaskSets(q *ecsRequest) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
+	if err := cmp.Or(notBlank("Service", q.Service), c.ofCluster(q.Service)); err != nil {
+		return nil, err
+	}
 	s := c.serviceNamed(q.Service)
 	if s == nil {
 		return nil, invalid("ServiceNotFoundException", "Service not found.")
+	}
+	if s.deleted {
+		return nil, invalid("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	if s.spec.Controller == fleet.ControllerECS {
 		return nil, invalid("InvalidParameterException", "Amazon ECS only supports task sets on services with deployment controller type EXTERNAL or CODE_DEPLOY.")
@@ -81,7 +198,10 @@ func (r *Region) describeTaskSets(q *ecsRequest) (any, *apiError) {
 	out := struct {
 		TaskSets []taskSetJSON `json:"taskSets"`
 		Failures []failureJSON `json:"failures"`
-	}{s.taskSetsJSON(), []failureJSON{}}
+	}{[]taskSetJSON{}, []failureJSON{}}
+	if shown, there := s.shown(r.asked(q.operation)); there && shown.TaskSets != nil {
+		out.TaskSets = shown.TaskSets
+	}
 	if len(q.TaskSets) == 0 {
 		return out, nil
 	}
@@ -107,6 +227,9 @@ func (r *Region) describeServiceRevisions(q *ecsRequest) (any, *apiError) {
 		Failures  []failureJSON         `json:"failures"`
 	}{[]serviceRevisionJSON{}, []failureJSON{}}
 	for _, ref := range q.ServiceRevisions {
+		if !strings.HasPrefix(ref, ecsARN("service-revision/")) {
+			return nil, invalid("InvalidParameterException", "Invalid identifier: %s", ref)
+		}
 		if made := r.serviceRevisions[ref]; made != nil {
 			out.Revisions = append(out.Revisions, made())
 			continue

@@ -40,20 +40,25 @@ type pairJSON struct {
 }
 
 type clusterJSON struct {
-	ARN       string    `json:"clusterArn"`
-	Name      string    `json:"clusterName"`
-	Status    string    `json:"status"`
-	Instances int       `json:"registeredContainerInstancesCount"`
-	Running   int       `json:"runningTasksCount"`
-	Pending   int       `json:"pendingTasksCount"`
-	Services  int       `json:"activeServicesCount"`
-	Tags      []tagJSON `json:"tags"`
+	ARN        string     `json:"clusterArn"`
+	Name       string     `json:"clusterName"`
+	Status     string     `json:"status"`
+	Instances  int        `json:"registeredContainerInstancesCount"`
+	Running    int        `json:"runningTasksCount"`
+	Pending    int        `json:"pendingTasksCount"`
+	Services   int        `json:"activeServicesCount"`
+	Tags       []tagJSON  `json:"tags"`
+	Settings   []pairJSON `json:"settings"`
+	Statistics []pairJSON `json:"statistics"`
+	Providers  []string   `json:"capacityProviders"`
+	Strategy   []struct{} `json:"defaultCapacityProviderStrategy"`
 }
 
 func (c *cluster) json(tags bool) clusterJSON {
 	j := clusterJSON{
 		ARN: string(c.arn), Name: c.name, Status: "ACTIVE", Instances: len(c.instances),
-		Services: len(c.services), Tags: []tagJSON{},
+		Services: len(c.services), Tags: []tagJSON{}, Settings: []pairJSON{}, Statistics: []pairJSON{},
+		Providers: []string{}, Strategy: []struct{}{},
 	}
 	j.Running, j.Pending = count(c.tasks, func(*task) bool { return true })
 	if tags {

@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"maps"
+	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strings"
@@ -22,6 +24,8 @@ const (
 	LoseReply   Effect = "lose_reply"   // the connection is cut after the request has been carried out
 	Garbage     Effect = "garbage"      // HTTP 200 and a body of something else
 	Truncate    Effect = "truncate"     // half a body
+	Delay       Effect = "delay"        // carried out after Fault.Delay, if the client still waits
+	DelayReply  Effect = "delay_reply"  // carried out at once, answered after Fault.Delay
 )
 
 // Fault makes matching requests go wrong. Empty fields match everything.
@@ -30,17 +34,34 @@ type Fault struct {
 	Operation string // DescribeTasks, …
 	Resource  string // part of an ARN or name that the request speaks of
 	Effect    Effect
-	Count     int // so many requests; 0: all until it is lifted
+	Count     int           // so many requests; 0: all until it is lifted
+	Chance    float64       // 0–1: how likely a request is hit; 0 means 1
+	After     time.Duration // from now on until it begins, in AWS's time
+	For       time.Duration // from then on until it ends by itself; 0: when it is lifted
+	Delay     Range         // real time, as [Options.Latency] is
 }
 
-type faults struct{ set []*Fault }
+// fault is one that is set.
+type fault struct {
+	Fault
+	from, to time.Time // to: zero for no end
+}
+
+type faults struct {
+	set      []*fault
+	injected map[Effect]int
+}
 
 // Fault sets a fault and returns what takes it away again. Of several that match a
 // request the one set first has its effect.
 func (r *Region) Fault(f Fault) (lift func()) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	set := &f
+	r.advance()
+	set := &fault{Fault: f, from: r.now.Add(r.scale(f.After))}
+	if f.For > 0 {
+		set.to = set.from.Add(r.scale(f.For))
+	}
 	r.faults.set = append(r.faults.set, set)
 	return func() {
 		r.mu.Lock()
@@ -49,15 +70,28 @@ func (r *Region) Fault(f Fault) (lift func()) {
 	}
 }
 
-func (fs *faults) clear(f *Fault) {
-	fs.set = slices.DeleteFunc(fs.set, func(o *Fault) bool { return o == f })
+// Injected is how many requests each effect has hit so far.
+func (r *Region) Injected() map[Effect]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.faults.injected)
 }
 
-// match finds the effect for a request, and uses up one count of its fault.
-func (fs *faults) match(c *call) Effect {
-	for _, f := range fs.set {
-		if f.Service != "" && f.Service != c.service || f.Operation != "" && f.Operation != c.operation ||
-			f.Resource != "" && !strings.Contains(c.text(), f.Resource) {
+func (fs *faults) clear(f *fault) {
+	fs.set = slices.DeleteFunc(fs.set, func(o *fault) bool { return o == f })
+}
+
+// match finds the effect for a request, and uses up one count of its fault. The
+// delay is for the effects that have one.
+func (fs *faults) match(c *call, now time.Time, rng *rand.Rand) (e Effect, delay time.Duration) {
+	for _, f := range slices.Clone(fs.set) {
+		if !f.to.IsZero() && !now.Before(f.to) {
+			fs.clear(f)
+			continue
+		}
+		if now.Before(f.from) || f.Service != "" && f.Service != c.service || f.Operation != "" && f.Operation != c.operation ||
+			f.Resource != "" && !strings.Contains(c.text(), f.Resource) ||
+			f.Chance > 0 && rng.Float64() >= f.Chance {
 			continue
 		}
 		if f.Count > 0 {
@@ -65,9 +99,16 @@ func (fs *faults) match(c *call) Effect {
 				fs.clear(f)
 			}
 		}
-		return f.Effect
+		if fs.injected == nil {
+			fs.injected = map[Effect]int{}
+		}
+		fs.injected[f.Effect]++
+		if f.Effect == Delay || f.Effect == DelayReply {
+			delay = drawFrom(rng, f.Delay)
+		}
+		return f.Effect, delay
 	}
-	return ""
+	return "", 0
 }
 
 func (e Effect) refuses() bool {
@@ -103,65 +144,4 @@ func (e Effect) refusal(c *call) *apiError {
 		}
 		return &apiError{http.StatusInternalServerError, "InternalFailure", "An internal error occurred"}
 	}
-}
-
-// bucket is one of AWS's token buckets: published burst and rate per second.
-//
-// Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html,
-// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
-type bucket struct {
-	burst, rate float64
-	tokens      float64
-	at          time.Time
-}
-
-// throttle is AWS's request limits, of one account in one region.
-type throttle struct {
-	speed      float64
-	operations map[string]*bucket // by service/operation; ELBv2's Describe* share one
-	describe   *bucket
-}
-
-func newThrottle(speed float64) *throttle {
-	t := &throttle{speed: speed, operations: map[string]*bucket{}}
-	add := func(service string, burst, rate float64, operations ...string) *bucket {
-		b := &bucket{burst: burst, rate: rate, tokens: burst}
-		for _, op := range operations {
-			t.operations[service+"/"+op] = b
-		}
-		return b
-	}
-	add(ECS, 100, 20, "ListTasks", "DescribeTasks", "DescribeContainerInstances")
-	add(ECS, 100, 20, "ListServices", "DescribeServices")
-	add(ECS, 50, 20, "DescribeTaskDefinition")
-	add(ECS, 50, 20, "ListClusters", "DescribeClusters")
-	add(ECS, 50, 20, "ListTagsForResource")
-	add(ECS, 100, 40, "StopTask")
-	add(ELBv2, 20, 4, "RegisterTargets", "DeregisterTargets")
-	t.describe = add(ELBv2, 40, 10)
-	return t
-}
-
-// refuses takes a token for the request, or says that there is none. A region
-// without limits is a nil throttle.
-func (t *throttle) refuses(c *call, now time.Time) bool {
-	if t == nil {
-		return false
-	}
-	b := t.operations[c.service+"/"+c.operation]
-	if b == nil && c.service == ELBv2 && strings.HasPrefix(c.operation, "Describe") {
-		b = t.describe
-	}
-	if b == nil {
-		return false
-	}
-	if !b.at.IsZero() {
-		b.tokens = min(b.burst, b.tokens+now.Sub(b.at).Seconds()*b.rate*t.speed)
-	}
-	b.at = now
-	if b.tokens < 1 {
-		return true
-	}
-	b.tokens--
-	return false
 }

@@ -17,6 +17,7 @@ type instance struct {
 	ports    map[int]*task // host ports in use
 	nextPort int
 	since    time.Time
+	seq      int // place in the order of joining, within the cluster
 }
 
 // HostLost is the end of the container instance that a task was on.
@@ -57,6 +58,7 @@ func (r *Region) addInstance(c *cluster) *instance {
 		ports: map[int]*task{}, nextPort: firstPort, since: r.now,
 	}
 	c.instanceSeq++
+	h.seq = c.instanceSeq
 	c.instances = append(c.instances, h)
 	r.hosts[h.id] = h
 	return h
@@ -106,6 +108,7 @@ func (c *cluster) staffDaemons() {
 	for _, s := range c.services {
 		if s.spec.Scheduling == fleet.Daemon && s.desired != len(c.instances) {
 			s.desired = len(c.instances)
+			s.touch()
 			s.attend()
 		}
 	}

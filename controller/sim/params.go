@@ -141,6 +141,16 @@ type Params struct {
 	// DrainingCounts has draining targets count as registered in the percentages
 	// of target_group_health. Open; false.
 	DrainingCounts bool
+	// ReplyAge is how old an ECS reply is about each thing that it tells of, drawn
+	// anew every time, so that two readings of a task need not come in order
+	// (version tells) and ListTasks need not agree with DescribeTasks. What is
+	// younger than the reply is MISSING. Doc says that it happens, not how old;
+	// 0: every reply is fresh. ReplyAges has operations that differ, by name.
+	ReplyAge  Range
+	ReplyAges map[string]Range
+	// IgnoreUnknownMembers has ECS take a request with a member that the operation
+	// has not, and ignore it. Open; false: it is refused.
+	IgnoreUnknownMembers bool
 	// HostBindings fills networkBindings in host network mode. Open; false.
 	HostBindings bool
 }

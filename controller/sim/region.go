@@ -71,6 +71,7 @@ type Region struct {
 	freedAddresses   []freed    // the one that has been free for longest first
 	truths           []*failure // in the order of their onsets, as noticed
 
+	replies  replies
 	throttle *throttle
 	faults   faults
 	requests uint64
@@ -100,6 +101,7 @@ func New(o Options) *Region {
 	if o.Params != nil {
 		r.params = *o.Params
 	}
+	r.replies = newReplies(r, o.Seed)
 	if o.Throttle {
 		r.throttle = newThrottle(r.speed)
 	}
@@ -167,6 +169,7 @@ func (r *Region) advanceTo(present time.Time) {
 		e := heap.Pop(&r.events).(event)
 		r.now = e.at
 		e.do()
+		r.remember(r.now)
 	}
 	if present.After(r.now) {
 		r.now = present
@@ -213,8 +216,10 @@ func (r *Region) scale(d time.Duration) time.Duration {
 
 // draw picks a duration of AWS's from a range. It always draws, so that a range
 // of one value does not shift what is drawn after it.
-func (r *Region) draw(g Range) time.Duration {
-	x := r.rng.Float64()
+func (r *Region) draw(g Range) time.Duration { return drawFrom(r.rng, g) }
+
+func drawFrom(rng *rand.Rand, g Range) time.Duration {
+	x := rng.Float64()
 	if g.Max <= g.Min {
 		return g.Min
 	}

@@ -18,6 +18,7 @@ type service struct {
 	given   ServiceSpec // the same before defaults
 	desired int
 	created time.Time
+	seq     int // place in the order of creation, within the cluster
 	groups  []serviceGroup
 
 	deployments []*deployment // the newest first; a rolled back one has given its place back
@@ -26,6 +27,7 @@ type service struct {
 	moving      *task         // started in an emptier zone, to take the place of one in the fullest
 	deleted     bool          // DRAINING or INACTIVE, or gone
 	forgetting  bool
+	past        past[serviceJSON]
 	live        []*task    // those that are wanted RUNNING, in the order of creation
 	openings    []*opening // in the order of their failures
 	fates       []Fate     // of the next tasks to be started

@@ -95,6 +95,15 @@ type serviceJSON struct {
 	Running       int                `json:"runningCount"`
 	Pending       int                `json:"pendingCount"`
 	LaunchType    string             `json:"launchType"`
+	Platform      string             `json:"platformVersion,omitempty"`
+	Family        string             `json:"platformFamily,omitempty"`
+	Network       *networkJSON       `json:"networkConfiguration,omitempty"`
+	Registries    []struct{}         `json:"serviceRegistries"`
+	Constraints   []struct{}         `json:"placementConstraints"`
+	Placement     []struct{}         `json:"placementStrategy"`
+	ManagedTags   bool               `json:"enableECSManagedTags"`
+	Exec          bool               `json:"enableExecuteCommand"`
+	PropagateTags string             `json:"propagateTags"`
 	Definition    string             `json:"taskDefinition,omitempty"`
 	Configuration struct {
 		Breaker  *breakerJSON `json:"deploymentCircuitBreaker,omitempty"`
@@ -117,6 +126,14 @@ type serviceJSON struct {
 	Tags []tagJSON `json:"tags"`
 }
 
+type networkJSON struct {
+	VPC struct {
+		Subnets []string `json:"subnets"`
+		Groups  []string `json:"securityGroups"`
+		Public  string   `json:"assignPublicIp"`
+	} `json:"awsvpcConfiguration"`
+}
+
 type breakerJSON struct {
 	Enable   bool  `json:"enable"`
 	Rollback bool  `json:"rollback"`
@@ -136,6 +153,18 @@ func (s *service) json(tags bool) serviceJSON {
 		ARN: string(s.arn), Name: s.spec.Name, Cluster: string(s.cluster.arn), Status: s.status(),
 		LoadBalancers: []loadBalancerJSON{}, Deployments: []deploymentJSON{}, Events: []struct{}{}, Tags: []tagJSON{},
 		Desired: s.desired, LaunchType: s.spec.LaunchType, Created: epoch(s.created), Scheduling: s.spec.Scheduling,
+	}
+	j.Registries, j.Constraints, j.Placement = []struct{}{}, []struct{}{}, []struct{}{}
+	j.PropagateTags = "NONE"
+	if s.spec.LaunchType == fleet.Fargate {
+		j.Platform, j.Family = "1.4.0", "Linux"
+	}
+	if s.spec.NetworkMode == fleet.NetworkAWSVPC {
+		j.Network = &networkJSON{}
+		for _, z := range zones {
+			j.Network.VPC.Subnets = append(j.Network.VPC.Subnets, subnet(z))
+		}
+		j.Network.VPC.Groups, j.Network.VPC.Public = []string{"sg-00000000000000000"}, "DISABLED"
 	}
 	j.Running, j.Pending = count(s.live, func(*task) bool { return true })
 	j.Configuration.Maximum, j.Configuration.Minimum = s.spec.MaximumPercent, s.spec.MinimumHealthyPercent

@@ -42,8 +42,12 @@ func (s *service) rolls() bool {
 	return s.spec.Controller == fleet.ControllerECS && s.spec.Strategy == Rolling
 }
 
-// beginShift has traffic go over to a new deployment, once its tasks are up.
+// beginShift has traffic go over to a new deployment, once its tasks are up. One
+// that is the only one has it at once.
 func (s *service) beginShift(to *deployment) {
+	if s.primary == to {
+		return
+	}
 	s.shift = &shift{from: s.primary, to: to, since: s.region.now}
 }
 
@@ -66,7 +70,7 @@ func (s *service) retire(d *deployment) {
 	d.leaving = true
 	for _, t := range slices.Clone(s.live) {
 		if t.deployment == d {
-			s.scaleIn(t, s.primary)
+			s.scaleIn(t, d)
 		}
 	}
 	s.attend()
@@ -195,6 +199,9 @@ func (r *Region) ProductionGroups(id fleet.ServiceID) []fleet.TargetGroupARN {
 		return nil
 	}
 	s := c.serviceNames[id.Name]
+	if s.primary == nil {
+		return nil // no task set has it
+	}
 	var groups []fleet.TargetGroupARN
 	for _, g := range s.groupsOf(s.primary) {
 		groups = append(groups, g.group.arn)

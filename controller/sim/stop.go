@@ -36,6 +36,7 @@ func (t *task) exit() {
 		return
 	}
 	t.fail(Exit)
+	t.touch()
 	for i := len(t.containers) - 1; i >= 0; i-- {
 		if c := t.containers[i]; !c.spec.NotEssential {
 			code := 1
@@ -62,6 +63,7 @@ func (t *task) exit() {
 func (t *task) leave(code, reason string) {
 	t.desired = fleet.Stopped
 	t.stops++
+	t.touch()
 	t.stopCode, t.stoppedReason = code, reason
 	if t.service != nil {
 		t.service.left(t)
@@ -121,6 +123,7 @@ func (t *task) drained() {
 // stamp sets stoppingAt, once.
 func (t *task) stamp() {
 	if t.stoppingAt.IsZero() {
+		t.touch()
 		t.stoppingAt = t.region.now
 	}
 }
@@ -159,6 +162,7 @@ func (t *task) terminate() {
 func (t *task) ended(code int) {
 	ran := !t.started.IsZero()
 	t.alive = false
+	t.touch()
 	if ran {
 		t.executionStopped = t.region.now
 	}

@@ -22,6 +22,7 @@ func (r *Region) Tag(id fleet.ServiceID, key, value string) error {
 				return fmt.Errorf("tag %s: no such service", id)
 			}
 			tags = &s.spec.Tags
+			s.touch()
 		}
 		next := map[string]string{}
 		maps.Copy(next, *tags) // the specs are the caller's

@@ -61,6 +61,8 @@ type task struct {
 	stops    int  // raised when the task is told to stop: what was still to come does not
 	drainEnd time.Time
 
+	past past[taskJSON]
+
 	scheduling // what the service scheduler thinks of it
 	failure    *failure
 	servingAt  time.Time // all its targets were healthy for the first time
@@ -107,6 +109,7 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition,
 	}
 	c.tasks = append(c.tasks, t)
 	c.taskIDs[t.id] = t
+	t.touch()
 	if s != nil {
 		s.live = append(s.live, t)
 		d.tasks++
@@ -221,6 +224,7 @@ func (r *Region) uuid() string {
 func (t *task) to(s fleet.TaskStatus) {
 	t.status = s
 	t.version++
+	t.touch()
 	t.truthStatus()
 	if t.service != nil {
 		t.service.inactive()
@@ -257,6 +261,7 @@ func (t *task) pending(f Fate) {
 	t.connected = t.region.now
 	t.then(p.Pending, func() {
 		t.pullStarted = t.region.now
+		t.touch()
 		t.then(p.Pull, func() {
 			if f == NeverStarts {
 				t.fail(NeverStarted)

@@ -11,6 +11,7 @@ func (s *service) tick() {
 	if s.deleted {
 		return
 	}
+	s.touch()
 	if s.spec.Rollback && len(s.deployments) > 0 && s.deployments[0].rollout == rolloutFailed {
 		s.rollBack()
 	}

@@ -78,15 +78,32 @@ func (r *Region) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if !sleep(req, r.latency/2) {
 		return
 	}
-	rep, fault := r.answer(c)
-	switch fault {
-	case LoseRequest, LoseReply:
+	effect, delay, refused := r.admit(c)
+	switch effect {
+	case LoseRequest:
 		panic(http.ErrAbortHandler) // net/http cuts the connection
 	case Stall:
 		<-req.Context().Done()
 		panic(http.ErrAbortHandler)
+	case Delay:
+		if !sleep(req, delay) {
+			return
+		}
 	}
-	if !sleep(req, r.latency-r.latency/2) {
+	var rep reply
+	if refused != nil {
+		rep = c.fail(refused)
+	} else {
+		rep = r.answer(c, effect)
+	}
+	if effect == LoseReply {
+		panic(http.ErrAbortHandler)
+	}
+	rest := r.latency - r.latency/2
+	if effect == DelayReply {
+		rest += delay
+	}
+	if !sleep(req, rest) {
 		return
 	}
 	h := w.Header()
@@ -123,24 +140,27 @@ func (r *Region) read(req *http.Request) (*call, error) {
 	return c, nil
 }
 
-// answer carries a request out, or the fault that is set for it.
-func (r *Region) answer(c *call) (reply, Effect) {
+// admit finds the fault that is set for a request, and what it is refused for
+// before it is even looked at.
+func (r *Region) admit(c *call) (effect Effect, delay time.Duration, refused *apiError) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.advance()
 	r.requests++
 	c.id = requestID(r.requests)
-	effect := r.faults.match(c)
+	effect, delay = r.faults.match(c, r.now, r.replies.rng)
 	throttled := r.throttle.refuses(c, r.now)
-	r.mu.Unlock()
-
 	switch {
-	case effect == LoseRequest || effect == Stall:
-		return reply{}, effect
 	case effect.refuses():
-		return c.fail(effect.refusal(c)), effect
+		refused = effect.refusal(c)
 	case throttled:
-		return c.fail(Throttle.refusal(c)), effect
+		refused = Throttle.refusal(c)
 	}
+	return effect, delay, refused
+}
+
+// answer carries a request out, and spoils the reply if it is to be.
+func (r *Region) answer(c *call, effect Effect) reply {
 	var rep reply
 	switch c.service {
 	case ECS:
@@ -156,7 +176,7 @@ func (r *Region) answer(c *call) (reply, Effect) {
 	case Truncate:
 		rep.body = rep.body[:len(rep.body)/2]
 	}
-	return rep, effect
+	return rep
 }
 
 // fail makes the error reply of the service's protocol.

@@ -380,7 +380,8 @@ func TestNotARequest(t *testing.T) {
 func FuzzRequests(f *testing.F) {
 	for _, op := range []string{
 		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTasks", "DescribeTaskDefinition",
-		"DescribeContainerInstances", "DescribeTaskSets", "ListTagsForResource", "StopTask",
+		"DescribeContainerInstances", "DescribeTaskSets", "ListTagsForResource", "StopTask", "ListContainerInstances",
+		"DescribeServiceRevisions",
 	} {
 		f.Add(op, `{"cluster":"prod","tasks":["a"],"services":["greeter"],"service":"greeter","maxResults":1,"nextToken":"YWZ0ZXItMQ=="}`)
 		f.Add(op, `{"cluster":null,"tasks":[null,""],"maxResults":-1,"nextToken":"%"}`)
