@@ -14,7 +14,10 @@ func (q *question) confirm() Finding {
 	}
 	long := q.Now.Sub(w.Sick)
 	values := []Value{count("reads", w.Reads, c.Reads), seconds("failing", long, c.For)}
-	said := fmt.Sprintf("%s of %d in a row show it failing, for %s of %s", plural(w.Reads, "reading"), c.Reads, brief(max(0, long)), brief(c.For))
+	said := fmt.Sprintf("%s in a row of it failing, %d needed", plural(w.Reads, "reading"), c.Reads)
+	if c.For > 0 {
+		said += fmt.Sprintf(", for %s, %s needed", brief(max(0, long)), brief(c.For))
+	}
 	switch {
 	case w.Reads < c.Reads:
 		return hold(Unconfirmed, time.Time{}, said, values...)

@@ -9,24 +9,24 @@ import (
 
 func TestConfirm(t *testing.T) {
 	testGuard(t, Confirm, []guardCase{
-		{"two readings", nil, Allow, OK, "2 readings of 2 in a row show it failing, for 2s of 0s", 0},
-		{"three are wanted", func(s *scene) { s.limits.Confirm.Reads = 3 }, Hold, Unconfirmed, "2 readings of 3", 0},
-		{"for longer", func(s *scene) { s.limits.Confirm.For = 10 * time.Second }, Hold, Unconfirmed, "for 2s of 10s", 7900 * time.Millisecond},
+		{"two readings", nil, Allow, OK, "2 readings in a row of it failing, 2 needed", 0},
+		{"three are wanted", func(s *scene) { s.limits.Confirm.Reads = 3 }, Hold, Unconfirmed, "2 readings in a row of it failing, 3 needed", 0},
+		{"for longer", func(s *scene) { s.limits.Confirm.For = 10 * time.Second }, Hold, Unconfirmed, "for 2s, 10s needed", 7900 * time.Millisecond},
 		{"for just as long", func(s *scene) { s.limits.Confirm.For = 2100 * time.Millisecond }, Allow, OK, "", 0},
 		{"for not quite as long", func(s *scene) { s.limits.Confirm.For = 2100*time.Millisecond + 1 }, Hold, Unconfirmed, "", 1},
-		{"the same reading twice", func(s *scene) { s.task("web", 0).Read.Sent = s.now.Add(-2200 * time.Millisecond) }, Hold, Unconfirmed, "1 reading of 2", 0},
+		{"the same reading twice", func(s *scene) { s.task("web", 0).Read.Sent = s.now.Add(-2200 * time.Millisecond) }, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"well in between", func(s *scene) {
 			heal(s.task("web", 0))
 			s.decide()
 			fail(s.task("web", 0))
 			s.read()
-		}, Hold, Unconfirmed, "1 reading of 2", 0},
+		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"unknown in between", func(s *scene) {
 			s.task("web", 0).Health = fleet.Unknown
 			s.decide()
 			fail(s.task("web", 0))
 			s.read()
-		}, Hold, Unconfirmed, "1 reading of 2", 0},
+		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"away in between", func(s *scene) {
 			s.task("web", 0).Connectivity = fleet.Disconnected
 			s.decide()
@@ -44,11 +44,11 @@ func TestConfirm(t *testing.T) {
 			s.decide()
 			fail(s.task("web", 0))
 			s.read()
-		}, Hold, Unconfirmed, "1 reading of 2", 0},
+		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"the clock set back", func(s *scene) {
 			s.now = s.now.Add(-time.Hour)
 			s.read()
-		}, Hold, Unconfirmed, "1 reading of 2", 0},
+		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"no limit", func(s *scene) { s.limits.Confirm.Reads = 0 }, Refuse, InvalidLimit, "confirm.reads: must be between 1 and", 0},
 	})
 }

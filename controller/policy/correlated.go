@@ -19,5 +19,5 @@ func (q *question) correlated() Finding {
 			plural(l.Failing, "task"), l.Of, c.Count, percent(c.Percent), clock(l.Until)), count("failing_tasks", l.Failing, c.Count))
 	}
 	n := q.failing[q.of]
-	return allow(fmt.Sprintf("%s of the service fails, limit %d and %s", plural(n, "task"), c.Count, percent(c.Percent)), count("failing_tasks", n, c.Count))
+	return allow(fmt.Sprintf("failing at once: %s of the service, limit %d and %s", plural(n, "task"), c.Count, percent(c.Percent)), count("failing_tasks", n, c.Count))
 }

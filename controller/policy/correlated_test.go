@@ -16,7 +16,7 @@ func TestCorrelated(t *testing.T) {
 		}
 	}
 	testGuard(t, Correlated, []guardCase{
-		{"one of four", nil, Allow, OK, "1 task of the service fails, limit 2 and 50 %", 0},
+		{"one of four", nil, Allow, OK, "failing at once: 1 task of the service, limit 2 and 50 %", 0},
 		{"two of four", failing(2), Hold, ManyTasks, "2 tasks of 4 failed at once, limit 2 and 50 %", 10 * time.Minute},
 		{"two of five", func(s *scene) { s.start("web", 4); s.service("web").Desired = 5; failing(2)(s) }, Allow, OK, "", 0},
 		{"two of five, and none are wanted", func(s *scene) { s.start("web", 4); s.service("web").Desired = 0; failing(2)(s) }, Allow, OK, "", 0},

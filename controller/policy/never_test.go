@@ -369,9 +369,9 @@ func (w *world) judgeHistory(v Verdict) error {
 	if own != nil && v.Mode == Observing {
 		return fmt.Errorf("it would have been out")
 	}
-	paid := false
-	if own != nil && v.Mode == Detaching {
-		if paid = own.Called.IsZero(); !paid {
+	again := own != nil && v.Mode == Detaching // for which it has its token
+	if again {
+		if !own.Called.IsZero() {
 			wait := w.limits.Contested.Spacing
 			for range own.Tries - 1 {
 				wait *= 2
@@ -384,7 +384,7 @@ func (w *world) judgeHistory(v Verdict) error {
 	if n := w.futile(v); n >= w.limits.Futile.Replacements {
 		return fmt.Errorf("%d replacements failed", n)
 	}
-	if paid {
+	if again {
 		return nil
 	}
 	w.taken = append(w.taken, token{v.Mode, v.Service, w.now})

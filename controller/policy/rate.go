@@ -7,10 +7,12 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// paid reports that the target costs no token: another one of the same task was
-// allowed in the same call, or a call that was paid for has not happened.
+// paid reports that the target costs no token: it is taken out again, which
+// [ContestedLimits] space, or another one of the same task was allowed in the same
+// call. If tries cost tokens, one target that ECS keeps putting back would keep
+// all others in.
 func (q *question) paid() bool {
-	if q.detachment != nil && q.detachment.due() {
+	if q.detachment != nil && q.mode == Detaching {
 		return true
 	}
 	return slices.ContainsFunc(q.state.Grants, func(g Grant) bool { return g.Task == q.id && g.Mode == q.mode })
@@ -42,7 +44,7 @@ func (q *question) rate() Finding {
 	}
 	for _, p := range parts {
 		if next := q.state.next(q.mode, p.id, p.limit, plain(q.Now)); next.After(q.Now) {
-			return hold(p.reason, next, fmt.Sprintf("%s may lose a target %v times a minute, burst %d: the next at %s",
+			return hold(p.reason, next, fmt.Sprintf("%s may lose %v tasks a minute, %d at once: the next at %s",
 				p.what, p.limit.PerMinute, p.limit.Burst, clock(next)))
 		}
 	}

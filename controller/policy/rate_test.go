@@ -37,7 +37,7 @@ func TestRate(t *testing.T) {
 	}
 	testGuard(t, Rate, []guardCase{
 		{"the first", nil, Allow, OK, "within 1 a minute of the service and 10 of the fleet", 0},
-		{"the second", taken(Detaching, web, 1), Hold, ServiceRate, "prod/web may lose a target 1 times a minute, burst 1: the next at 2026-11-23 12:01:04 UTC", time.Minute},
+		{"the second", taken(Detaching, web, 1), Hold, ServiceRate, "prod/web may lose 1 tasks a minute, 1 at once: the next at 2026-11-23 12:01:04 UTC", time.Minute},
 		{"the second, after a while", later(59*time.Second, taken(Detaching, web, 1)), Hold, ServiceRate, "", time.Second},
 		{"the second, in time", later(time.Minute, taken(Detaching, web, 1)), Allow, OK, "", 0},
 		{"the second of a burst", func(s *scene) { s.limits.Rate.Burst = 2; taken(Detaching, web, 1)(s) }, Allow, OK, "", 0},
@@ -53,7 +53,9 @@ func TestRate(t *testing.T) {
 			*d = (Detachment{Mode: Detaching, Target: d.Target, Task: d.Task, Started: d.Started, Progress: Out}).Call(noon, Rejected)
 		}), Allow, OK, "has its token", 0},
 		{"a call that was not made", due(func(d *Detachment) { d.Called = time.Time{} }), Allow, OK, "has its token", 0},
-		{"a call that was made", due(func(*Detachment) {}), Hold, ServiceRate, "", time.Minute},
+		{"a call that was made, and undone", due(func(*Detachment) {}), Allow, OK, "has its token", 0},
+		{"the same of another task", due(func(d *Detachment) { d.Task = taskARN("web", 1) }), Hold, ServiceRate, "", time.Minute},
+		{"what would have been", due(func(d *Detachment) { d.Mode = Observing }), Hold, ServiceRate, "", time.Minute},
 		{"no limit", func(s *scene) { s.limits.Rate.PerMinute = 0 }, Refuse, InvalidLimit, "rate.per_minute", 0},
 		{"no burst of the fleet", func(s *scene) { s.fleet.Rate.Burst = 0 }, Refuse, InvalidLimit, "of the fleet", 0},
 	})

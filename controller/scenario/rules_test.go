@@ -345,6 +345,9 @@ func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.W
 // judgeRate: in no time were there more than the burst and what came back in it.
 // A token is taken when it is decided, some time before the call.
 func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.Time) {
+	if d.Tries > 0 {
+		return // it took its token the first time; see judgeAgain
+	}
 	if slices.ContainsFunc(o.writes, func(w written) bool {
 		return w.task == d.Task && w.by == l.of && at.Sub(w.at) < 5*time.Second
 	}) {

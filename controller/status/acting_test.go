@@ -70,7 +70,7 @@ func TestPagesSayWhy(t *testing.T) {
 		{"modes", nil, "/", "production/web observe | 1 healthy"},
 
 		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 targets would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},
-		{"guard by guard", nil, open1, "rate | hold | service_rate | the service may lose a target 1 times a minute, burst 1: the next at a quarter past | 00:00:39 | tokens 0, limit 1"},
+		{"guard by guard", nil, open1, "rate | hold | service_rate | the service may lose 1 tasks a minute, 1 at once: the next at a quarter past | 00:00:39 | tokens 0, limit 1"},
 		{"values", nil, open1, "confirm | allow | ok | seen failing in 3 readings in a row for 6s | – | reads 3, limit 2failing 6.123 s, limit 0 s"},
 		{"the banner has the verdict", nil, open1, "exposed: the balancer still calls its target healthy. Castoff does not take it out: 1 of 3 targets would stay healthy, floor 2 (50 %)."},
 		{"its mode", nil, open1, "mode detach, decided 1999-12-31 23:59:58"},

@@ -163,7 +163,7 @@ func act(v *status.View, now time.Time) {
 			Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
 			Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2, Limited: true}},
 		}, policy.Finding{
-			Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the service may lose a target 1 times a minute, burst 1: the next at a quarter past",
+			Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the service may lose 1 tasks a minute, 1 at once: the next at a quarter past",
 			Until: decided.Add(41 * time.Second), Values: []policy.Value{{Name: "tokens", Limit: 1, Limited: true}},
 		}),
 	}
