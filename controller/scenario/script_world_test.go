@@ -103,7 +103,7 @@ func (s *script) cmdCluster(a *arguments) string {
 
 // service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
 // [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
-// [lb-check=tcp|http] [bridge] [daemon] [ipv6] [bad]
+// [lb-check=tcp|http] [lb-interval=DURATION] [bridge|daemon|ipv6]
 //
 // A service that has been calm for a while. KIND is reference (the default: a
 // gRPC app behind nginx, which a container check asks every 5 s and the NLB only by
@@ -113,9 +113,11 @@ func (s *script) cmdCluster(a *arguments) string {
 // target_group_health minimum.
 func (s *script) cmdService(a *arguments) string {
 	id := s.newService(a)
-	kind, ok := a.word()
-	if !ok {
-		kind = "reference"
+	kind := "reference"
+	for _, k := range []string{"web", "worker", "two-groups", "blue-green"} {
+		if a.is(k) {
+			kind = k
+		}
 	}
 	check := &fleet.HealthCheck{Command: []string{"CMD", "/check"}, Interval: 10 * time.Second, Timeout: 5 * time.Second, Retries: 3}
 	spec := sim.ServiceSpec{Cluster: id.Cluster, Name: id.Name, Settled: true, Containers: []sim.ContainerSpec{{Name: "app", Ports: []int{8080}, Check: check}}}
@@ -132,8 +134,6 @@ func (s *script) cmdService(a *arguments) string {
 		spec.Groups = []sim.GroupSpec{group(id.Name + "-inner"), group(id.Name + "-outer")}
 	case "blue-green":
 		spec.Groups = []sim.GroupSpec{{Name: id.Name, Alternate: true}}
-	default:
-		a.fail("unknown kind of service %s", kind)
 	}
 	spec.Desired = 6
 	if n, ok := a.number("desired"); ok {
@@ -179,6 +179,7 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 	delay, delayed := a.duration("delay")
 	count, counted := a.value("healthy-count")
 	protocol, checked := a.value("lb-check")
+	interval, paced := a.duration("lb-interval")
 	crossZone := a.is("cross-zone")
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
@@ -194,6 +195,9 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 		}
 		if checked {
 			g.Check.Protocol = strings.ToUpper(protocol)
+		}
+		if paced {
+			g.Check.Interval = interval
 		}
 		if spec.IPv6 {
 			g.IPAddressType = "ipv6"
