@@ -87,7 +87,9 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 	a.guards = guards
 	for i, v := range verdicts {
 		if v.Decision == policy.Allow && v.Mode != policy.Detaching {
-			c.keep(v.Detachment(cluster(s, v.Task), a.detachments)) // what would have been done
+			d := v.Detachment(cluster(s, v.Task), a.detachments) // what would have been done
+			c.keep(d)
+			c.options.Metrics.Acting.Called(d, d.Result)
 		}
 		if v.Acts() && c.options.Actor == nil {
 			// Nothing to act with: say so instead of an allow that nothing follows.

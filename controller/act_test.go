@@ -1,0 +1,128 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+)
+
+const (
+	prodARN   = fleet.ClusterARN("arn:aws:ecs:eu-central-1:123456789012:cluster/prod")
+	shopARN   = fleet.TaskDefinitionARN("arn:aws:ecs:eu-central-1:123456789012:task-definition/shop:1")
+	shopGroup = fleet.TargetGroupARN("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop/0123456789abcdef")
+)
+
+func shopTask(i int) fleet.TaskARN {
+	return fleet.TaskARN(fmt.Sprintf("arn:aws:ecs:eu-central-1:123456789012:task/prod/%d", i))
+}
+
+// hung is a fleet of five tasks behind one group, read now, of which the first
+// hangs and the balancer has not noticed.
+func hung() *fleet.Snapshot {
+	now := time.Now().Round(0)
+	read := fleet.Read{Sent: now, Received: now}
+	s := fleet.Snapshot{
+		At:       now,
+		Clusters: []*fleet.Cluster{{ARN: prodARN, Name: "prod", Read: read}},
+		Services: []*fleet.Service{{ID: shop, Status: "ACTIVE", Desired: 5, Read: read, Deployments: []fleet.Deployment{{ID: "1", Status: "PRIMARY", Rollout: "COMPLETED"}}}},
+		Definitions: map[fleet.TaskDefinitionARN]*fleet.TaskDefinition{shopARN: {ARN: shopARN, Containers: []fleet.ContainerDefinition{
+			{Name: "nginx", Essential: true, Check: &fleet.HealthCheck{Interval: 5 * time.Second, Timeout: 3 * time.Second, Retries: 2}},
+		}}},
+	}
+	g := &fleet.TargetGroup{ARN: shopGroup, Name: "shop", Protocol: "TCP", TargetType: fleet.TargetTypeIP, Read: read, Inventory: read,
+		Attributes: fleet.TargetGroupAttributes{Known: true, CrossZone: "true"}}
+	for i := range 5 {
+		health := fleet.Healthy
+		if i == 0 {
+			health = fleet.Unhealthy
+		}
+		key := fleet.NewTargetKey(shopGroup, fmt.Sprintf("10.0.0.%d", i+1), 10080)
+		g.Targets = append(g.Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
+		s.Tasks = append(s.Tasks, &fleet.Task{
+			ARN: shopTask(i), Cluster: prodARN, Service: shop, Definition: shopARN, LastStatus: fleet.Running, DesiredStatus: fleet.Running,
+			Connectivity: fleet.Connected, Health: health, Created: longAgo, Started: longAgo, Read: read,
+			Containers: []fleet.Container{{Name: "nginx", Health: health}}, Targets: []fleet.TargetKey{key},
+		})
+	}
+	s.TargetGroups = []*fleet.TargetGroup{g}
+	return fleet.NewSnapshot(s)
+}
+
+// longAgo is before any bubble begins.
+var longAgo = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// hand is an Actor that finds the same fleet again and whose calls are the
+// test's; one that is nil succeeds.
+type hand struct {
+	deregister, register func(context.Context) error
+}
+
+func (hand) Refresh(context.Context, []fleet.TaskARN, []fleet.TargetGroupARN) *fleet.Snapshot {
+	return hung()
+}
+
+func (h hand) Deregister(ctx context.Context, _ fleet.TargetGroupARN, _ []fleet.TargetKey) error {
+	return call(ctx, h.deregister)
+}
+
+func (h hand) Register(ctx context.Context, _ fleet.TargetGroupARN, _ []fleet.Target) error {
+	return call(ctx, h.register)
+}
+
+func call(ctx context.Context, f func(context.Context) error) error {
+	if f == nil {
+		return nil
+	}
+	return f(ctx)
+}
+
+// actor are options for a castoff in a mode that sees the hung fleet.
+func actor(mode policy.Mode, h hand) (Options, *prometheus.Registry) {
+	o, reg := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot { return hung() }), io.Discard)
+	limits := policy.DefaultLimits()
+	limits.Mode = mode
+	o.Actor, o.Policy = h, Policy{Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: policy.DefaultFleetLimits()}
+	return o, reg
+}
+
+// What would have been called is counted once, and nothing is called.
+func TestObservingCountsTheCallThatIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		called := func(context.Context) error { t.Error("called"); return nil }
+		o, reg := actor(policy.Observing, hand{deregister: called, register: called})
+		c := start(t, o)
+		time.Sleep(5 * time.Minute)
+		synctest.Wait()
+		if ds := c.View().Detachments; len(ds) != 1 || ds[0].Mode != policy.Observing {
+			t.Fatalf("detachments: %+v", ds)
+		}
+		if n := sum(t, reg, "castoff_detach_calls_total"); n != 1 {
+			t.Errorf("%v calls counted, want 1", n)
+		}
+	})
+}
+
+// sum is a counter over all its series.
+func sum(t *testing.T, reg *prometheus.Registry, name string) (total float64) {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, m := range f.GetMetric() {
+				total += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return total
+}
