@@ -96,7 +96,24 @@ verify: ## the modules are those that go.sum knows
 	@go mod verify
 
 .PHONY: deploy-check
-deploy-check: image ## all of deploy/: what is missing for it is installed, or it fails
+deploy-check: templates terraform image ## all of deploy/: what is missing for it is installed, or it fails
+
+.PHONY: templates
+templates: ## CloudFormation and IAM by AWS's own lists, and the reference workload's nginx.conf
+	$(call announce,templates)
+	@deploy/check/tools.sh node npm nginx
+	mkdir -p .cache/npm
+	cp deploy/check/package.json deploy/check/package-lock.json .cache/npm/
+	(cd .cache/npm && npm ci --silent --no-audit --no-fund)
+	node deploy/check/templates.mjs .cache/npm/node_modules
+	nginx -t -q -c $(CURDIR)/deploy/cloudformation/reference-workload/nginx.conf
+	printf 'nginx.conf: good\n'
+
+.PHONY: terraform
+terraform: ## the Terraform module; says loudly where there is no provider to check it with
+	$(call announce,terraform)
+	@deploy/check/tools.sh terraform
+	deploy/check/terraform.sh
 
 .PHONY: image
 image: ## build the image for amd64 and arm64, and run it; needs root

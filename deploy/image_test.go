@@ -125,12 +125,14 @@ func TestImageRuns(t *testing.T) {
 	})
 }
 
+// commandOfTask is what the task definitions of deploy/ have castoff do.
+var commandOfTask = []string{"run", "--state", "/state"}
+
 // inContainer is a configuration that leaves the test no long waits. Nothing of
 // it makes castoff bolder: one of three targets may go.
 const inContainer = `
 clusters: [prod]
 mode: detach
-state: /state
 polling: {interval: 1s, hot_interval: 1s, calm_interval: 1s, discovery_interval: 1s, inventory_interval: 10s, deadline: 1s}
 limits: {startup: 10s}
 web: {listen: "%s"}
@@ -157,7 +159,7 @@ func detaches(t *testing.T, c container) {
 	if err := os.Chown(c.state, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	c.args = []string{"run"}
+	c.args = commandOfTask
 	c.env = map[string]string{
 		"CASTOFF_CONFIG": fmt.Sprintf(inContainer, address),
 		"AWS_REGION":     sim.RegionName, "AWS_ENDPOINT_URL": aws.URL,

@@ -13,8 +13,8 @@ package() {
   case $1 in
     busybox) echo busybox-static ;; # a dynamic one needs libraries that the builder image has not
     promtool) echo prometheus ;;
-    prometheus-alertmanager) echo prometheus-alertmanager ;;
     node) echo nodejs ;;
+    nginx) echo nginx-core ;;
     *) echo "$1" ;;
   esac
 }

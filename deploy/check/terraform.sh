@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# terraform fmt, init and validate of the module, and a mistake of each kind that
+# validate must catch. The provider comes from the registry or, where that cannot be
+# reached, from a directory that has it in the form of
+# `terraform providers mirror`: TF_PLUGIN_DIR, or one in a usual place.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../terraform"
+
+# Of no user's settings.
+export TF_CLI_CONFIG_FILE=/dev/null TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
+
+terraform fmt -check -diff
+printf 'terraform fmt: good\n'
+
+work=$(cd ../.. && pwd)/.cache/terraform
+mkdir -p "$work"
+rm -rf "$work/deploy"
+mkdir "$work/deploy"
+cp -r ../terraform ../iam "$work/deploy/"
+cd "$work/deploy/terraform"
+
+from=()
+if ! said=$(terraform init -no-color -backend=false 2>&1); then
+  mirror=${TF_PLUGIN_DIR:-}
+  if [[ -z $mirror ]]; then
+    found=$(find /opt /usr/local/share/terraform /usr/share/terraform "$HOME/.terraform.d" -maxdepth 4 -type d -path '*/registry.terraform.io/hashicorp/aws' 2>/dev/null | head -n 1 || true)
+    mirror=${found%/registry.terraform.io/hashicorp/aws}
+  fi
+  if [[ -z $mirror ]] || ! terraform init -no-color -backend=false -plugin-dir="$mirror" >/dev/null; then
+    printf '%s\n\n' "$said" >&2
+    cat >&2 <<'END'
+NOT CHECKED: terraform init and validate. The AWS provider can be had neither from
+the registry nor from a mirror: set TF_PLUGIN_DIR to one, made elsewhere by
+`terraform providers mirror`. Only the form of the module has been checked.
+END
+    exit 1
+  fi
+fi
+terraform validate -no-color
+
+# A check that cannot fail is none.
+catch() { # what, file, sed script
+  cp "$2" "$2.good"
+  sed -i "$3" "$2"
+  if cmp -s "$2" "$2.good"; then
+    printf 'FAILED nothing to break for: %s\n' "$1" >&2
+    exit 1
+  fi
+  if terraform validate -no-color >/dev/null 2>&1; then
+    printf 'FAILED not caught: %s\n' "$1" >&2
+    exit 1
+  fi
+  mv "$2.good" "$2"
+  printf 'caught: %s\n' "$1"
+}
+catch 'an argument that does not exist' main.tf 's/retention_in_days/retention_days/'
+catch 'a wrong type' main.tf 's/desired_count           = 1/desired_count           = "one"/'
+catch 'a dangling reference' main.tf 's/aws_iam_role.task.arn/aws_iam_role.tasks.arn/'
+catch 'a required argument left out' main.tf '/  family  /d'
+catch 'a value that is none of those there are' main.tf 's/= "SERVICE"/= "TEAM"/'

@@ -1,0 +1,159 @@
+package deploy
+
+import (
+	"encoding/json"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+)
+
+// template reads a CloudFormation template. Its functions are read as their
+// arguments: !Ref X is "X", !If [C, A, B] a list.
+func template(t *testing.T, name string) map[string]any {
+	t.Helper()
+	data, err := os.ReadFile("cloudformation/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parsed map[string]any
+	if err := yaml.Unmarshal(data, &parsed); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return parsed
+}
+
+// at follows keys and, in lists, indexes; nil where there is nothing.
+func at(value any, path ...any) any {
+	for _, step := range path {
+		switch step := step.(type) {
+		case string:
+			m, _ := value.(map[string]any)
+			value = m[step]
+		case int:
+			l, _ := value.([]any)
+			if step >= len(l) {
+				return nil
+			}
+			value = l[step]
+		}
+	}
+	return value
+}
+
+func texts(value any) []string {
+	var all []string
+	list, _ := value.([]any)
+	for _, v := range list {
+		s, _ := v.(string)
+		all = append(all, s)
+	}
+	return all
+}
+
+// TestTemplateRights: the role that the template gives castoff has the
+// statements of deploy/iam, no more and no less; to detach only under its
+// condition.
+func TestTemplateRights(t *testing.T) {
+	policies, _ := at(template(t, "castoff.yaml"), "Resources", "TaskRole", "Properties", "Policies").([]any)
+	documents := map[string]any{}
+	conditions := map[string]string{}
+	for _, p := range policies {
+		condition := ""
+		if list, ok := p.([]any); ok { // !If
+			condition, _ = list[0].(string)
+			p = list[1]
+		}
+		name, _ := at(p, "PolicyName").(string)
+		documents[name], conditions[name] = at(p, "PolicyDocument"), condition
+	}
+	for name, condition := range map[string]string{"observe": "", "detach": "MayDetach"} {
+		data, err := os.ReadFile("iam/" + name + ".json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want any
+		if err := json.Unmarshal(data, &want); err != nil {
+			t.Fatal(err)
+		}
+		// Through JSON, for the same types, and in the partition that deploy/iam is for.
+		text, err := json.Marshal(documents[name])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got any
+		if err := json.Unmarshal([]byte(strings.ReplaceAll(string(text), "${AWS::Partition}", "aws")), &got); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("policy %s is\n%v\ndeploy/iam has\n%v", name, got, want)
+		}
+		if conditions[name] != condition {
+			t.Errorf("policy %s is given under %q, want %q", name, conditions[name], condition)
+		}
+	}
+	if len(documents) != 4 {
+		t.Errorf("%d policies, want observe, detach, other-account and state", len(documents))
+	}
+}
+
+// TestTemplateContainer: the task definition runs the image as the image is
+// tested: the same user, the same health check, nothing to write to but the
+// state; and there is never a second castoff.
+func TestTemplateContainer(t *testing.T) {
+	resources := at(template(t, "castoff.yaml"), "Resources")
+	c := at(resources, "TaskDefinition", "Properties", "ContainerDefinitions", 0)
+	for what, pair := range map[string][2]any{
+		"user":            {at(c, "User"), "65532:65532"},
+		"read-only root":  {at(c, "ReadonlyRootFilesystem"), true},
+		"dropped":         {at(c, "LinuxParameters", "Capabilities", "Drop", 0), "ALL"},
+		"state":           {at(c, "MountPoints", 0, "ContainerPath"), "/state"},
+		"maximum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MaximumPercent"), uint64(100)},
+		"minimum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MinimumHealthyPercent"), uint64(0)},
+		"desired count":   {at(resources, "Service", "Properties", "DesiredCount"), uint64(1)},
+		"rebalancing":     {at(resources, "Service", "Properties", "AvailabilityZoneRebalancing"), "DISABLED"},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Errorf("%s %v, want %v", what, pair[0], pair[1])
+		}
+	}
+	if got := texts(at(c, "HealthCheck", "Command")); !slices.Equal(got, []string{"CMD", "/castoff", "healthcheck"}) {
+		t.Errorf("health check %q", got)
+	}
+	if got := texts(at(c, "Command")); !slices.Equal(got, commandOfTask) {
+		t.Errorf("command %q, want %q, with which the image is tested", got, commandOfTask)
+	}
+	// castoff takes 10 s at most to stop, and ECS kills it after this.
+	if stop, _ := at(c, "StopTimeout").(uint64); stop < 15 || stop > 120 {
+		t.Errorf("stopTimeout %d s", stop)
+	}
+}
+
+// TestTemplateReference: the reference workload is the one that castoff was made
+// for.
+func TestTemplateReference(t *testing.T) {
+	resources := at(template(t, "reference-workload.yaml"), "Resources")
+	c := at(resources, "TaskDefinition", "Properties", "ContainerDefinitions", 0)
+	if got := texts(at(c, "HealthCheck", "Command")); !slices.Equal(got, []string{"CMD-SHELL", "grpc-health-probe -addr=localhost:10080 -rpc-timeout 2s"}) {
+		t.Errorf("health check %q", got)
+	}
+	for name, want := range map[string]uint64{"Interval": 5, "Retries": 2, "StartPeriod": 10, "Timeout": 3} {
+		if got := at(c, "HealthCheck", name); got != want {
+			t.Errorf("%s %v, want %d", name, got, want)
+		}
+	}
+	for what, pair := range map[string][2]any{
+		"container": {at(c, "Name"), "nginx"}, "port": {at(c, "PortMappings", 0, "ContainerPort"), uint64(10080)},
+		"target type": {at(resources, "TargetGroup", "Properties", "TargetType"), "ip"},
+		"protocol":    {at(resources, "TargetGroup", "Properties", "Protocol"), "TCP"},
+		"listener":    {at(resources, "Listener", "Properties", "Protocol"), "TCP"},
+		"balancer":    {at(resources, "Balancer", "Properties", "Type"), "network"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s %v, want %v", what, pair[0], pair[1])
+		}
+	}
+}

@@ -1,0 +1,114 @@
+# The parameters of ../cloudformation/castoff.yaml, by the same names and with the
+# same defaults (a test holds it). What is empty there is null here.
+
+variable "image" {
+  type        = string
+  description = "castoff's image, with a version. For instance 123456789012.dkr.ecr.eu-central-1.amazonaws.com/castoff:0.1.0"
+}
+
+variable "architecture" {
+  type        = string
+  description = "What the image is built for: X86_64 or ARM64"
+  default     = "X86_64"
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.architecture)
+    error_message = "Must be X86_64 or ARM64."
+  }
+}
+
+variable "size" {
+  type        = string
+  description = "Of the task, in CPU units and MiB: small 256 and 512, for up to some thousand tasks; medium 512 and 1024; large 1024 and 2048. Measured in deploy/README.md"
+  default     = "small"
+  validation {
+    condition     = contains(["small", "medium", "large"], var.size)
+    error_message = "Must be small, medium or large."
+  }
+}
+
+variable "cluster" {
+  type        = string
+  description = "Name of the ECS cluster that castoff runs in. Which clusters it watches is in its configuration; all of the region by default"
+}
+
+variable "vpc_id" {
+  type        = string
+  description = "VPC that castoff runs in"
+}
+
+variable "subnet_ids" {
+  type        = list(string)
+  description = "Subnets from which AWS's endpoints can be reached, by NAT, by VPC endpoints, or with assign_public_ip"
+}
+
+variable "assign_public_ip" {
+  type        = string
+  description = "ENABLED in public subnets without NAT"
+  default     = "DISABLED"
+  validation {
+    condition     = contains(["DISABLED", "ENABLED"], var.assign_public_ip)
+    error_message = "Must be DISABLED or ENABLED."
+  }
+}
+
+variable "rights" {
+  type        = string
+  description = "observe can only read. detach can also take targets out of target groups tagged castoff:managed = true, and put them back. Whether it does is in the configuration"
+  default     = "observe"
+  validation {
+    condition     = contains(["observe", "detach"], var.rights)
+    error_message = "Must be observe or detach."
+  }
+}
+
+variable "config" {
+  type        = string
+  description = "castoff's configuration, in YAML. null means defaults. Not together with config_parameter"
+  default     = null
+}
+
+variable "config_parameter" {
+  type        = string
+  description = "Name of an SSM parameter of this region that has the configuration, for instance /castoff/config. Read when castoff starts. Not together with config"
+  default     = null
+  validation {
+    condition     = var.config_parameter == null ? true : startswith(var.config_parameter, "/")
+    error_message = "Must begin with a slash."
+  }
+}
+
+variable "assume_role_arn" {
+  type        = string
+  description = "Role of another account that castoff watches; the configuration names it too (aws.assume_role.arn). null means this account"
+  default     = null
+}
+
+variable "state_file_system_id" {
+  type        = string
+  description = "EFS file system for castoff's state, with a mount target in each of the subnets. null means that state is lost with the task, so that a new one does not know what the old one took out. Give one before castoff may detach"
+  default     = null
+}
+
+variable "log_retention_days" {
+  type        = number
+  description = "How long logs are kept"
+  default     = 30
+}
+
+variable "scrape_security_group_id" {
+  type        = string
+  description = "Security group of what may read port 9468, such as Prometheus. null means nobody"
+  default     = null
+}
+
+variable "namespace_id" {
+  type        = string
+  description = "Cloud Map namespace for private DNS in which castoff gets a name, for Prometheus. null means no name"
+  default     = null
+}
+
+variable "discovery_name" {
+  type        = string
+  description = "That name"
+  default     = "castoff"
+}
