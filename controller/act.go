@@ -235,10 +235,14 @@ func (c *Controller) answered(group fleet.TargetGroupARN, what string, keys []fl
 }
 
 // keep remembers a detachment, and forgets it once it is closed and committed.
+// One that ended in this pass and one that begins in it are two, though both are
+// of the same target: the journal must hear of the end as well.
 func (c *Controller) keep(d policy.Detachment) {
 	a := &c.acting
 	put := func(ds []policy.Detachment) []policy.Detachment {
-		i := slices.IndexFunc(ds, func(o policy.Detachment) bool { return o.Compare(&d) == 0 && o.Started.Equal(d.Started) })
+		i := slices.IndexFunc(ds, func(o policy.Detachment) bool {
+			return o.Compare(&d) == 0 && o.Started.Equal(d.Started) && o.Decided.Equal(d.Decided)
+		})
 		if i < 0 {
 			return append(ds, d)
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/policy"
 )
 
@@ -125,4 +126,36 @@ func sum(t *testing.T, reg *prometheus.Registry, name string) (total float64) {
 		}
 	}
 	return total
+}
+
+// A target that is back and is taken out again in the same pass is two
+// detachments: the end of the first must reach the journal, or it is open there
+// for ever.
+func TestDetachmentThatEndsAsTheNextBegins(t *testing.T) {
+	o, _ := actor(policy.Detaching, hand{})
+	kept := journal.Memory(journal.Options{Keep: journal.Keep{Count: 10, Age: time.Hour}})
+	o.Journal = kept
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	first := policy.Detachment{Target: fleet.NewTargetKey(shopGroup, "10.0.0.1", 10080), Task: shopTask(0), Started: longAgo, Service: shop,
+		Mode: policy.Detaching, Decided: now, Progress: policy.Attaching}
+	c.keep(first)
+	c.commit(nil)
+	next := first
+	next.Decided, next.Progress = now.Add(time.Minute), policy.Out
+	first.Progress, first.Outcome, first.Ended = policy.Closed, policy.Recovered, now.Add(time.Minute)
+	c.keep(first)
+	c.keep(next)
+	c.tracker.Track(fleet.NewSnapshot(fleet.Snapshot{At: now.Add(time.Minute)}))
+	c.commit(nil)
+	got, err := kept.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Detachments) != 1 || !got.Detachments[0].Decided.Equal(next.Decided) || len(got.Ended) != 1 {
+		t.Errorf("open %+v\nended %+v", got.Detachments, got.Ended)
+	}
 }
