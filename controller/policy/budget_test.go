@@ -3,6 +3,7 @@ package policy
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -28,6 +29,10 @@ func TestBudget(t *testing.T) {
 			s.limits.Budget.Group = Allowance{Percent: 100, Most: group}
 		}
 	}
+	rejected := func(s *scene) {
+		d := &s.detachments[0]
+		d.Called, d.Tries, d.Result = time.Time{}, 0, Rejected
+	}
 	second := func(s *scene) { // the task's target in another group
 		key := fleet.NewTargetKey(groupARN("api"), "10.0.0.1", 10080)
 		s.task("web", 0).Targets = append(s.task("web", 0).Targets, key)
@@ -48,6 +53,9 @@ func TestBudget(t *testing.T) {
 		{"what would be out, in observe mode", both(out("web", 1, Observing), func(s *scene) { s.limits.Mode = Observing }), Hold, ServiceBudget, "", 0},
 		{"what is out, in observe mode", both(out("web", 1, Detaching), func(s *scene) { s.limits.Mode = Observing }), Hold, ServiceBudget, "", 0},
 		{"what was out", both(out("web", 1, Detaching), func(s *scene) { s.detachments[0].Progress = Closed }), Allow, OK, "", 0},
+		{"what AWS did not let go", both(out("web", 1, Detaching), rejected), Allow, OK, "1 of 1 allowed are out of the service, 1 of 1 of the group, 1 of 5", 0},
+		{"what AWS did not let go, and is asked for again", both(out("web", 1, Detaching), rejected, func(s *scene) { s.detachments[0].Result = "" }), Hold, ServiceBudget, "", 0},
+		{"what is out, and AWS did not let go again", both(out("web", 1, Detaching), rejected, func(s *scene) { s.detachments[0].Called = s.now }), Hold, ServiceBudget, "", 0},
 		{"its own task's other target", second, Allow, OK, "1 of 1 allowed are out of the service", 0},
 		{"itself", func(s *scene) { s.detachments = []Detachment{s.detachment("web", 0, Detaching)} }, Allow, OK, "", 0},
 		{"out, and would be out", both(out("web", 1, Detaching), out("web", 1, Observing), limits(2, 2), func(s *scene) { s.limits.Mode = Observing }), Allow, OK, "2 of 2 allowed are out of the service, 2 of 2 of the group, 2 of 5", 0},

@@ -345,7 +345,7 @@ func (v *view) takeOut() {
 		}
 	}
 	for i := range v.Detachments {
-		if d := &v.Detachments[i]; d.Open() {
+		if d := &v.Detachments[i]; d.out() {
 			v.add(Grant{Target: d.Target, Task: d.Task, Service: d.Service, Mode: d.Mode})
 		}
 	}

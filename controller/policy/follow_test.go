@@ -366,3 +366,22 @@ func TestVanishedWhileStopping(t *testing.T) {
 		t.Errorf("%+v, began %+v", d, began)
 	}
 }
+
+// What AWS rejected does not count as out, but what is asked for again does, from
+// before the call: nobody may learn what became of it.
+func TestAskedForAgainCounts(t *testing.T) {
+	s := calm()
+	d := s.detachment("web", 0, Detaching)
+	d.Called, d.Tries, d.Result = time.Time{}, 0, Rejected
+	if d.out() {
+		t.Error("rejected, and out")
+	}
+	v := Verdict{Action: Detach, Target: d.Target, Task: d.Task, Started: d.Started, Mode: Detaching}
+	if again := v.Detachment(prod, []Detachment{d}); again.Result != "" || !again.out() || !again.Decided.Equal(d.Decided) {
+		t.Errorf("%+v", again)
+	}
+	v.Action = Attach
+	if back := v.Detachment(prod, []Detachment{d}); back.Result != Rejected {
+		t.Errorf("%+v", back)
+	}
+}

@@ -135,7 +135,8 @@ func (w *world) judge(verdicts []Verdict) {
 		keys := map[fleet.TargetKey]fleet.TaskARN{}
 		weighs := func(m Mode) bool { return m == Detaching || verdicts[at].Mode == Observing }
 		for _, d := range w.detachments {
-			if d.Open() && weighs(d.Mode) {
+			rejected := d.Mode == Detaching && d.Called.IsZero() && d.Result == Rejected // it is where it was
+			if d.Open() && weighs(d.Mode) && !rejected {
 				keys[d.Target] = d.Task
 			}
 		}
