@@ -60,6 +60,11 @@ type saidKey struct {
 // nobody wants a denial every pass.
 const deniedFor = 5 * time.Minute
 
+// holds is how long what was looked at again may be acted upon, counted from
+// before the look. A call that could not leave by then, because AWS throttled it
+// or the machine stood still, does not leave: a later pass looks anew.
+const holds = 2 * time.Second
+
 // The causes of halts. A panic halts until the next start, the journal until it
 // can be written again.
 const (
@@ -97,7 +102,7 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 		}
 	}
 	if c.options.Actor != nil {
-		verdicts = c.detach(ctx, verdicts)
+		verdicts = c.detach(ctx, s, verdicts)
 		verdicts = append(verdicts, c.attach(ctx, s)...)
 	}
 	a.verdicts = verdicts
@@ -107,32 +112,51 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 
 // detach carries out the verdicts that allow it, group by group, and answers
 // the verdicts with what the second look said in place of the first.
-func (c *Controller) detach(ctx context.Context, verdicts []policy.Verdict) []policy.Verdict {
+func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []policy.Verdict) []policy.Verdict {
 	for _, group := range groupsOf(verdicts) {
 		if ctx.Err() != nil {
 			break // the next pass decides anew
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
-		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
+		until := time.Now().Add(holds)
+		s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group)...), []fleet.TargetGroupARN{group})
 		var granted []policy.Detachment
 		for i, was := range verdicts {
 			if !of(was) {
 				continue
 			}
-			verdicts[i] = policy.Recheck(c.input(fresh), was)
+			verdicts[i] = policy.Recheck(c.input(s), was)
 			if v := verdicts[i]; v.Acts() {
-				d := v.Detachment(cluster(fresh, v.Task), c.acting.detachments)
+				d := v.Detachment(cluster(s, v.Task), c.acting.detachments)
 				c.keep(d) // so that the next look counts it
 				granted = append(granted, d)
 			}
 		}
-		c.takeOut(ctx, group, granted)
+		c.takeOut(ctx, until, group, granted)
 	}
 	return verdicts
 }
 
-// takeOut writes the detachments down and makes the call.
-func (c *Controller) takeOut(ctx context.Context, group fleet.TargetGroupARN, ds []policy.Detachment) {
+// outdated are the tasks of a group's targets that were read too long ago to
+// say how many targets would be left. In a pass that takes long, or in which
+// the machine stands still, all of them may have failed since.
+func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN) []fleet.TaskARN {
+	g := s.TargetGroup(group)
+	if g == nil {
+		return nil
+	}
+	var tasks []fleet.TaskARN
+	for i := range g.Targets {
+		if t := s.Owner(g.Targets[i].Key); t != nil && t.Read.Age(time.Now()) > holds {
+			tasks = append(tasks, t.ARN)
+		}
+	}
+	return tasks
+}
+
+// takeOut writes the detachments down and makes the call, which ends at an
+// instant whatever came of it.
+func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.TargetGroupARN, ds []policy.Detachment) {
 	if len(ds) == 0 || !c.intend(ds) {
 		return
 	}
@@ -140,6 +164,8 @@ func (c *Controller) takeOut(ctx context.Context, group fleet.TargetGroupARN, ds
 	for i, d := range ds {
 		keys[i] = d.Target
 	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	sent := time.Now().Round(0)
 	err := c.options.Actor.Deregister(ctx, group, keys)
 	result := resultOf(err)
@@ -166,6 +192,7 @@ func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Ver
 			break
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
+		until := time.Now().Add(holds)
 		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
 		var ds []policy.Detachment
 		for i, was := range verdicts {
@@ -177,15 +204,15 @@ func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Ver
 				ds = append(ds, v.Detachment(cluster(fresh, v.Task), c.acting.detachments))
 			}
 		}
-		c.putBack(ctx, group, ds)
+		c.putBack(ctx, until, group, ds)
 	}
 	return verdicts
 }
 
-// putBack makes the call. It is not written down first: the journal has the
-// detachment, and a target that is registered twice is registered. A journal
-// that cannot be written must not keep a healthy task out.
-func (c *Controller) putBack(ctx context.Context, group fleet.TargetGroupARN, ds []policy.Detachment) {
+// putBack makes the call, which ends as that of takeOut. It is not written down
+// first: the journal has the detachment, and a target that is registered twice is
+// registered. A journal that cannot be written must not keep a healthy task out.
+func (c *Controller) putBack(ctx context.Context, until time.Time, group fleet.TargetGroupARN, ds []policy.Detachment) {
 	if len(ds) == 0 {
 		return
 	}
@@ -195,6 +222,8 @@ func (c *Controller) putBack(ctx context.Context, group fleet.TargetGroupARN, ds
 		keys = append(keys, d.Target)
 		targets = append(targets, fleet.Target{Key: d.Target, Zone: d.Zone})
 	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
 	sent := time.Now().Round(0)
 	err := c.options.Actor.Register(ctx, group, targets)
 	result := resultOf(err)

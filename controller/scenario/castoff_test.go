@@ -35,8 +35,17 @@ type castoff struct {
 	ending step
 	kill   bool // rather than stop
 	ended  chan struct{}
+	// frozen is how long it stands still at a step, as a machine does that is
+	// moved: the world goes on, and castoff does not know.
+	frozen map[step]frost
 	panics bool      // in the next pass
 	broken time.Time // since when its disk is; zero: it is not
+}
+
+// frost is for how long it stands still, and what happens first.
+type frost struct {
+	d     time.Duration
+	first func() // nil: nothing
 }
 
 // step is a step of acting.
@@ -71,7 +80,7 @@ type life struct {
 
 func newCastoff(t *testing.T, name string, o *oracle) *castoff {
 	c := &castoff{
-		name: name, t: t, oracle: o, region: o.region, dir: t.TempDir(), ended: make(chan struct{}, 1),
+		name: name, t: t, oracle: o, region: o.region, dir: t.TempDir(), ended: make(chan struct{}, 1), frozen: map[step]frost{},
 		tap: &tap{region: sim.Doer{Region: o.region}, reads: map[string][]reading{}},
 	}
 	o.join(c)
@@ -121,6 +130,14 @@ func (c *castoff) arm(at step, kill bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ending, c.kill = at, kill
+	clear(c.frozen)
+}
+
+// freeze has it stand still at a step, once.
+func (c *castoff) freeze(at step, f frost) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.frozen[at] = f
 }
 
 // panic has its next pass panic.
@@ -179,7 +196,13 @@ func (l *life) reach(ctx context.Context, s step) {
 	if now {
 		c.ending = ""
 	}
+	f := c.frozen[s]
+	delete(c.frozen, s)
 	c.mu.Unlock()
+	if f.first != nil {
+		f.first()
+	}
+	time.Sleep(f.d)
 	if !now {
 		return
 	}

@@ -59,6 +59,7 @@ func (w *hostile) params() sim.Params {
 	p.NeverReregister = w.rng.IntN(3) == 0
 	p.Reregister = one(w, sim.Exactly(0), sim.Range{Max: 10 * time.Second}, sim.Range{Min: 5 * time.Second, Max: 2 * time.Minute})
 	p.DetachCures = w.rng.IntN(2) == 0
+	p.ReuseAddresses = one(w, 0, time.Millisecond, 20*time.Second)
 	lag := w.about(5 * time.Minute)
 	p.RegistrationLag = one(w, sim.Exactly(0), sim.Exactly(lag), p.RegistrationLag)
 	p.PropagationDeregister = one(w, sim.Exactly(0), sim.Range{Max: 5 * time.Minute})
@@ -308,10 +309,28 @@ func (w *hostile) happen() {
 	}
 }
 
+// turn makes of a service's tasks that answer such that do not, or the other way
+// round: the worst that can happen while castoff looks away.
+func (w *hostile) turn(id fleet.ServiceID) {
+	all := w.region.Tasks(id)
+	hung := slices.ContainsFunc(all, func(t sim.TaskInfo) bool { return t.Status == fleet.Running && !t.Answering })
+	for _, t := range all {
+		if hung {
+			_ = w.region.Recover(t.ARN)
+		} else {
+			_ = w.region.Hang(t.ARN)
+		}
+	}
+}
+
 // harass is one event that troubles castoff itself.
 func (w *hostile) harass(id fleet.ServiceID) {
 	c := w.castoffs[w.rng.IntN(len(w.castoffs))]
-	switch w.rng.IntN(12) {
+	switch w.rng.IntN(15) {
+	case 12, 13:
+		c.freeze(one(w, steps...), frost{w.about(15 * time.Second), one(w, nil, func() { w.turn(id) })})
+	case 14: // the region's clock is another from now on
+		w.oracle.skew(one[time.Duration](w, -1, 1)*w.about(one(w, 2*time.Second, 10*time.Minute)), w.castoffs)
 	case 0, 1, 2, 3:
 		w.trouble()
 	case 4, 5:

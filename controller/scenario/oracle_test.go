@@ -115,7 +115,7 @@ type stint struct {
 
 // written is one that counts for a rate.
 type written struct {
-	at      time.Time
+	decided time.Time
 	by      *castoff
 	service fleet.ServiceID
 	task    fleet.TaskARN
@@ -166,6 +166,18 @@ func (o *oracle) tag(id fleet.ServiceID, key, value string) error {
 		o.tags[tag{id, key}] = tagged{value, time.Now()}
 	}
 	return err
+}
+
+// skew sets the region's clock ahead of castoff's, or behind, from now on.
+func (o *oracle) skew(by time.Duration, castoffs []*castoff) {
+	o.mu.Lock()
+	o.skewed = true
+	o.mu.Unlock()
+	for _, c := range castoffs {
+		c.tap.mu.Lock()
+		c.tap.skews = append(c.tap.skews, skew{time.Now(), by})
+		c.tap.mu.Unlock()
+	}
 }
 
 func (o *oracle) violate(r rule, format string, args ...any) {

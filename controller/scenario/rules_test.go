@@ -51,7 +51,7 @@ func (o *oracle) judgeOut(a *announced, w sim.Write, row *sim.RowInfo, rows []*s
 	}
 	if row.Owner == nil || row.Owner.ARN != d.Task {
 		bad(ruleIdentity, "the address is %s's", ownerOf(row))
-	} else if row.Owner.Health != fleet.Unhealthy && !o.couldThink(l, d.Task, at, (*taskReading).sick) {
+	} else if row.Owner.Health != fleet.Unhealthy && !o.couldThink(l, d.Task, at, slack, (*taskReading).sick) {
 		bad(ruleHealthy, "ECS calls the task %s", row.Owner.Health)
 	}
 	o.judgeEvidence(bad, l, d, row, at)
@@ -69,10 +69,10 @@ func ownerOf(row *sim.RowInfo) string {
 	return "task " + row.Owner.ARN.ID()
 }
 
-// couldThink reports that a reading of a task, no older than the slack, says so.
-func (o *oracle) couldThink(l *life, arn fleet.TaskARN, at time.Time, says func(*taskReading) bool) bool {
+// couldThink reports that a reading of a task, no older than that, says so.
+func (o *oracle) couldThink(l *life, arn fleet.TaskARN, at time.Time, age time.Duration, says func(*taskReading) bool) bool {
 	r := l.of.tap.last(ofTask(arn))
-	return r != nil && r.ok && at.Sub(r.sent) <= slack && says(r.task)
+	return r != nil && r.ok && at.Sub(r.sent) <= age && says(r.task)
 }
 
 type complain func(r rule, format string, args ...any)
@@ -93,7 +93,10 @@ func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *
 		}
 	}
 	task, rows, service := tap.last(ofTask(d.Task)), tap.last(ofRows(group)), tap.last(ofService(d.Service))
-	if !task.task.sick() || !task.task.up() || at.Sub(task.sent) > slack {
+	if !task.task.up() {
+		bad(ruleIdentity, "ECS takes the task down: %+v", *task.task)
+	}
+	if !task.task.sick() || at.Sub(task.sent) > slack {
 		bad(ruleEvidence, "read %+v, %s ago", *task.task, at.Sub(task.sent))
 	}
 	again := len(o.takings(taking{d.Task, row.Key}).times[stint{l.of, d.Decided}]) > 0 // before it gets flows
@@ -193,7 +196,8 @@ func (o *oracle) pausedBy(l *life, id fleet.ServiceID, at time.Time, keepOut boo
 }
 
 // good reports that a row serves: by the truth or, as far as it has changed
-// since, by castoff's own last readings.
+// since, by castoff's own last readings. Tasks that are not acted upon may have
+// been read a slack before the look again.
 func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
 	if r.Owner == nil {
 		return false
@@ -207,7 +211,7 @@ func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
 	}
 	rows := l.of.tap.last(ofRows(r.Key.Group))
 	return rows != nil && rows.ok && at.Sub(rows.sent) <= slack && rows.rows[r.Key] == fleet.TargetHealthy &&
-		o.couldThink(l, r.Owner.ARN, at, func(t *taskReading) bool {
+		o.couldThink(l, r.Owner.ARN, at, 2*slack, func(t *taskReading) bool {
 			return t.up() && t.Health != fleet.Unhealthy && t.Connectivity != fleet.Disconnected
 		})
 }
@@ -343,17 +347,16 @@ func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.W
 }
 
 // judgeRate: in no time were there more than the burst and what came back in it.
-// A token is taken when it is decided, some time before the call.
+// A task costs a token once, when it is decided about: how often it is taken out
+// again is for judgeAgain. A call may come long after, when castoff died between
+// the two.
 func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.Time) {
-	if d.Tries > 0 {
-		return // it took its token the first time; see judgeAgain
-	}
 	if slices.ContainsFunc(o.writes, func(w written) bool {
-		return w.task == d.Task && w.by == l.of && at.Sub(w.at) < 5*time.Second
+		return w.task == d.Task && w.by == l.of && d.Decided.Sub(w.decided) < l.daemon.polling.Deadline
 	}) {
-		return // another target of a task that has its token
+		return // it has its token, if only by another target in the same pass
 	}
-	o.writes = append(o.writes, written{at, l.of, d.Service, d.Task})
+	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task})
 	for _, r := range []struct {
 		what  string
 		limit policy.RateLimits
@@ -368,7 +371,7 @@ func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.T
 				continue
 			}
 			n++
-			window := at.Sub(w.at) + slack
+			window := at.Sub(w.decided) + slack
 			if may := float64(r.limit.Burst) + r.limit.PerMinute*window.Minutes(); float64(n) > may {
 				bad(ruleRate, "%d of the %s within %s, allowed %+v", n, r.what, window, r.limit)
 				break

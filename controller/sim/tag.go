@@ -15,22 +15,28 @@ func (r *Region) Tag(id fleet.ServiceID, key, value string) error {
 		if c == nil {
 			return fmt.Errorf("tag %s: no such cluster", id)
 		}
-		tags := &c.tags
-		if id.Name != "" {
-			s := c.serviceNames[id.Name]
-			if s == nil {
-				return fmt.Errorf("tag %s: no such service", id)
-			}
-			tags = &s.spec.Tags
-			s.touch()
+		if id.Name == "" {
+			c.tags = tagged(c.tags, key, value)
+			return nil
 		}
-		next := map[string]string{}
-		maps.Copy(next, *tags) // the specs are the caller's
-		next[key] = value
-		if value == "" {
-			delete(next, key)
+		s := c.serviceNames[id.Name]
+		if s == nil {
+			return fmt.Errorf("tag %s: no such service", id)
 		}
-		*tags = next
+		s.spec.Tags = tagged(s.spec.Tags, key, value)
+		s.given.Tags = s.spec.Tags // the next revision keeps it
+		s.touch()
 		return nil
 	})
+}
+
+// tagged is a copy with a tag set or taken away: the specs are the caller's.
+func tagged(tags map[string]string, key, value string) map[string]string {
+	next := map[string]string{}
+	maps.Copy(next, tags)
+	next[key] = value
+	if value == "" {
+		delete(next, key)
+	}
+	return next
 }

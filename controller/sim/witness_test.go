@@ -70,8 +70,8 @@ func TestWitness(t *testing.T) {
 	})
 }
 
-// A tag that was set is in the replies, and gone when it was taken away; the
-// spec that the service was made from stays as it was.
+// A tag that was set is in the replies, over deployments too, and gone when it
+// was taken away; the spec that the service was made from stays as it was.
 func TestTag(t *testing.T) {
 	r := New(Options{})
 	spec := ReferenceWorkload("prod", "reference")
@@ -80,6 +80,7 @@ func TestTag(t *testing.T) {
 	for _, err := range []error{
 		r.AddCluster("prod", ClusterOptions{}), r.AddService(spec),
 		r.Tag(id, "b", "2"), r.Tag(id, "a", ""), r.Tag(fleet.ServiceID{Cluster: "prod"}, "c", "3"),
+		r.Deploy(id),
 	} {
 		if err != nil {
 			t.Fatal(err)
