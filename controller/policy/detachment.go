@@ -75,8 +75,13 @@ type Detachment struct {
 	// Away is the latest reading that did not have it in the group, by when it was
 	// sent.
 	Away time.Time `json:"away,omitzero"`
-	// Banked is the time saved before the last call, when somebody put the target
-	// back in between.
+	// Serving is when it was seen in service again after Called: until then a
+	// target that was put back gets no new flows.
+	Serving *Bounds `json:"serving,omitempty"`
+	// Idle is the latest reading that did not have it in service, by when it was
+	// sent.
+	Idle time.Time `json:"idle,omitzero"`
+	// Banked is the time saved before the last call, when there was one before it.
 	Banked Saved `json:"banked,omitzero"`
 
 	// Up is the latest reading that showed the task not being taken down, by when
@@ -152,10 +157,12 @@ func (d Detachment) Call(sent time.Time, r Result) Detachment {
 		}
 		return d
 	}
-	if d.Back != nil {
-		d.Banked = d.until(*d.Back)
-		d.Back = nil
+	if d.Serving != nil {
+		d.Banked = d.until(*d.Serving)
+	} else if !d.Called.IsZero() {
+		d.Banked = d.until(Bounds{sent, sent})
 	}
+	d.Back, d.Serving = nil, nil
 	d.Called, d.Result, d.Progress = sent, r, Out
 	d.Attached, d.AttachResult = time.Time{}, ""
 	d.Tries++
@@ -191,16 +198,16 @@ func (d *Detachment) until(end Bounds) Saved {
 
 // Saved is the time saved. It is known once ECS itself has begun to take the
 // task down; for a task that recovered it never is, nor for a target that no call
-// has taken out. While somebody had put the target back, none was saved.
+// has taken out. While the target was in service again, none was saved.
 func (d *Detachment) Saved() (s Saved, ok bool) {
 	if d.ECS == nil || d.from().IsZero() {
 		return Saved{}, false
 	}
-	if d.Back != nil && d.Back.NotAfter.Before(d.ECS.NotBefore) {
-		return d.until(*d.Back), true
+	if d.Serving != nil && d.Serving.NotAfter.Before(d.ECS.NotBefore) {
+		return d.until(*d.Serving), true
 	}
-	if d.Back != nil && d.Back.NotBefore.Before(d.ECS.NotBefore) {
-		return d.until(Bounds{NotBefore: d.Back.NotBefore, NotAfter: d.ECS.NotAfter}), true
+	if d.Serving != nil && d.Serving.NotBefore.Before(d.ECS.NotBefore) {
+		return d.until(Bounds{NotBefore: d.Serving.NotBefore, NotAfter: d.ECS.NotAfter}), true
 	}
 	return d.until(*d.ECS), true
 }

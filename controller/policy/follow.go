@@ -101,21 +101,31 @@ func (d *Detachment) followTask(t *fleet.Task) {
 	d.ECS = ordered(d.Up, end)
 }
 
-// followTarget notes when somebody puts the target back.
+// followTarget notes when somebody puts the target back, and when it is in
+// service again.
 func (v *view) followTarget(d *Detachment) {
 	g := v.Snapshot.TargetGroup(d.Target.Group)
 	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Sent.After(d.Called) {
 		return
 	}
+	there := v.registered(d)
+	row := v.Snapshot.Target(d.Target)
+	since(there, &d.Back, &d.Away, d.Called, g.Read)
+	since(there && row.State != fleet.TargetInitial, &d.Serving, &d.Idle, d.Called, g.Read)
+}
+
+// since notes from when on something is so: after the latest reading in which it
+// was not, or the call.
+func since(so bool, began **Bounds, not *time.Time, called time.Time, r fleet.Read) {
 	switch {
-	case !v.registered(d):
-		d.Away, d.Back = plain(g.Read.Sent), nil
-	case d.Back == nil:
-		from := d.Called
-		if d.Away.After(from) {
-			from = d.Away
+	case !so:
+		*not, *began = plain(r.Sent), nil
+	case *began == nil:
+		from := called
+		if not.After(from) {
+			from = *not
 		}
-		d.Back = ordered(from, plain(g.Read.Received))
+		*began = ordered(from, plain(r.Received))
 	}
 }
 

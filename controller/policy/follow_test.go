@@ -184,7 +184,7 @@ func TestSavedOfATaskThatVanished(t *testing.T) {
 	}
 }
 
-// Time in which somebody had put the target back is not saved.
+// Time in which the target was in service again is not saved.
 func TestSavedWhileContested(t *testing.T) {
 	s := calm()
 	task := s.task("web", 0)
@@ -198,18 +198,27 @@ func TestSavedWhileContested(t *testing.T) {
 	}
 	step(10*time.Second, fleet.TargetDraining)
 	step(20*time.Second, fleet.TargetInitial) // back in 9.8 … 19.9
-	step(25*time.Second, fleet.TargetHealthy)
+	if d := s.detachments[0]; d.Serving != nil {
+		t.Fatalf("initial, and in service: %+v", d)
+	}
+	step(25*time.Second, fleet.TargetHealthy) // in service in 19.8 … 24.9
 	if b := s.detachments[0].Back; b == nil || !b.NotBefore.Equal(noon.Add(9800*time.Millisecond)) || !b.NotAfter.Equal(noon.Add(19900*time.Millisecond)) {
 		t.Fatalf("%+v", b)
 	}
 	s.detachments[0] = s.detachments[0].Call(noon.Add(30*time.Second), Accepted)
-	if d := s.detachments[0]; d.Tries != 2 || d.Back != nil || d.Banked != (Saved{9800 * time.Millisecond, 19900 * time.Millisecond}) {
+	if d := s.detachments[0]; d.Tries != 2 || d.Back != nil || d.Serving != nil || d.Banked != (Saved{19800 * time.Millisecond, 24900 * time.Millisecond}) {
 		t.Fatalf("%+v", d)
 	}
 	step(40*time.Second, fleet.TargetDraining)
+	step(50*time.Second, fleet.TargetInitial) // back, and taken out before it was in service
+	s.detachments[0] = s.detachments[0].Call(noon.Add(52*time.Second), Accepted)
+	if d := s.detachments[0]; d.Tries != 3 || d.Banked != (Saved{41800 * time.Millisecond, 46900 * time.Millisecond}) {
+		t.Fatalf("%+v", d)
+	}
+	step(60*time.Second, fleet.TargetDraining)
 	task.LastStatus = fleet.Deactivating
-	step(50*time.Second, fleet.TargetDraining)
-	if got, _ := s.detachments[0].Saved(); got != (Saved{19600 * time.Millisecond, 39800 * time.Millisecond}) {
+	step(70*time.Second, fleet.TargetDraining) // ECS began in 59.8 … 69.9
+	if got, _ := s.detachments[0].Saved(); got != (Saved{49600 * time.Millisecond, 64800 * time.Millisecond}) {
 		t.Errorf("%+v", got)
 	}
 
@@ -225,7 +234,7 @@ func TestSavedWhileContested(t *testing.T) {
 		{back(10, 45), Saved{10 * time.Second, 50 * time.Second}},
 		{back(45, 48), Saved{40 * time.Second, 50 * time.Second}},
 	} {
-		d := Detachment{Mode: Detaching, Called: noon, ECS: &ecs, Back: c.back}
+		d := Detachment{Mode: Detaching, Called: noon, ECS: &ecs, Serving: c.back}
 		if got, ok := d.Saved(); !ok || got != c.want {
 			t.Errorf("back %+v: %+v, want %+v", c.back, got, c.want)
 		}
