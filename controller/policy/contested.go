@@ -6,10 +6,17 @@ import (
 )
 
 // contested: a target that castoff took out and somebody put back, as ECS does,
-// is taken out again only so often, ever more spaced.
+// is taken out again only so often, ever more spaced. Nor is a call that AWS
+// refuses made again at once.
 func (q *question) contested() Finding {
 	d := q.detachment
-	if d == nil || q.mode != Detaching || d.due() {
+	if d == nil || q.mode != Detaching {
+		return allow("nobody has put it back")
+	}
+	if next := d.retry(q.Now); q.Now.Before(next) {
+		return hold(Spaced, next, d.refused(next))
+	}
+	if d.due() {
 		return allow("nobody has put it back")
 	}
 	l := q.limits.Contested

@@ -27,6 +27,16 @@ func TestContested(t *testing.T) {
 			d.Called, d.Result, d.Tries = time.Time{}, Rejected, 9
 			s.detachments = []Detachment{d}
 		}, Allow, OK, "", 0},
+		{"refused just now", func(s *scene) {
+			d := s.detachment("web", 0, Detaching)
+			d.Called, d.Tries = time.Time{}, 0
+			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), Rejected).Call(s.now, Rejected)}
+		}, Hold, Spaced, "refused the call 2 times in a row: again at", 4 * time.Second},
+		{"refused a while ago", func(s *scene) {
+			d := s.detachment("web", 0, Detaching)
+			d.Called, d.Tries = time.Time{}, 0
+			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), Rejected)}
+		}, Allow, OK, "nobody has put it back", 0},
 		{"of a task that had the address before", func(s *scene) {
 			tried(4, time.Hour)(s)
 			s.detachments[0].Task = taskARN("web", 9)

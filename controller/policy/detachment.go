@@ -2,6 +2,7 @@ package policy
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"time"
 
@@ -70,6 +71,10 @@ type Detachment struct {
 	Result Result    `json:"result,omitempty"` // of that call, or of those before the first
 	// Tries counts the calls that took the target out, or may have.
 	Tries int `json:"tries,omitempty"`
+	// Rejected counts the calls in a row that certainly changed nothing, the last
+	// of them sent at RejectedAt; see retry.
+	Rejected   int       `json:"rejected,omitempty"`
+	RejectedAt time.Time `json:"rejected_at,omitzero"`
 	// Back is when the target was seen in the group again after Called.
 	Back *Bounds `json:"back,omitempty"`
 	// Away is the latest reading that did not have it in the group, by when it was
@@ -151,6 +156,7 @@ func (v *Verdict) Detachment(cluster fleet.ClusterARN, among []Detachment) Detac
 // result.
 func (d Detachment) Call(sent time.Time, r Result) Detachment {
 	sent = plain(sent)
+	d.note(sent, r)
 	if r == Rejected {
 		if d.Called.IsZero() {
 			d.Result = r
@@ -172,12 +178,45 @@ func (d Detachment) Call(sent time.Time, r Result) Detachment {
 // Attach notes a call to put the target back that was sent at an instant and
 // its result.
 func (d Detachment) Attach(sent time.Time, r Result) Detachment {
+	d.note(sent, r)
 	d.Attached, d.AttachResult = plain(sent), r
 	if r != Rejected {
 		d.Progress = Attaching
 	}
 	return d
 }
+
+// note counts calls that changed nothing.
+func (d *Detachment) note(sent time.Time, r Result) {
+	if r != Rejected {
+		d.Rejected, d.RejectedAt = 0, time.Time{}
+		return
+	}
+	d.Rejected++
+	d.RejectedAt = plain(sent)
+}
+
+// retry is when a call may be made again after some that changed nothing: what
+// AWS denies or throttles is not asked every pass, and what was a short fault is
+// soon. Zero: at once. A clock that was set back since must not stretch it.
+func (d *Detachment) retry(now time.Time) time.Time {
+	if d.Rejected == 0 || d.RejectedAt.After(now) {
+		return time.Time{}
+	}
+	return d.RejectedAt.Add(min(retryFirst<<min(d.Rejected-1, 10), retryMost))
+}
+
+// refused is the sentence about it.
+func (d *Detachment) refused(next time.Time) string {
+	return fmt.Sprintf("AWS refused the call %s in a row: again at %s", times(d.Rejected), clock(next))
+}
+
+// The time between calls that change nothing: it doubles from the first to the
+// most.
+const (
+	retryFirst = 2 * time.Second
+	retryMost  = time.Minute
+)
 
 // from is the instant from which time is saved; zero when nothing was done.
 func (d *Detachment) from() time.Time {

@@ -260,6 +260,26 @@ func TestBackByALateReply(t *testing.T) {
 	}
 }
 
+// What AWS refuses is tried again at 2, 4, 8 … s, and then once a minute.
+func TestRefusedCallsAreSpaced(t *testing.T) {
+	d := Detachment{Mode: Detaching}
+	if !d.retry(noon).IsZero() {
+		t.Error("nothing was refused")
+	}
+	for n, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60, 60, 60} {
+		d = d.Attach(noon, Rejected)
+		if got := d.retry(noon); !got.Equal(noon.Add(want * time.Second)) {
+			t.Errorf("refused %d times: again at %v", n+1, got)
+		}
+	}
+	if !d.retry(noon.Add(-1)).IsZero() {
+		t.Error("a clock that was set back keeps it waiting")
+	}
+	if d = d.Call(noon, NotAnswered); !d.retry(noon).IsZero() {
+		t.Errorf("it was not refused: %+v", d)
+	}
+}
+
 func TestDetachmentOfAVerdict(t *testing.T) {
 	v := Verdict{Action: Detach, Target: fleet.TargetKey{Group: groupARN("web"), ID: "10.0.0.1", Port: 1}, Task: taskARN("web", 0), Service: web,
 		Started: noon, Zone: "eu-central-1a", Mode: Detaching, At: noon.Add(time.Second)}
@@ -283,15 +303,19 @@ func TestDetachmentOfAVerdict(t *testing.T) {
 	if d.due() || d.Tries != 1 || !d.Called.Equal(noon.Add(3*time.Second)) {
 		t.Errorf("not answered: %+v", d)
 	}
-	if again := d.Call(noon.Add(9*time.Second), Rejected); again != d {
+	again := d.Call(noon.Add(9*time.Second), Rejected)
+	if again.Rejected != 1 || !again.RejectedAt.Equal(noon.Add(9*time.Second)) {
+		t.Errorf("refused once: %+v", again)
+	}
+	if again.Rejected, again.RejectedAt = 0, (time.Time{}); again != d {
 		t.Errorf("a refused call changes what is known of the one before: %+v", again)
 	}
 	d = d.Attach(noon.Add(4*time.Second), Rejected)
-	if d.Progress != Out {
+	if d.Progress != Out || d.Rejected != 1 {
 		t.Errorf("%+v", d)
 	}
 	d = d.Attach(noon.Add(4*time.Second), Accepted)
-	if d.Progress != Attaching {
+	if d.Progress != Attaching || d.Rejected != 0 {
 		t.Errorf("%+v", d)
 	}
 	if again := d.Call(noon.Add(time.Minute), Accepted); again.Progress != Out || !again.Attached.IsZero() || again.Tries != 2 {

@@ -88,7 +88,7 @@ func (v *view) well(task fleet.TaskARN) (long time.Duration, flaps int, ok bool)
 }
 
 // recovered: the task has been read healthy for its whole recovery window, and
-// was not told to go back just now.
+// was not told to go back just now, nor refused.
 func (q *question) recovered() Finding {
 	long, flaps, ok := q.well(q.id)
 	window := q.recovery(q.of).window(flaps)
@@ -102,6 +102,9 @@ func (q *question) recovered() Finding {
 	}
 	if d := q.detachment; d.Progress == Attaching && d.AttachResult != Rejected && !d.Attached.After(q.Now) && q.Now.Before(d.Attached.Add(attachSpacing)) {
 		return hold(Unanswered, d.Attached.Add(attachSpacing), "it was told to go back at "+clock(d.Attached)+" and has not been seen there yet", value)
+	}
+	if next := q.detachment.retry(q.Now); q.Now.Before(next) {
+		return hold(Spaced, next, q.detachment.refused(next), value)
 	}
 	return allow(said, value)
 }

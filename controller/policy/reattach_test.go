@@ -58,7 +58,10 @@ func TestReattach(t *testing.T) {
 			s.detachments[0] = s.detachments[0].Attach(s.now.Add(time.Hour), Accepted)
 		}, Allow, "", OK, ""},
 		{"told, and refused", 5 * time.Minute, func(s *scene) {
-			s.detachments[0] = s.detachments[0].Attach(s.now, Rejected)
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-retryFirst+1), Rejected)
+		}, Hold, Recovery, Spaced, "AWS refused the call once in a row"},
+		{"told, and refused a while ago", 5 * time.Minute, func(s *scene) {
+			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-retryFirst), Rejected)
 		}, Allow, "", OK, ""},
 
 		{"leaving", 5 * time.Minute, func(s *scene) { s.task("web", 0).DesiredStatus = fleet.Stopped }, Refuse, Identity, Leaving, ""},
@@ -193,7 +196,7 @@ func TestReattachEvidence(t *testing.T) {
 // Called before and refused since: it is not on its way.
 func TestReattachRefusedBefore(t *testing.T) {
 	s := recovering(5 * time.Minute)
-	s.detachments[0] = s.detachments[0].Attach(s.now, Accepted).Attach(s.now, Rejected)
+	s.detachments[0] = s.detachments[0].Attach(s.now.Add(-2*retryFirst), Accepted).Attach(s.now.Add(-retryFirst), Rejected)
 	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Decision != Allow {
 		t.Errorf("%+v", v)
 	}

@@ -127,7 +127,7 @@ const (
 	NotGranted       Reason = "not_granted" // Recheck of what Decide did not allow
 	ReplacementsFail Reason = "replacements_fail"
 	GaveUp           Reason = "gave_up"    // put back too often: left alone
-	Spaced           Reason = "spaced"     // put back: not again so soon
+	Spaced           Reason = "spaced"     // put back, or refused by AWS: not again so soon
 	Unanswered       Reason = "unanswered" // no reading since castoff's own call
 
 	StillFailing Reason = "still_failing"
@@ -152,7 +152,7 @@ var reasons = map[Guard][]Reason{
 	Rate:       {ServiceRate, FleetRate, NotGranted},
 	Futile:     {ReplacementsFail},
 	Contested:  {GaveUp, Spaced, Unanswered},
-	Recovery:   {StillFailing, Recovering},
+	Recovery:   {StillFailing, Recovering, Unanswered, Spaced},
 }
 
 // Reasons lists every reason once, for whoever must know them all beforehand.
