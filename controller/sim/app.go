@@ -27,6 +27,7 @@ type mind struct {
 	delay      time.Duration // of its answers; the model's
 	overloaded bool          // more new flows reach it than it can bear
 	booting    bool          // it has yet to come up
+	sound      bool          // it was well when this was last considered
 	fits       int           // raised when somebody decides anew what the app does: a flapping one stops to flap
 }
 
@@ -67,7 +68,7 @@ func (t *task) turnApp(own appState, front bool) {
 // reconsider works out what the app does now. To be called whenever anything
 // that it follows from has changed.
 func (t *task) reconsider() {
-	was := t.well()
+	was := t.sound
 	t.app = t.own
 	if t.own == answering && t.alive {
 		cause, state := t.ailment()
@@ -75,7 +76,8 @@ func (t *task) reconsider() {
 			t.fail(cause)
 		}
 	}
-	if f := t.failure; f != nil && !was && t.well() && f.Recovery.IsZero() {
+	t.sound = t.well()
+	if f := t.failure; f != nil && !was && t.sound && f.Recovery.IsZero() {
 		f.Answering = t.region.now
 	}
 	for _, c := range t.containers {

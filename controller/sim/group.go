@@ -75,6 +75,11 @@ func (s *service) settleFlows() {
 		if cause, _ := t.ailment(); cause != "" {
 			t.reconsider()
 		}
+		for _, g := range s.region.waysTo(t) {
+			if !slices.ContainsFunc(t.targets, func(o *registration) bool { return o.group == g }) {
+				g.reroute() // it has led to whoever had the address before
+			}
+		}
 	}
 }
 

@@ -236,9 +236,7 @@ func (g *targetGroup) turn(w *row, v verdict, f finding) {
 		w.state, w.reason, w.why = fleet.TargetHealthy, "", ""
 		g.lanes[w.key].goodUntil = time.Time{}
 	} else {
-		if lag := r.scale(r.draw(g.unhealthyLag())); w.state == fleet.TargetHealthy {
-			g.lanes[w.key].unwell(lag)
-		}
+		g.lanes[w.key].unwell(r.scale(r.draw(g.unhealthyLag())))
 		w.state, w.reason, w.why = fleet.TargetUnhealthy, reasonFailedChecks, ""
 		if g.kind == Application {
 			w.reason, w.why = f.applicationReason(g)
@@ -265,7 +263,7 @@ func (g *targetGroup) turn(w *row, v verdict, f finding) {
 // unhealthyDraining is how long an unhealthy target keeps its connections: only
 // when the group says that they are not to be cut.
 func (g *targetGroup) unhealthyDraining() time.Duration {
-	if g.kind == Application || g.terminatesUnhealthy() {
+	if g.terminatesUnhealthy() {
 		return 0
 	}
 	seconds, err := strconv.Atoi(g.attributes["target_health_state.unhealthy.draining_interval_seconds"])

@@ -70,6 +70,7 @@ func (g *targetGroup) lane(w *row) *lane {
 // closeLane forgets a way that leads nowhere any more.
 func (g *targetGroup) closeLane(l *lane) {
 	r := g.region
+	g.flows.Gone += l.flows
 	delete(g.lanes, l.key)
 	g.ways = slices.DeleteFunc(g.ways, func(o *lane) bool { return o == l })
 	if slices.ContainsFunc(g.ways, func(o *lane) bool { return o.key.ID == l.key.ID }) {

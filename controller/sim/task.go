@@ -321,7 +321,7 @@ func (r *Region) settledTask(s *service) {
 		return
 	}
 	t.status, t.version = fleet.Running, 4
-	t.app, t.own, t.front, t.alive = answering, answering, true, true
+	t.app, t.own, t.front, t.alive, t.sound = answering, answering, true, true, true
 	age := func(d time.Duration) time.Time { return r.now.Add(-r.scale(d)) }
 	t.created, t.connected = age(time.Hour), age(time.Hour-5*time.Second)
 	t.pullStarted, t.pullStopped = age(time.Hour-8*time.Second), age(time.Hour-21*time.Second)

@@ -34,6 +34,7 @@ type GroupFlows struct {
 	Opened     float64 // new flows
 	Unanswered float64 // those of them that got no answer: of a sick app, from an address where nobody was, or Nowhere
 	Nowhere    float64 // those of them that reached a node without a target
+	Gone       float64 // those of them sent to targets that are not told of any more
 	Waiting    float64 // clients that have no target to keep their stream to
 	FailOpen   bool    // somewhere so few targets are healthy that new flows go to all
 	Zones      []string
@@ -83,6 +84,11 @@ func (r *Region) Flows(group fleet.TargetGroupARN) (GroupFlows, error) {
 		return GroupFlows{}, fmt.Errorf("flows of %s: no such target group", group)
 	}
 	g.settleFlows()
+	if g.balancer != nil {
+		for _, o := range g.balancer.groups { // their streams may come over
+			o.settleFlows()
+		}
+	}
 	f := g.flows
 	f.Waiting = g.waiting
 	for _, p := range g.reaches {
