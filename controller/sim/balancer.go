@@ -132,6 +132,7 @@ func (r *Region) ZonalShift(id fleet.ServiceID, zone string) error {
 		for _, b := range shifted {
 			b.shifted = zone
 			for _, g := range b.groups {
+				g.touch()
 				g.reroute()
 			}
 		}

@@ -201,6 +201,15 @@ func (s *service) lastCompleted() *deployment {
 	return nil
 }
 
+// dropOld ends rolling deployments of which nothing is left. The one that a
+// rollback would go to stays.
+func (s *service) dropOld() {
+	newest, back := s.deployments[0], s.lastCompleted()
+	s.deployments = slices.DeleteFunc(s.deployments, func(d *deployment) bool {
+		return d != newest && d != back && !slices.ContainsFunc(s.live, func(t *task) bool { return t.deployment == d })
+	})
+}
+
 // bringForward makes a deployment the newest again.
 func (s *service) bringForward(d *deployment) {
 	s.deployments = slices.DeleteFunc(s.deployments, func(o *deployment) bool { return o == d })

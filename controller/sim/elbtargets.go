@@ -112,18 +112,19 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 	out := struct {
 		Rows membersXML[rowXML] `xml:"TargetHealthDescriptions"`
 	}{}
+	rows := g.shown(r.asked("DescribeTargetHealth"))
 	if len(asked) == 0 {
-		for _, w := range g.order {
-			out.Rows.Members = append(out.Rows.Members, w.xml(g))
-		}
+		out.Rows.Members = rows
 		return out, nil
 	}
 	for _, a := range asked {
 		key := g.keyOf(a)
 		// Asked for with another zone, a target reads as absent (user:
 		// aws-load-balancer-controller PR 4544).
-		if w := g.rows[key]; w != nil && (a.zone == "" || a.zone == w.zone) {
-			out.Rows.Members = append(out.Rows.Members, w.xml(g))
+		if i := slices.IndexFunc(rows, func(x rowXML) bool {
+			return x.Target.ID == key.ID && x.Target.Port == key.Port && (a.zone == "" || a.zone == x.Target.Zone)
+		}); i >= 0 {
+			out.Rows.Members = append(out.Rows.Members, rows[i])
 			continue
 		}
 		out.Rows.Members = append(out.Rows.Members, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered, ""))

@@ -290,6 +290,7 @@ func (r *Region) Say(key fleet.TargetKey, state fleet.TargetState, reason string
 		if g == nil || g.rows[key] == nil {
 			return fmt.Errorf("say %q of %v: no such target", state, key)
 		}
+		g.touch()
 		g.rows[key].said = &saying{state, reason}
 		if state == "" {
 			g.rows[key].said = nil

@@ -50,6 +50,7 @@ type replies struct {
 	rng      *rand.Rand    // apart from the model's own: who reads does not change the world
 	tasks    []*task       // changed by the event that is being carried out
 	services []*service
+	groups   []*targetGroup
 }
 
 func newReplies(r *Region, seed uint64) replies {
@@ -101,6 +102,15 @@ func (s *service) touch() {
 	v.services = append(v.services, s)
 }
 
+func (g *targetGroup) touch() {
+	v := &g.region.replies
+	if v.horizon == 0 || g.past.dirty {
+		return
+	}
+	g.past.dirty = true
+	v.groups = append(v.groups, g)
+}
+
 // remember takes down what the event just carried out has changed.
 func (r *Region) remember(at time.Time) {
 	v := &r.replies
@@ -110,9 +120,13 @@ func (r *Region) remember(at time.Time) {
 	}
 	for _, s := range v.services {
 		s.past.dirty = false
-		s.past.add(at, s.json(true), v.horizon)
+		s.past.add(at, s.json(), v.horizon)
 	}
-	v.tasks, v.services = v.tasks[:0], v.services[:0]
+	for _, g := range v.groups {
+		g.past.dirty = false
+		g.past.add(at, g.render(), v.horizon)
+	}
+	v.tasks, v.services, v.groups = v.tasks[:0], v.services[:0], v.groups[:0]
 }
 
 // shown is the task as a reply to an operation tells of it; ok is false when the
@@ -126,7 +140,26 @@ func (t *task) shown(at time.Time) (j taskJSON, ok bool) {
 
 func (s *service) shown(at time.Time) (j serviceJSON, ok bool) {
 	if !at.Before(s.region.now) {
-		return s.json(true), true
+		return s.json(), true
 	}
 	return s.past.asOf(at)
+}
+
+// render is the group's rows as the API has them.
+func (g *targetGroup) render() []rowXML {
+	rows := make([]rowXML, len(g.order))
+	for i, w := range g.order {
+		rows[i] = w.xml(g)
+	}
+	return rows
+}
+
+// shown is the same as a reply tells of it: of a group that is younger than the
+// reply, nothing.
+func (g *targetGroup) shown(at time.Time) []rowXML {
+	if !at.Before(g.region.now) {
+		return g.render()
+	}
+	rows, _ := g.past.asOf(at)
+	return rows
 }

@@ -7,6 +7,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/sim"
@@ -146,4 +148,32 @@ func TestReadingDoesNotChangeTheWorld(t *testing.T) {
 	if none, many := run(0), run(3); len(none) != 1 || len(many) != 1 || none[0].Stopped.IsZero() || !none[0].Stopped.Equal(many[0].Stopped) {
 		t.Errorf("unread %+v, read %+v", none, many)
 	}
+}
+
+// A target may read healthy for a while after its deregistration.
+func TestOldTargetReplies(t *testing.T) {
+	params := sim.DefaultParams()
+	params.ReplyAges = map[string]sim.Range{"DescribeTargetHealth": sim.Exactly(10 * time.Second)}
+	inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+		key := w.add(sim.ReferenceWorkload(clusterName, "greeter"))[0].Targets[0]
+		time.Sleep(time.Minute)
+		w.must(w.deregister(key))
+		for _, wait := range []time.Duration{0, 9 * time.Second} {
+			time.Sleep(wait)
+			if state := w.row(key).TargetHealth.State; state != "healthy" {
+				t.Errorf("%s after %v", state, wait)
+			}
+		}
+		time.Sleep(time.Second)
+		if state := w.row(key).TargetHealth.State; state != "draining" {
+			t.Errorf("%s after 10 s", state)
+		}
+		out, err := w.elb.DescribeTargetHealth(t.Context(), &elb.DescribeTargetHealthInput{
+			TargetGroupArn: aws.String(string(key.Group)), Targets: []elbtypes.TargetDescription{{Id: &key.ID, Port: aws.Int32(int32(key.Port))}},
+		})
+		w.must(err)
+		if state := out.TargetHealthDescriptions[0].TargetHealth.State; state != "draining" {
+			t.Errorf("by name %s", state)
+		}
+	})
 }

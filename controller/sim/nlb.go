@@ -47,6 +47,7 @@ type targetGroup struct {
 	removed bool // the group has been deleted
 	rows    map[fleet.TargetKey]*row
 	order   []*row // as registered
+	past    past[[]rowXML]
 
 	// The way of new flows, see routing.go.
 	lanes   map[fleet.TargetKey]*lane
@@ -130,6 +131,7 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 			return
 		}
 		w.reason = reasonInitialChecks
+		g.touch()
 		w.probe.start(r.now)
 	})
 }
@@ -164,6 +166,7 @@ func (g *targetGroup) add(key fleet.TargetKey, zone string, t *task, state fleet
 	w := &row{task: t, key: key, zone: zone, state: state, reason: reason}
 	g.rows[key] = w
 	g.order = append(g.order, w)
+	g.touch()
 	return w
 }
 
@@ -184,6 +187,7 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 		l.leaves(lag)
 	}
 	w.state, w.reason, w.why = fleet.TargetDraining, reasonDeregistration, ""
+	g.touch()
 	if w.task != nil {
 		w.task.measure()
 	}
@@ -211,6 +215,7 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 func (g *targetGroup) remove(w *row) {
 	delete(g.rows, w.key)
 	g.order = slices.DeleteFunc(g.order, func(o *row) bool { return o == w })
+	g.touch()
 	if l := g.lanes[w.key]; l != nil {
 		l.row = nil
 		if g.terminatesDeregistered() {
@@ -232,6 +237,7 @@ func (r *Region) claimant(key fleet.TargetKey) *task {
 func (g *targetGroup) turn(w *row, v verdict, f finding) {
 	r := g.region
 	w.sick = v == failing
+	g.touch()
 	if v == passing {
 		w.state, w.reason, w.why = fleet.TargetHealthy, "", ""
 		g.lanes[w.key].goodUntil = time.Time{}
@@ -246,6 +252,7 @@ func (g *targetGroup) turn(w *row, v verdict, f finding) {
 			r.after(interval, func() {
 				if w.state == fleet.TargetUnhealthyDraining {
 					w.state = fleet.TargetUnhealthy
+					g.touch()
 				}
 			})
 		}

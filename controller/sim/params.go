@@ -141,10 +141,11 @@ type Params struct {
 	// DrainingCounts has draining targets count as registered in the percentages
 	// of target_group_health. Open; false.
 	DrainingCounts bool
-	// ReplyAge is how old an ECS reply is about each thing that it tells of, drawn
-	// anew every time, so that two readings of a task need not come in order
-	// (version tells) and ListTasks need not agree with DescribeTasks. What is
-	// younger than the reply is MISSING. Doc says that it happens, not how old;
+	// ReplyAge is how old a reply of ECS, or of DescribeTargetHealth, is about each
+	// thing that it tells of (a task, a service, the rows of a group), drawn anew
+	// every time, so that two readings of a task need not come in order (version
+	// tells) and ListTasks need not agree with DescribeTasks. What is younger than
+	// the reply is not there yet. Doc of ECS, open of ELBv2, how old open of both;
 	// 0: every reply is fresh. ReplyAges has operations that differ, by name.
 	ReplyAge  Range
 	ReplyAges map[string]Range

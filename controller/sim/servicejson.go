@@ -148,10 +148,11 @@ type revisionNowJSON struct {
 	Pending   int    `json:"pendingTaskCount"`
 }
 
-func (s *service) json(tags bool) serviceJSON {
+// json is the service with its tags.
+func (s *service) json() serviceJSON {
 	j := serviceJSON{
 		ARN: string(s.arn), Name: s.spec.Name, Cluster: string(s.cluster.arn), Status: s.status(),
-		LoadBalancers: []loadBalancerJSON{}, Deployments: []deploymentJSON{}, Events: []struct{}{}, Tags: []tagJSON{},
+		LoadBalancers: []loadBalancerJSON{}, Deployments: []deploymentJSON{}, Events: []struct{}{}, Tags: tagsJSON(s.spec.Tags),
 		Desired: s.desired, LaunchType: s.spec.LaunchType, Created: epoch(s.created), Scheduling: s.spec.Scheduling,
 	}
 	j.Registries, j.Constraints, j.Placement = []struct{}{}, []struct{}{}, []struct{}{}
@@ -172,9 +173,6 @@ func (s *service) json(tags bool) serviceJSON {
 	if len(s.groups) > 0 {
 		grace := int(s.spec.Grace / time.Second)
 		j.Grace = &grace
-	}
-	if tags {
-		j.Tags = tagsJSON(s.spec.Tags)
 	}
 	if s.spec.Controller != fleet.ControllerECS {
 		j.TaskSets = s.taskSetsJSON()

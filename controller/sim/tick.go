@@ -192,8 +192,8 @@ func (s *service) roll(p pool) {
 	for _, d := range s.deployments[1:] {
 		lost := 0
 		for _, o := range s.openings {
-			if o.by == nil && o.of.deployment == d && !o.ready.After(s.region.now) {
-				lost++
+			if o.by == nil && o.of.deployment == d && o.of.served && !o.ready.After(s.region.now) {
+				lost++ // one that never was healthy is not worth another of its kind
 			}
 		}
 		if d.rollout != rolloutFailed && !s.region.params.ReplaceWithNewest {
@@ -215,6 +215,7 @@ func (s *service) roll(p pool) {
 			s.scaleIn(t, primary)
 		}
 	}
+	s.dropOld()
 	if carries && !slices.ContainsFunc(s.live, func(t *task) bool { return t.deployment != primary }) {
 		s.complete(primary)
 	}

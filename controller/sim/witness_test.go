@@ -86,7 +86,7 @@ func TestTag(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := r.clusterNames["prod"].serviceNames["reference"].json(true).Tags; len(got) != 1 || got[0] != (tagJSON{"b", "2"}) {
+	if got := r.clusterNames["prod"].serviceNames["reference"].json().Tags; len(got) != 1 || got[0] != (tagJSON{"b", "2"}) {
 		t.Errorf("tags of the service: %+v", got)
 	}
 	if got := r.clusterNames["prod"].json(true).Tags; len(got) != 1 || got[0] != (tagJSON{"c", "3"}) {
