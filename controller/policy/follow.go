@@ -28,6 +28,7 @@ func Follow(in Input) []Detachment {
 }
 
 func (v *view) follow(d *Detachment) {
+	d.catchUp(plain(v.Now))
 	task := v.Snapshot.Task(d.Task)
 	if task == nil {
 		v.followAbsent(d)
@@ -48,6 +49,25 @@ func (v *view) follow(d *Detachment) {
 		long, flaps, ok := v.well(d.Task)
 		if ok && long >= v.recovery(d.Service).window(flaps) {
 			d.end(Recovered, v.Now)
+		}
+	}
+}
+
+// catchUp takes what lies ahead, of a clock that was set back since, for now. Else
+// no reading would be newer than castoff's own calls until the clock was there
+// again: a target that is back would be told to go back again and again, and one
+// that somebody put back would be left there. Time saved is not counted twice.
+// Decided stays: the journal knows the detachment by it.
+func (d *Detachment) catchUp(now time.Time) {
+	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.Away, &d.Up} {
+		if at.After(now) {
+			*at = now
+		}
+	}
+	if b := d.Back; b != nil && b.NotAfter.After(now) {
+		d.Back = &Bounds{NotBefore: b.NotBefore, NotAfter: now}
+		if b.NotBefore.After(now) {
+			d.Back.NotBefore = now
 		}
 	}
 }
