@@ -84,6 +84,9 @@ func (c *Controller) input(s *fleet.Snapshot) policy.Input {
 // act decides about every failing target and carries out what is allowed.
 func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 	a := &c.acting
+	if now := time.Now().Round(0); a.began.After(now) {
+		a.began = now // the clock was set back: the window begins anew, and does not last until the clock is there again
+	}
 	a.denied = slices.DeleteFunc(a.denied, func(d policy.Denial) bool { return !time.Now().Before(d.Until) })
 	for _, d := range policy.Follow(c.input(s)) {
 		c.keep(d)

@@ -159,3 +159,28 @@ func TestDetachmentThatEndsAsTheNextBegins(t *testing.T) {
 		t.Errorf("open %+v\nended %+v", got.Detachments, got.Ended)
 	}
 }
+
+// A clock that is set back makes castoff watch for its startup window again, not
+// until the clock is where it was.
+func TestClockSetBackBeginsTheStartupWindowAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		o, _ := actor(policy.Detaching, hand{deregister: func(context.Context) error { calls++; return nil }})
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, c)
+		c.acting.began = time.Now().Round(0).Add(24 * time.Hour)
+		for range 60 {
+			c.act(t.Context(), hung())
+			if time.Sleep(time.Second); calls > 0 {
+				t.Fatal("called within the window")
+			}
+		}
+		c.act(t.Context(), hung())
+		if calls != 1 {
+			t.Errorf("%d calls after the window", calls)
+		}
+	})
+}
