@@ -96,7 +96,7 @@ verify: ## the modules are those that go.sum knows
 	@go mod verify
 
 .PHONY: deploy-check
-deploy-check: templates terraform image ## all of deploy/: what is missing for it is installed, or it fails
+deploy-check: templates terraform alerts image ## all of deploy/: what is missing for it is installed, or it fails
 
 .PHONY: templates
 templates: ## CloudFormation and IAM by AWS's own lists, and the reference workload's nginx.conf
@@ -114,6 +114,15 @@ terraform: ## the Terraform module; says loudly where there is no provider to ch
 	$(call announce,terraform)
 	@deploy/check/tools.sh terraform
 	deploy/check/terraform.sh
+
+.PHONY: alerts
+alerts: ## rules and alerts by promtool: their form, and that each fires and does not
+	$(call announce,alerts)
+	@deploy/check/tools.sh promtool
+	cd deploy/prometheus
+	promtool check config prometheus.yml
+	promtool check rules --lint=all --lint-fatal rules.yml alerts.yml
+	promtool test rules tests.yml
 
 .PHONY: image
 image: ## build the image for amd64 and arm64, and run it; needs root

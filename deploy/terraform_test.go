@@ -34,9 +34,9 @@ func TestTerraformIsTheTemplate(t *testing.T) {
 		}
 	}
 	got, gotAllowed := map[string]string{}, map[string]string{}
-	for _, v := range regexp.MustCompile(`(?ms)^variable "(\w+)" \{\n(.*?)^\}`).FindAllStringSubmatch(string(text), -1) {
+	for _, v := range regexp.MustCompile(`(?s)\nvariable "(\w+)" \{\n(.*?)\n\}\n`).FindAllStringSubmatch(string(text), -1) {
 		got[v[1]] = "none"
-		if d := regexp.MustCompile(`\n  default     = "?(.*?)"?\n`).FindStringSubmatch(v[2]); d != nil {
+		if d := regexp.MustCompile(`\n  default     = "?(.*?)"?\n`).FindStringSubmatch(v[2] + "\n"); d != nil {
 			got[v[1]] = d[1]
 		}
 		if c := regexp.MustCompile(`contains\(\[(.*)\]`).FindStringSubmatch(v[2]); c != nil {
