@@ -57,8 +57,10 @@ func TestClockSetBackAndPutBack(t *testing.T) {
 	for range 2 * 60 / 5 {
 		s.read()
 		d := s.follow()
-		if b := d.Back; b != nil && (b.NotBefore.After(s.now) || b.NotAfter.After(s.now)) {
-			t.Fatalf("back in the future: %+v", b)
+		for _, b := range []*Bounds{d.Back, d.Serving} {
+			if b != nil && (b.NotBefore.After(s.now) || b.NotAfter.After(s.now)) {
+				t.Fatalf("back in the future: %+v", b)
+			}
 		}
 		if v := verdict(t, s.decide(), taskARN("web", 0)); v.Decision == Allow {
 			d = v.Detachment(prod, s.detachments).Call(s.now, Accepted)
@@ -78,12 +80,16 @@ func TestClockSetBackAfterItWasBack(t *testing.T) {
 	d := &s.detachments[0]
 	d.Called = s.now.Add(-time.Minute)
 	d.Back = ordered(s.now.Add(-30*time.Second), s.now.Add(time.Hour))
+	d.Serving = ordered(s.now.Add(time.Minute), s.now.Add(time.Hour))
 	s.row("web", 0).State = fleet.TargetHealthy
 	kept := *d.Back
 	was := d.Back
 	s.read()
 	if got := s.follow(); !got.Back.NotBefore.Equal(kept.NotBefore) || !got.Back.NotAfter.Equal(s.now) {
 		t.Errorf("%+v", got.Back)
+	}
+	if got := s.detachments[0].Serving; !got.NotBefore.Equal(s.now) || !got.NotAfter.Equal(s.now) {
+		t.Errorf("serving %+v", got)
 	}
 	if *was != kept {
 		t.Error("changed under whoever has it")

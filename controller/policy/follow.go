@@ -59,17 +59,12 @@ func (v *view) follow(d *Detachment) {
 // that somebody put back would be left there. Time saved is not counted twice.
 // Decided stays: the journal knows the detachment by it.
 func (d *Detachment) catchUp(now time.Time) {
-	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.Away, &d.Up} {
+	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.Away, &d.Idle, &d.Up} {
 		if at.After(now) {
 			*at = now
 		}
 	}
-	if b := d.Back; b != nil && b.NotAfter.After(now) {
-		d.Back = &Bounds{NotBefore: b.NotBefore, NotAfter: now}
-		if b.NotBefore.After(now) {
-			d.Back.NotBefore = now
-		}
-	}
+	d.Back, d.Serving = d.Back.by(now), d.Serving.by(now)
 }
 
 // followAbsent: a task leaves the snapshots once it has stopped, but after a
@@ -160,4 +155,17 @@ func ordered(a, b time.Time) *Bounds {
 		a, b = b, a
 	}
 	return &Bounds{NotBefore: a, NotAfter: b}
+}
+
+// by are the bounds cut off at now: what lies ahead was seen before. They are nil
+// for nil.
+func (b *Bounds) by(now time.Time) *Bounds {
+	if b == nil || !b.NotAfter.After(now) {
+		return b
+	}
+	cut := Bounds{NotBefore: b.NotBefore, NotAfter: now}
+	if cut.NotBefore.After(now) {
+		cut.NotBefore = now
+	}
+	return &cut
 }
