@@ -145,6 +145,11 @@ fuzz: ## every fuzz test for FUZZTIME (15s)
 	  done
 	done
 
+.PHONY: broken
+broken: ## break each guard and step of acting on purpose, and demand that the tests tell (minutes)
+	$(call announce,broken on purpose)
+	@go test -timeout 60m -run '^TestBroken$$' -v ./controller/scenario -broken
+
 .PHONY: demo
 demo: ## time one failure in a simulated region; ARGS are passed on
 	@go run ./cmd/castoff demo $(ARGS)

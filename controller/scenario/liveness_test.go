@@ -160,9 +160,10 @@ func (o *oracle) owed(l *life, now time.Time) {
 	panicked := l.panicked || l.dead
 	l.mu.Unlock()
 	calm := v.faults == 0 && now.After(v.calm)
-	for key, arn := range o.out {
+	for key, g := range o.out {
+		arn := g.task
 		k, t := taking{arn, key}, o.task(arn)
-		if !calm || t == nil || v.well[arn].IsZero() || v.said[k] || o.pausedBy(l, t.Service, now, true) != "" {
+		if !calm || g.by.life == nil || t == nil || v.well[arn].IsZero() || v.said[k] || o.pausedBy(l, t.Service, now, true) != "" {
 			continue
 		}
 		from := v.well[arn]

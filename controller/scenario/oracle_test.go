@@ -33,7 +33,7 @@ type oracle struct {
 	under    []*announced // calls under way
 	tasks    map[fleet.ServiceID][]sim.TaskInfo
 	rows     map[fleet.TargetGroupARN][]sim.RowInfo
-	out      map[fleet.TargetKey]fleet.TaskARN // taken out by castoff and not seen back, of tasks that have not stopped
+	out      map[fleet.TargetKey]gone // taken out by castoff and not seen back, of tasks that have not stopped
 	taken    map[taking]*takings
 	writes   []written
 	tags     map[tag]tagged
@@ -106,6 +106,12 @@ type takings struct {
 	maybe bool // a call may have, or has
 }
 
+// gone is a target that a castoff took out.
+type gone struct {
+	task fleet.TaskARN
+	by   *castoff
+}
+
 // stint is one detachment of a castoff's: a task that was back and failed again
 // has another.
 type stint struct {
@@ -134,7 +140,7 @@ type tagged struct {
 func newOracle(region *sim.Region, specs []sim.ServiceSpec) *oracle {
 	o := &oracle{
 		region: region, specs: map[fleet.ServiceID]sim.ServiceSpec{}, groups: map[string]sim.GroupSpec{},
-		out: map[fleet.TargetKey]fleet.TaskARN{}, taken: map[taking]*takings{}, tags: map[tag]tagged{},
+		out: map[fleet.TargetKey]gone{}, taken: map[taking]*takings{}, tags: map[tag]tagged{},
 		life: newLiveness(),
 	}
 	for _, s := range specs {
@@ -201,8 +207,8 @@ func (o *oracle) look() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tasks, o.rows = tasks, rows
-	for key, arn := range o.out {
-		t := o.task(arn)
+	for key, g := range o.out {
+		t := o.task(g.task)
 		row := rowOf(rows[key.Group], key)
 		if t == nil || t.Status == fleet.Stopped || row != nil && row.State != fleet.TargetDraining {
 			delete(o.out, key)
@@ -300,7 +306,7 @@ func (o *oracle) wrote(w sim.Write) {
 		d, known := a.known[row.Key]
 		if known {
 			o.effects++
-			o.out[row.Key] = d.Task
+			o.out[row.Key] = gone{d.Task, a.life.of}
 			ts := o.takings(taking{d.Task, row.Key})
 			of := stint{a.life.of, d.Decided}
 			ts.times[of] = append(ts.times[of], w.At)

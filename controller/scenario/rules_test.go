@@ -2,7 +2,6 @@ package scenario
 
 import (
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -304,10 +303,14 @@ func most(a policy.Allowance, total int) int {
 	return min(max(n, a.Least), a.Most)
 }
 
-// judgeBudget counts what is out, of tasks that have not stopped.
+// judgeBudget counts what a castoff has out, of tasks that have not stopped.
 func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.Write, row *sim.RowInfo, rows []*sim.RowInfo) {
-	out := maps.Clone(o.out)
-	out[row.Key] = d.Task
+	out := map[fleet.TargetKey]fleet.TaskARN{row.Key: d.Task}
+	for key, g := range o.out {
+		if g.by == l.of {
+			out[key] = g.task
+		}
+	}
 	for _, r := range rows {
 		if r.Owner != nil {
 			out[r.Key] = r.Owner.ARN
@@ -367,7 +370,7 @@ func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.T
 	} {
 		n := 0
 		for _, w := range slices.Backward(o.writes) {
-			if !r.about(w) {
+			if w.by != l.of || !r.about(w) {
 				continue
 			}
 			n++

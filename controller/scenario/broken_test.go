@@ -1,0 +1,182 @@
+package scenario
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+var broken = flag.Bool("broken", false, "break castoff on purpose, one guard or step after the other, and demand that it shows: see make broken")
+
+// mistake is one way to break castoff, and the rules that must then be broken.
+type mistake struct {
+	name  string
+	edits []edit
+	shows []rule
+	by    string // the test that must fail; default TestSafetyNever
+}
+
+// edit replaces a text that is once in a file.
+type edit struct{ file, was, is string }
+
+// mistakes are one for each guard whose absence does harm, and for each step of
+// acting that keeps harm away. Where a second guard covers for the first, both
+// are broken.
+var mistakes = []mistake{
+	{"a pause counts for nothing", []edit{{"policy/paused.go", "p := pausing(q.pauses, q.of, q.Now); p != nil", "p := pausing(q.pauses, q.of, q.Now); p != nil && p.KeepOut && false"}}, []rule{rulePaused}, ""},
+	{"halts count for nothing", []edit{{"policy/paused.go", "if len(q.Halts) > 0 {", "if len(q.Halts) > 9 {"}}, []rule{rulePanic}, ""},
+	{"a panic does not halt", []edit{{"pass.go", "c.halt(haltPanic, ", "c.log.Error(haltPanic, \"detail\", "}}, []rule{rulePanic}, ""},
+	{"observe mode acts", []edit{{"policy/limits.go", "if mode == Detaching {", "if mode != \"\" {"}}, []rule{ruleMode}, ""},
+	{"gaps count for nothing", []edit{{"policy/stale.go", "if f, ok := q.gap(); ok {", "if f, ok := q.gap(); ok && false {"}}, []rule{ruleEvidence}, ""},
+	{"no startup window", []edit{{"policy/startup.go", "if q.Now.Before(end) {", "if q.Now.Before(end) && false {"}}, []rule{ruleStartup}, ""},
+	{"a task that is leaving is no reason", []edit{
+		{"policy/identity.go", "case t.Leaving():", "case t.Leaving() && false:"},
+		{"policy/identity.go", "case t.LastStatus != fleet.Running:", "case t.LastStatus != fleet.Running && false:"},
+	}, []rule{ruleIdentity}, ""},
+	{"confirmed at once", []edit{{"policy/confirm.go", "case w.Reads < c.Reads:", "case w.Reads < c.Reads && false:"}}, []rule{ruleConfirm}, ""},
+	{"no grace", []edit{{"policy/grace.go", "if q.Now.Before(end) {", "if q.Now.Before(end) && false {"}}, []rule{ruleGrace}, ""},
+	{"no floor", []edit{{"policy/floor.go", "if own.left < least {", "if own.left < least && false {"}}, []rule{ruleFloor}, ""},
+	{"the last one of a group may go", []edit{
+		{"policy/floor.go", "if group.left < 1 {", "if group.left < 0 {"},
+		{"policy/floor.go", "if own.left < least {", "if own.left < least && false {"},
+		{"policy/floor.go", "!q.zonal() && group.left < need", "false && group.left < need"},
+		{"policy/zone.go", "if !q.zonal() {", "if true {"},
+	}, []rule{ruleLast}, ""},
+	{"zones count for nothing", []edit{{"policy/zone.go", "if !q.zonal() {", "if true {"}}, []rule{ruleZone, ruleThreshold}, ""},
+	{"target_group_health counts for nothing", []edit{{"policy/floor.go", "return max(h.count, ceil(h.percent, rows))", "return min(1, rows)"}}, []rule{ruleThreshold}, ""},
+	{"sick tasks count as healthy targets", []edit{{"policy/floor.go", "t.Healthy() && v.serves(owner)", "t.Healthy()"}}, []rule{ruleFloor, ruleLast, ruleZone, ruleThreshold}, ""},
+	{"any number may fail at once", []edit{
+		{"policy/correlated.go", "l := q.state.latch(q.of); l != nil", "l := q.state.latch(q.of); l != nil && false"},
+		{"policy/correlated.go", "l := q.state.latch(fleet.ServiceID{}); l != nil", "l := q.state.latch(fleet.ServiceID{}); l != nil && false"},
+	}, []rule{ruleCorrelated}, ""},
+	{"deployments count for nothing", []edit{{"policy/deployment.go", "case why == \"\":", "case true:"}}, []rule{ruleDeployment}, ""},
+	{"no budget", []edit{{"policy/budget.go", "p.used > may && over.Reason == \"\"", "p.used > may && over.Reason != \"\""}}, []rule{ruleBudget}, ""},
+	{"no rate", []edit{{"policy/rate.go", "next.After(q.Now)", "next.After(q.Now.Add(time.Hour))"}, {"policy/rate.go", "\t\"slices\"\n", "\t\"slices\"\n\t\"time\"\n"}}, []rule{ruleRate}, ""},
+	{"what is put back may be taken out for ever", []edit{{"policy/contested.go", "if d.Tries >= l.Tries {", "if d.Tries >= 100 {"}}, []rule{ruleContested}, ""},
+	{"and at once", []edit{{"policy/contested.go", "if q.Now.Before(next) {", "if q.Now.Before(next) && false {"}}, []rule{ruleContested}, ""},
+	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, ""},
+	{"no second look", []edit{
+		{"act.go", "s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group)...), []fleet.TargetGroupARN{group})", "_ = outdated"},
+		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
+	}, []rule{ruleLook}, ""},
+	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(ds) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, ""},
+	{"a decision holds for ever", []edit{{"act.go", "const holds = 2 * time.Second", "const holds = 20 * time.Second"}}, []rule{ruleEvidence, ruleHealthy}, "TestSafetyMachineStoodStill"},
+	{"others are not read again", []edit{{"act.go", "t.Read.Age(time.Now()) > holds", "t.Read.Age(time.Now()) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
+	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ""},
+	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, ""},
+	{"a restart has no startup window", []edit{{"controller.go", "c.acting.began = time.Now().Round(0)", "c.acting.began = time.Now().Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ""},
+	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, ""},
+	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, ""},
+	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, ""},
+	{"what is sick goes back", []edit{
+		{"policy/reattach.go", "t == nil || t.Gone() || t.Failing() ||", "t == nil || t.Gone() ||"},
+		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if false {\n\t\treturn hold(StillFailing"},
+		{"policy/reattach.go", "if long < window {", "if false {"},
+	}, []rule{ruleEvidence}, ""},
+	{"nothing is ever confirmed", []edit{{"policy/remember.go", "if w.Reads++; w.Reads == 1 {", "if w.Reads = 1; w.Reads == 1 {"}}, []rule{ruleLeftIn}, ""},
+	{"an end is not seen", []edit{
+		{"policy/follow.go", "case task.Gone():", "case task.Gone() && false:"},
+		{"policy/follow.go", "case watched:", "case watched && false:"},
+	}, []rule{ruleUnclosed}, ""},
+}
+
+// rounds of worlds, so many a round, until a mistake shows.
+const (
+	brokenRounds = 10
+	aRound       = 4
+)
+
+// Each guard, and each step of acting that keeps harm away, is broken on
+// purpose, and the properties of this package must find the harm that it keeps
+// away, by its name. The tree is not touched: the compiler is given other files.
+func TestBroken(t *testing.T) {
+	if !*broken {
+		t.Skip("takes minutes; make broken runs it")
+	}
+	top, err := filepath.Abs("..")
+	must(t, err)
+	var table strings.Builder
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) {
+			began := time.Now()
+			binary := m.build(t, top)
+			var found []string
+			worlds := 0
+			for round := range brokenRounds {
+				found = m.show(t, binary, round*aRound+1)
+				worlds += aRound
+				if slices.ContainsFunc(m.shows, func(r rule) bool { return slices.Contains(found, string(r)) }) {
+					fmt.Fprintf(&table, "%-45s %-40s %3d worlds %4.0fs\n", m.name, strings.Join(found, " "), worlds, time.Since(began).Seconds())
+					return
+				}
+				if m.by != "" {
+					break
+				}
+			}
+			fmt.Fprintf(&table, "%-45s NOT SHOWN, but %v in %d worlds\n", m.name, found, worlds)
+			t.Errorf("%s: shown by %v, want one of %v", m.name, found, m.shows)
+		})
+	}
+	t.Logf("\n%s", table.String())
+}
+
+// build compiles the tests of this package over a broken castoff.
+func (m mistake) build(t *testing.T, top string) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
+	replace := map[string]string{}
+	for _, e := range m.edits {
+		path := filepath.Join(top, filepath.FromSlash(e.file))
+		from := path
+		if other, again := replace[path]; again {
+			from = other
+		}
+		b, err := os.ReadFile(from)
+		must(t, err)
+		if n := strings.Count(string(b), e.was); n != 1 {
+			t.Fatalf("%s has %q %d times: the code has changed, and this mistake must follow", e.file, e.was, n)
+		}
+		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
+		if from != path {
+			replace[path] = from
+		}
+		must(t, os.WriteFile(replace[path], []byte(strings.Replace(string(b), e.was, e.is, 1)), 0o600))
+	}
+	overlay := filepath.Join(dir, "overlay.json")
+	b, err := json.Marshal(map[string]any{"Replace": replace})
+	must(t, err, os.WriteFile(overlay, b, 0o600))
+	binary = filepath.Join(dir, "broken.test")
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return binary
+}
+
+// saidBroken is a violation as a test reports it.
+var saidBroken = regexp.MustCompile(`(?m)_test\.go:\d+: (?:seed \d+: )?([a-z_]+) at \d\d:\d\d:`)
+
+// show runs the test and answers the rules that it found broken.
+func (m mistake) show(t *testing.T, binary string, seed int) []string {
+	t.Helper()
+	test := m.by
+	if test == "" {
+		test = "TestSafetyNever"
+	}
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-never", fmt.Sprint(aRound), "-seed", fmt.Sprint(seed))
+	out, _ := cmd.CombinedOutput() // it is to fail
+	var rules []string
+	for _, found := range saidBroken.FindAllSubmatch(out, -1) {
+		if r := string(found[1]); !slices.Contains(rules, r) {
+			rules = append(rules, r)
+		}
+	}
+	return rules
+}
