@@ -99,6 +99,9 @@ type Detachment struct {
 	Attached     time.Time `json:"attached,omitzero"`
 	AttachResult Result    `json:"attach_result,omitempty"`
 
+	// Rewound: the clock was set back since some of this was noted.
+	Rewound bool `json:"rewound,omitempty"`
+
 	Seen     time.Time `json:"seen"` // when the task was last in a snapshot
 	Progress Progress  `json:"progress"`
 	Outcome  Outcome   `json:"outcome,omitempty"`
@@ -236,10 +239,10 @@ func (d *Detachment) until(end Bounds) Saved {
 }
 
 // Saved is the time saved. It is known once ECS itself has begun to take the
-// task down; for a task that recovered it never is, nor for a target that no call
+// task down; for a task that recovered it never is, nor after the clock was set back, nor for a target that no call
 // has taken out. While the target was in service again, none was saved.
 func (d *Detachment) Saved() (s Saved, ok bool) {
-	if d.ECS == nil || d.from().IsZero() {
+	if d.ECS == nil || d.from().IsZero() || d.Rewound {
 		return Saved{}, false
 	}
 	if d.Serving != nil && d.Serving.NotAfter.Before(d.ECS.NotBefore) {

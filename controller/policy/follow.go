@@ -56,12 +56,13 @@ func (v *view) follow(d *Detachment) {
 // catchUp takes what lies ahead, of a clock that was set back since, for now. Else
 // no reading would be newer than castoff's own calls until the clock was there
 // again: a target that is back would be told to go back again and again, and one
-// that somebody put back would be left there. Time saved is not counted twice.
-// Decided stays: the journal knows the detachment by it.
+// that somebody put back would be left there. For how long the target was out can
+// no longer be told. Decided stays: the journal knows the detachment by it.
 func (d *Detachment) catchUp(now time.Time) {
-	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.Away, &d.Idle, &d.Up} {
+	d.Rewound = d.Rewound || d.Decided.After(now)
+	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.RejectedAt, &d.Away, &d.Idle, &d.Up} {
 		if at.After(now) {
-			*at = now
+			*at, d.Rewound = now, true
 		}
 	}
 	d.Back, d.Serving = d.Back.by(now), d.Serving.by(now)

@@ -260,6 +260,38 @@ func TestBackByALateReply(t *testing.T) {
 	}
 }
 
+// After the clock was set back what is read counts again, and no time is said to
+// be saved.
+func TestClockSetBackUnderADetachment(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	d := s.detachment("web", 0, Detaching)
+	d.Decided, d.Called, d.Away, d.Attached = noon.Add(time.Hour), noon.Add(time.Hour), noon.Add(time.Hour), noon.Add(time.Hour)
+	d.Back = &Bounds{noon.Add(time.Hour), noon.Add(time.Hour)}
+	s.detachments = []Detachment{d}
+	s.read()
+	got := s.follow()
+	if !got.Decided.Equal(d.Decided) || got.Called.After(s.now) || got.Away.After(s.now) || got.Attached.After(s.now) {
+		t.Errorf("%+v", got)
+	}
+	s.row("web", 0).State = fleet.TargetInitial
+	s.read()
+	if got := s.follow(); got.Back == nil || got.Back.NotAfter.After(s.now) {
+		t.Errorf("put back, and not seen: %+v", got)
+	}
+	s.task("web", 0).LastStatus = fleet.Deactivating
+	s.read()
+	got = s.follow()
+	if saved, ok := got.Saved(); ok || got.ECS == nil {
+		t.Errorf("saved %+v: %+v", saved, got)
+	}
+	early := s.detachment("web", 0, Detaching)
+	early.catchUp(noon)
+	if early.Rewound {
+		t.Error("nothing lies in the future")
+	}
+}
+
 // What AWS refuses is tried again at 2, 4, 8 … s, and then once a minute.
 func TestRefusedCallsAreSpaced(t *testing.T) {
 	d := Detachment{Mode: Detaching}
