@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -45,16 +46,18 @@ func (s *script) cmdCastoff(a *arguments) string {
 
 func (s *script) start(name string, cfg config.Config, past journal.Contents) {
 	kept := journal.Memory(journal.Options{Keep: journal.Keep{Count: 1000, Age: 24 * time.Hour}})
-	d := start(s.t, s.region, set{config: &cfg, journal: kept, past: past, handler: logHandler{to: &s.log, name: "castoff" + name}})
+	d := start(s.t, s.region, set{config: &cfg, journal: kept, past: past, handler: logHandler{to: &s.log, name: cmp.Or(name, "castoff")}})
 	s.daemons[name] = &scripted{daemon: d, config: cfg, kept: kept}
 }
 
-// restart [NAME] [after=DURATION]
+// restart [NAME] [after=DURATION] [clock=DURATION]
 //
 // Ends castoff as kill -9 does: what its journal has not got is lost. Starts it
-// so much later.
+// so much later. clock=-10m sets the machine's clock back meanwhile, as far as the
+// new castoff can tell: all that its journal has is so much later.
 func (s *script) cmdRestart(a *arguments) string {
 	after, _ := a.duration("after")
+	clock, _ := a.duration("clock")
 	name, _ := a.word()
 	d := s.daemons[name]
 	if d == nil {
@@ -64,15 +67,68 @@ func (s *script) cmdRestart(a *arguments) string {
 	past, err := d.kept.Load()
 	s.must(a, err, d.Stop(s.t.Context()))
 	time.Sleep(after)
+	if clock != 0 {
+		s.must(a, shift(reflect.ValueOf(&past).Elem(), -clock))
+	}
 	s.start(name, d.config, past)
 	return ""
 }
 
-// wait DURATION
+// stamps are AWS's own, by the names of their fields: its clock is not set back.
+var stamps = []string{"Created", "Started"}
+
+// shift moves every instant in a value that castoff's own clock has told.
+func shift(v reflect.Value, by time.Duration) error {
+	if at, ok := v.Addr().Interface().(*time.Time); ok {
+		if !at.IsZero() {
+			*at = at.Add(by)
+		}
+		return nil
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if slices.Contains(stamps, v.Type().Field(i).Name) {
+				continue
+			}
+			if !v.Type().Field(i).IsExported() {
+				return fmt.Errorf("%s has what a script cannot reach", v.Type())
+			}
+			if err := shift(v.Field(i), by); err != nil {
+				return err
+			}
+		}
+	case reflect.Slice:
+		for i := range v.Len() {
+			if err := shift(v.Index(i), by); err != nil {
+				return err
+			}
+		}
+	case reflect.Pointer:
+		if !v.IsNil() {
+			return shift(v.Elem(), by)
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			value := reflect.New(v.Type().Elem()).Elem()
+			value.Set(v.MapIndex(key))
+			if err := shift(value, by); err != nil {
+				return err
+			}
+			v.SetMapIndex(key, value)
+		}
+	case reflect.Interface:
+		return fmt.Errorf("%s cannot be shifted", v.Type())
+	}
+	return nil
+}
+
+// wait DURATION [quiet]
 //
-// Lets time pass, and prints what castoff logged, from INFO on, and the writes
-// that AWS carried out for anybody.
+// Lets time pass, and prints the writes that AWS carried out for anybody and,
+// unless quiet, what castoff logged from INFO on.
 func (s *script) cmdWait(a *arguments) string {
+	s.log.quiet = a.is("quiet")
 	d, err := time.ParseDuration(a.need("duration"))
 	s.must(a, err)
 	time.Sleep(d)
@@ -304,6 +360,7 @@ func (n *nameTable) replace(text string) string {
 type eventLog struct {
 	mu     sync.Mutex
 	events []event
+	quiet  bool // only what AWS did
 }
 
 type event struct {
@@ -324,9 +381,12 @@ func (l *eventLog) take(began time.Time) string {
 	slices.SortStableFunc(l.events, func(a, b event) int { return a.at.Compare(b.at) })
 	var b strings.Builder
 	for _, e := range l.events {
+		if l.quiet && e.who != "AWS" {
+			continue
+		}
 		fmt.Fprintf(&b, "%s  %-8s %s\n", since(began, e.at), e.who, e.what)
 	}
-	l.events = nil
+	l.events, l.quiet = nil, false
 	return b.String()
 }
 
