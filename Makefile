@@ -16,6 +16,12 @@ SHELL := bash
 LINT_VERSION := 2.15.0
 LINT := .cache/bin/golangci-lint-$(LINT_VERSION)
 
+# AWS's API models, as data, and the SDK of another language than Go.
+MODELS_VERSION := 2.1692.0
+JS_SDK_VERSION := 3.699.0
+MODELS := .cache/conformance/models/$(MODELS_VERSION)
+JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
+
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
 ARGS ?=
@@ -36,7 +42,7 @@ check: tools fmt vet lint test tidy verify deploy-check ## all that must hold be
 tools: ## say which tools are missing
 	$(call announce,tools)
 	@missing=()
-	for tool in go gofmt git; do
+	for tool in go gofmt git npm node aws; do
 	  command -v "$$tool" >/dev/null || missing+=("$$tool")
 	done
 	if command -v go >/dev/null; then
@@ -84,6 +90,29 @@ $(LINT):
 test: ## every test, with the race detector
 	$(call announce,go test -race)
 	@go test -race -timeout 40m $(PACKAGES)
+
+.PHONY: conformance
+conformance: $(MODELS) $(JS_SDK) ## the simulated region against AWS's own models, CLI and JavaScript SDK
+	$(call announce,conformance)
+	@CASTOFF_FOREIGN=1 go test -count=1 -v -run '^(TestConformance|TestForeign.*)$$' ./controller/scenario
+
+$(MODELS):
+	$(call announce,get the API models of aws-sdk $(MODELS_VERSION))
+	@rm -rf $(@D)
+	mkdir -p $(@D)
+	tgz=$$(npm pack --silent --pack-destination $(@D) aws-sdk@$(MODELS_VERSION))
+	tar -xzf "$(@D)/$$tgz" -C $(@D) --strip-components 2 --wildcards \
+	  'package/apis/ecs-2014-11-13.min.json' 'package/apis/elasticloadbalancingv2-2015-12-01.min.json' 'package/apis/sts-2011-06-15.min.json'
+	rm "$(@D)/$$tgz"
+	touch $@
+
+$(JS_SDK):
+	$(call announce,get the JavaScript SDK $(JS_SDK_VERSION))
+	@rm -rf $(@D)
+	mkdir -p $(@D)
+	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix $(@D) \
+	  @aws-sdk/client-{ecs,elastic-load-balancing-v2,sts}@$(JS_SDK_VERSION)
+	touch $@
 
 .PHONY: tidy
 tidy: ## go mod tidy would change nothing
