@@ -125,7 +125,7 @@ verify: ## the modules are those that go.sum knows
 	@go mod verify
 
 .PHONY: deploy-check
-deploy-check: templates terraform alerts image ## all of deploy/: what is missing for it is installed, or it fails
+deploy-check: templates terraform alerts live image ## all of deploy/: what is missing for it is installed, or it fails
 
 .PHONY: templates
 templates: ## CloudFormation and IAM by AWS's own lists, and the reference workload's nginx.conf
@@ -152,6 +152,13 @@ alerts: ## rules and alerts by promtool: their form, and that each fires and doe
 	promtool check config prometheus.yml
 	promtool check rules --lint=all --lint-fatal rules.yml alerts.yml
 	promtool test rules tests.yml
+
+.PHONY: live
+live: ## a real Prometheus and Alertmanager watch castoff in a simulated region: every panel has data, an alert fires and ends
+	$(call announce,live)
+	@deploy/check/tools.sh prometheus prometheus-alertmanager
+	go build -o .cache/bin/castoff ./cmd/castoff
+	go test -count 1 ./deploy -run '^TestLive$$' -v -castoff $(CURDIR)/.cache/bin/castoff
 
 .PHONY: image
 image: ## build the image for amd64 and arm64, and run it; needs root
