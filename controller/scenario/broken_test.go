@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -21,7 +22,9 @@ type mistake struct {
 	name  string
 	edits []edit
 	shows []rule
-	by    string // the test that must fail; default TestSafetyNever
+	// by is the test that must fail, default TestSafetyNever; after a colon what
+	// its worlds are troubled by most.
+	by string
 }
 
 // edit replaces a text that is once in a file.
@@ -31,12 +34,12 @@ type edit struct{ file, was, is string }
 // acting that keeps harm away. Where a second guard covers for the first, both
 // are broken.
 var mistakes = []mistake{
-	{"a pause counts for nothing", []edit{{"policy/paused.go", "p := pausing(q.pauses, q.of, q.Now); p != nil", "p := pausing(q.pauses, q.of, q.Now); p != nil && p.KeepOut && false"}}, []rule{rulePaused}, ""},
-	{"halts count for nothing", []edit{{"policy/paused.go", "if len(q.Halts) > 0 {", "if len(q.Halts) > 9 {"}}, []rule{rulePanic}, ""},
-	{"a panic does not halt", []edit{{"pass.go", "c.halt(haltPanic, ", "c.log.Error(haltPanic, \"detail\", "}}, []rule{rulePanic}, ""},
-	{"observe mode acts", []edit{{"policy/limits.go", "if mode == Detaching {", "if mode != \"\" {"}}, []rule{ruleMode}, ""},
-	{"gaps count for nothing", []edit{{"policy/stale.go", "if f, ok := q.gap(); ok {", "if f, ok := q.gap(); ok && false {"}}, []rule{ruleEvidence}, ""},
-	{"no startup window", []edit{{"policy/startup.go", "if q.Now.Before(end) {", "if q.Now.Before(end) && false {"}}, []rule{ruleStartup}, ""},
+	{"a pause counts for nothing", []edit{{"policy/paused.go", "p := pausing(q.pauses, q.of, q.Now); p != nil", "p := pausing(q.pauses, q.of, q.Now); p != nil && false"}}, []rule{rulePaused}, ":pause"},
+	{"halts count for nothing", []edit{{"policy/paused.go", "if len(q.Halts) > 0 {", "if len(q.Halts) > 9 {"}}, []rule{rulePanic}, ":panic"},
+	{"a panic does not halt", []edit{{"pass.go", "c.halt(haltPanic, ", "c.log.Error(haltPanic, \"detail\", "}}, []rule{rulePanic}, ":panic"},
+	{"observe mode acts", []edit{{"policy/limits.go", "if mode == Detaching {", "if mode != \"\" {"}}, []rule{ruleMode}, ":mode"},
+	{"gaps count for nothing", []edit{{"policy/stale.go", "if f, ok := q.gap(); ok {", "if f, ok := q.gap(); ok && false {"}}, []rule{ruleEvidence}, ":aws"},
+	{"no startup window", []edit{{"policy/startup.go", "if q.Now.Before(end) {", "if q.Now.Before(end) && false {"}}, []rule{ruleStartup}, ":restart"},
 	{"a task that is leaving is no reason", []edit{
 		{"policy/identity.go", "case t.Leaving():", "case t.Leaving() && false:"},
 		{"policy/identity.go", "case t.LastStatus != fleet.Running:", "case t.LastStatus != fleet.Running && false:"},
@@ -62,7 +65,7 @@ var mistakes = []mistake{
 	{"no rate", []edit{{"policy/rate.go", "next.After(q.Now)", "next.After(q.Now.Add(time.Hour))"}, {"policy/rate.go", "\t\"slices\"\n", "\t\"slices\"\n\t\"time\"\n"}}, []rule{ruleRate}, ""},
 	{"what is put back may be taken out for ever", []edit{{"policy/contested.go", "if d.Tries >= l.Tries {", "if d.Tries >= 100 {"}}, []rule{ruleContested}, ""},
 	{"and at once", []edit{{"policy/contested.go", "if q.Now.Before(next) {", "if q.Now.Before(next) && false {"}}, []rule{ruleContested}, ""},
-	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, ""},
+	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, ":freeze"},
 	{"no second look", []edit{
 		{"act.go", "s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group)...), []fleet.TargetGroupARN{group})", "_ = outdated"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
@@ -70,12 +73,12 @@ var mistakes = []mistake{
 	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(ds) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, ""},
 	{"a decision holds for ever", []edit{{"act.go", "const holds = 2 * time.Second", "const holds = 20 * time.Second"}}, []rule{ruleEvidence, ruleHealthy}, "TestSafetyMachineStoodStill"},
 	{"others are not read again", []edit{{"act.go", "t.Read.Age(time.Now()) > holds", "t.Read.Age(time.Now()) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
-	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ""},
-	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, ""},
-	{"a restart has no startup window", []edit{{"controller.go", "c.acting.began = time.Now().Round(0)", "c.acting.began = time.Now().Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ""},
+	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
+	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, ":restart"},
+	{"a restart has no startup window", []edit{{"controller.go", "c.acting.began = time.Now().Round(0)", "c.acting.began = time.Now().Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
 	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, ""},
-	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, ""},
-	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, ""},
+	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, ":pause"},
+	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, ":pause_unread"},
 	{"what is sick goes back", []edit{
 		{"policy/reattach.go", "t == nil || t.Gone() || t.Failing() ||", "t == nil || t.Gone() ||"},
 		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if false {\n\t\treturn hold(StillFailing"},
@@ -114,11 +117,13 @@ func TestBroken(t *testing.T) {
 				found = m.show(t, binary, round*aRound+1)
 				worlds += aRound
 				if slices.ContainsFunc(m.shows, func(r rule) bool { return slices.Contains(found, string(r)) }) {
-					fmt.Fprintf(&table, "%-45s %-40s %3d worlds %4.0fs\n", m.name, strings.Join(found, " "), worlds, time.Since(began).Seconds())
+					line := fmt.Sprintf("%-45s %-40s %3d worlds %4.0fs", m.name, strings.Join(found, " "), worlds, time.Since(began).Seconds())
+					t.Log(line)
+					table.WriteString(line + "\n")
 					return
 				}
-				if m.by != "" {
-					break
+				if m.by != "" && m.by[0] != ':' {
+					break // its worlds are always the same
 				}
 			}
 			fmt.Fprintf(&table, "%-45s NOT SHOWN, but %v in %d worlds\n", m.name, found, worlds)
@@ -166,11 +171,9 @@ var saidBroken = regexp.MustCompile(`(?m)_test\.go:\d+: (?:seed \d+: )?([a-z_]+)
 // show runs the test and answers the rules that it found broken.
 func (m mistake) show(t *testing.T, binary string, seed int) []string {
 	t.Helper()
-	test := m.by
-	if test == "" {
-		test = "TestSafetyNever"
-	}
-	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-never", fmt.Sprint(aRound), "-seed", fmt.Sprint(seed))
+	test, theme, _ := strings.Cut(m.by, ":")
+	test = cmp.Or(test, "TestSafetyNever")
+	cmd := exec.CommandContext(t.Context(), binary, "-test.run", "^"+test+"$", "-never", fmt.Sprint(aRound), "-seed", fmt.Sprint(seed), "-theme", theme)
 	out, _ := cmd.CombinedOutput() // it is to fail
 	var rules []string
 	for _, found := range saidBroken.FindAllSubmatch(out, -1) {

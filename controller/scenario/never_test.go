@@ -9,7 +9,10 @@ import (
 	"time"
 )
 
-var hostiles = flag.Int("never", 8, "how many hostile worlds TestSafetyNever runs")
+var (
+	hostiles  = flag.Int("never", 8, "how many hostile worlds TestSafetyNever runs")
+	onlyTheme = flag.String("theme", "", "how they all trouble castoff most, such as panic or disk; default at random")
+)
 
 // SAFETY and LIVENESS: the list of what must never happen, held over hostile
 // worlds.

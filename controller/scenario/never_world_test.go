@@ -22,7 +22,8 @@ type hostile struct {
 	oracle   *oracle
 	castoffs []*castoff
 	rules    rules
-	temper   int // one event in so many is trouble for castoff itself
+	temper   int    // one event in so many is trouble for castoff itself
+	theme    string // and half of it of this kind
 	deferred []deferred
 }
 
@@ -37,7 +38,10 @@ func newHostile(t *testing.T, seed uint64, castoffs int) *hostile {
 		must(t, w.region.AddService(s))
 	}
 	w.rules = w.configuration()
-	w.temper = 3 + w.rng.IntN(8)
+	w.temper, w.theme = 3+w.rng.IntN(8), harassments[w.rng.IntN(len(harassments))].name
+	if *onlyTheme != "" {
+		w.temper, w.theme = 3, *onlyTheme
+	}
 	w.oracle = newOracle(w.region, w.specs)
 	for i := range castoffs {
 		w.castoffs = append(w.castoffs, newCastoff(t, string(rune('a'+i)), w.oracle))
@@ -323,35 +327,33 @@ func (w *hostile) turn(id fleet.ServiceID) {
 	}
 }
 
-// harass is one event that troubles castoff itself.
-func (w *hostile) harass(id fleet.ServiceID) {
-	c := w.castoffs[w.rng.IntN(len(w.castoffs))]
-	switch w.rng.IntN(15) {
-	case 12, 13:
-		c.freeze(one(w, steps...), frost{w.about(15 * time.Second), one(w, nil, func() { w.turn(id) })})
-	case 14: // the region's clock is another from now on
-		w.oracle.skew(one[time.Duration](w, -1, 1)*w.about(one(w, 2*time.Second, 10*time.Minute)), w.castoffs)
-	case 0, 1, 2, 3:
-		w.trouble()
-	case 4, 5:
-		c.arm(one(w, steps...), w.rng.IntN(3) > 0)
-	case 6: // out of the blue
-		c.again(w.rules, w.about(90*time.Second))
-	case 7:
+// harassments are the events that trouble castoff itself, by name.
+var harassments = []struct {
+	name string
+	do   func(*hostile, *castoff, fleet.ServiceID)
+}{
+	{"aws", func(w *hostile, _ *castoff, _ fleet.ServiceID) { w.trouble() }},
+	{"end", func(w *hostile, c *castoff, _ fleet.ServiceID) { c.arm(one(w, steps...), w.rng.IntN(3) > 0) }},
+	{"restart", func(w *hostile, c *castoff, _ fleet.ServiceID) { c.again(w.rules, w.about(90*time.Second)) }},
+	{"pause", func(w *hostile, _ *castoff, id fleet.ServiceID) {
 		until := time.Now().Add(w.about(4 * time.Minute)).UTC().Format(time.RFC3339)
 		must(w.t, w.oracle.tag(id, "castoff:pause", "until="+until+" owner=jane reason=upgrade"+one(w, "", " reattach=no")))
-	case 8:
+	}},
+	{"pause_unread", func(w *hostile, _ *castoff, id fleet.ServiceID) {
 		must(w.t, w.oracle.tag(id, "castoff:pause", one(w, "", "", "until=tomorrow")))
-	case 9:
+	}},
+	{"mode", func(w *hostile, _ *castoff, id fleet.ServiceID) {
 		must(w.t, w.oracle.tag(id, "castoff:mode", one(w, "observe", "detach", "")))
-	case 10:
+	}},
+	{"disk", func(w *hostile, c *castoff, _ fleet.ServiceID) {
 		c.breakDisk()
 		w.later(30*time.Second+w.about(2*time.Minute), c.mend)
-	case 11:
-		if w.rng.IntN(3) == 0 {
-			c.panic()
-			w.later(time.Minute+w.about(2*time.Minute), func() { c.again(w.rules, 0) })
-		}
+	}},
+	{"panic", func(w *hostile, c *castoff, _ fleet.ServiceID) {
+		c.panic()
+		w.later(time.Minute+w.about(2*time.Minute), func() { c.again(w.rules, 0) })
+	}},
+	{"disconnect", func(w *hostile, _ *castoff, id fleet.ServiceID) {
 		for _, t := range w.region.Tasks(id) {
 			if t.Status == fleet.Running {
 				_ = w.region.Disconnect(t.ARN)
@@ -359,7 +361,25 @@ func (w *hostile) harass(id fleet.ServiceID) {
 				break
 			}
 		}
+	}},
+	{"freeze", func(w *hostile, c *castoff, id fleet.ServiceID) {
+		c.freeze(one(w, steps...), frost{w.about(15 * time.Second), one(w, nil, func() { w.turn(id) })})
+	}},
+	{"clock", func(w *hostile, _ *castoff, _ fleet.ServiceID) {
+		w.oracle.skew(one[time.Duration](w, -1, 1)*w.about(one(w, 2*time.Second, 10*time.Minute)), w.castoffs)
+	}},
+}
+
+// harass is one event that troubles castoff itself. Every second one is of the
+// world's own kind, since some need others of theirs to do harm.
+func (w *hostile) harass(id fleet.ServiceID) {
+	h := harassments[w.rng.IntN(len(harassments))]
+	for _, own := range harassments {
+		if own.name == w.theme && w.rng.IntN(2) == 0 {
+			h = own
+		}
 	}
+	h.do(w, w.castoffs[w.rng.IntN(len(w.castoffs))], id)
 }
 
 // deferred is something that is done once, at an instant or when all trouble
