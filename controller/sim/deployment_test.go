@@ -231,7 +231,7 @@ func TestRollBackByHand(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		w.must(w.r.RollBack(greeter))
 		d := w.service().Deployments
-		if *d[0].Id != old.Deployment || d[1].RolloutState != "FAILED" || !strings.Contains(*d[0].RolloutStateReason, "rolling back to deploymentId "+old.Deployment) {
+		if *d[0].Id != old.Deployment || d[0].RolloutState != "IN_PROGRESS" || d[1].RolloutState != "FAILED" || !strings.Contains(*d[0].RolloutStateReason, "rolling back to deploymentId "+old.Deployment) {
 			t.Errorf("%+v", d)
 		}
 		w.until(time.Hour, "back", func() bool { return len(w.service().Deployments) == 1 && w.calm(greeter, 2)() })

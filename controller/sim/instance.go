@@ -115,23 +115,20 @@ func (c *cluster) staffDaemons() {
 }
 
 // roomFor picks the container instance, in a given zone or in any, that has the
-// fewest tasks of the service; nil when none has room. A DAEMON has one task of
-// a revision an instance, and in host mode a port can be had once.
-func (c *cluster) roomFor(s *service, d *deployment, def *definition, zone string) *instance {
+// fewest tasks of the service; nil when none has room: in host mode a port can be
+// had once. So a DAEMON, of which there are no more tasks than instances, has one
+// on each.
+func (c *cluster) roomFor(s *service, def *definition, zone string) *instance {
 	load := map[*instance]int{}
-	taken := map[*instance]bool{}
 	if s != nil {
 		for _, t := range s.live {
 			load[t.instance]++
-			if s.spec.Scheduling == fleet.Daemon && t.deployment == d {
-				taken[t.instance] = true
-			}
 		}
 	}
 	var best *instance
 	for _, h := range c.instances {
 		switch {
-		case taken[h] || zone != "" && h.zone != zone || def.network == fleet.NetworkHost && !h.portsFree(def):
+		case zone != "" && h.zone != zone || def.network == fleet.NetworkHost && !h.portsFree(def):
 		case best == nil || load[h] < load[best]:
 			best = h
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 
+	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
 
@@ -122,9 +123,10 @@ func TestListContainerInstances(t *testing.T) {
 // A service that goes away between two pages takes no other one with it.
 func TestPagesSurviveADeletion(t *testing.T) {
 	inBubble(t, sim.Options{}, 0, func(t *testing.T, w *world) {
-		for _, name := range []string{"greeter", "b", "c", "d"} {
+		for _, name := range []string{"a", "greeter", "b", "c", "d"} {
 			w.must(w.r.AddService(sim.ServiceSpec{Cluster: clusterName, Name: name}))
 		}
+		w.must(w.r.RemoveService(fleet.ServiceID{Cluster: clusterName, Name: "a"}))
 		var names []string
 		p := ecs.NewListServicesPaginator(w.ecs, &ecs.ListServicesInput{Cluster: aws.String(clusterName), MaxResults: aws.Int32(2)})
 		for p.HasMorePages() {

@@ -63,7 +63,6 @@ func (t *task) exit() {
 func (t *task) leave(code, reason string) {
 	t.desired = fleet.Stopped
 	t.stops++
-	t.touch()
 	t.stopCode, t.stoppedReason = code, reason
 	if t.service != nil {
 		t.service.left(t)

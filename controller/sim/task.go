@@ -83,7 +83,7 @@ type container struct {
 func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition, zone string) *task {
 	var host *instance
 	if def.launchType == fleet.EC2 {
-		if host = c.roomFor(s, d, def, zone); host == nil {
+		if host = c.roomFor(s, def, zone); host == nil {
 			return nil
 		}
 	}
