@@ -40,7 +40,8 @@
 //	rolling deployments within min and max percent     doc    ServiceSpec, Region.Deploy
 //	  failing tasks of the old revision are replaced
 //	  by the same revision, since 2025-11              doc    ReplaceWithNewest
-//	  …unless the new one carries the service          open
+//	  …unless the new one carries the service, or they
+//	  never were healthy                               open
 //	  tasks drain after the deployment has ended       user
 //	circuit breaker at half of desired, 3–200          doc    ServiceSpec.Breaker, Rollback
 //	  rolling back brings the old deployment's id back open
@@ -57,6 +58,7 @@
 //	  DRAINING until its last task has STOPPED         open
 //	DAEMON: a task on each container instance          doc    Region.AddInstances, LoseInstance
 //	  a lost host's tasks are STOPPED at once          open
+//	a task waits when its port is taken on every host  doc    ServiceSpec.NetworkMode
 //	zone rebalancing: a task at a time, replacement
 //	  first; off unless asked for                      doc    ServiceSpec.Rebalance
 //	deleted services: DRAINING, INACTIVE, gone         doc    Region.DeleteService, KeepInactive
@@ -119,8 +121,9 @@
 //	host network mode has no networkBindings           open   HostBindings
 //	request limits                                     doc    Options.Throttle
 //	  DescribeTaskSets counts as a service read        open
-//	replies tell of some time ago, each thing of its
-//	  own; fresh unless asked for                      doc    ReplyAge, ReplyAges
+//	ECS's replies tell of some time ago, each thing of
+//	  its own; fresh unless asked for                  doc    ReplyAge, ReplyAges
+//	  DescribeTargetHealth's as well                   open   ReplyAge, ReplyAges
 //	a request with an unknown member is refused        open   IgnoreUnknownMembers
 //	an ARN of another cluster is refused               user
 //	what goes wrong with requests                             Region.Fault
