@@ -94,7 +94,7 @@ test: ## every test, with the race detector
 .PHONY: conformance
 conformance: $(MODELS) $(JS_SDK) ## the simulated region against AWS's own models, CLI and JavaScript SDK
 	$(call announce,conformance)
-	@CASTOFF_FOREIGN=1 go test -count=1 -v -run '^(TestConformance|TestForeign.*)$$' ./controller/scenario
+	@CASTOFF_FOREIGN=1 go test -count=1 -v -run '^(TestConformance|TestForeign)' ./controller/scenario
 
 $(MODELS):
 	$(call announce,get the API models of aws-sdk $(MODELS_VERSION))

@@ -1,8 +1,11 @@
 package scenario
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"maps"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +139,54 @@ func TestConformance(t *testing.T) {
 	}
 	t.Logf("%d calls of %d operations; %d members compared with AWS's models, %d of them newer; %d mismatches",
 		calls, len(operations), len(seen), len(newer), len(faults))
+}
+
+// The region knows every member that AWS's models have for a request, and
+// refuses one that they have not.
+func TestConformanceOfRequests(t *testing.T) {
+	models := readModels(t)
+	region := busyRegion(t, 1)
+	for _, name := range everyOperation {
+		service, operation, _ := strings.Cut(name, "/")
+		m := models[service]
+		input := m.follow(m.Operations[operation].Input)
+		if service == sim.STS || input == nil {
+			continue // no client of castoff's choosing asks STS
+		}
+		members := append(slices.Sorted(maps.Keys(input.Members)), "Invented")
+		for _, member := range members {
+			req := requestOf(t, m, service, operation, member)
+			rep, err := sim.Doer{Region: region}.Do(req)
+			must(t, err)
+			body, err := io.ReadAll(rep.Body)
+			must(t, err)
+			if unknown := bytes.Contains(body, []byte("unknown member")); unknown != (member == "Invented") {
+				t.Errorf("%s with %s: unknown %v: %s", name, member, unknown, body)
+			}
+		}
+	}
+}
+
+// requestOf is a request with one member in it, whose value does not matter.
+func requestOf(t *testing.T, m *apiModel, service, operation, member string) *http.Request {
+	t.Helper()
+	body := `{"` + member + `":null}`
+	if service == sim.ELBv2 {
+		name := member
+		if s := m.follow(m.Operations[operation].Input.Members[member]); s != nil && s.Type == "list" {
+			name += ".member.1"
+			if parts := slices.Sorted(maps.Keys(m.follow(s.Member).Members)); len(parts) > 0 {
+				name += "." + parts[0]
+			}
+		}
+		body = "Action=" + operation + "&Version=2015-12-01&" + name + "=1"
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://aws.invalid/", strings.NewReader(body))
+	must(t, err)
+	if service == sim.ECS {
+		req.Header.Set("X-Amz-Target", "AmazonEC2ContainerServiceV20141113."+operation)
+	}
+	return req
 }
 
 // busyRegion has one of everything.

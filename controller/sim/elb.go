@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -18,8 +20,49 @@ const (
 	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 )
 
+// elbMembers are what requests may have, by operation; N stands for any number.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Operations.html
+var elbMembers = map[string]string{
+	"DescribeLoadBalancers":         "LoadBalancerArns.member.N Names.member.N Marker PageSize",
+	"DescribeTags":                  "ResourceArns.member.N",
+	"DescribeTargetGroupAttributes": "TargetGroupArn",
+	"DescribeTargetGroups":          "LoadBalancerArn TargetGroupArns.member.N Names.member.N Marker PageSize",
+	"DescribeTargetHealth":          "TargetGroupArn Include.member.N " + elbTargets,
+	"DeregisterTargets":             "TargetGroupArn " + elbTargets,
+	"RegisterTargets":               "TargetGroupArn " + elbTargets,
+}
+
+const elbTargets = "Targets.member.N.Id Targets.member.N.Port Targets.member.N.AvailabilityZone Targets.member.N.QuicServerId"
+
+// unknownMember finds a member that the operation does not have; empty when all
+// are known. An empty list is sent by its name alone.
+func unknownMember(operation string, form url.Values) string {
+	for _, name := range slices.Sorted(maps.Keys(form)) {
+		parts := strings.Split(name, ".")
+		for i, part := range parts {
+			if _, err := strconv.Atoi(part); err == nil {
+				parts[i] = "N"
+			}
+		}
+		general := strings.Join(parts, ".")
+		switch {
+		case name == "Action", name == "Version", isOneOf(general, elbMembers[operation]):
+		case form.Get(name) == "" && strings.Contains(" "+elbMembers[operation], " "+general+".member."):
+		default:
+			return name
+		}
+	}
+	return ""
+}
+
 // elb answers one request of ELBv2's query protocol.
 func (r *Region) elb(c *call) reply {
+	if elbMembers[c.operation] != "" && !r.params.IgnoreUnknownMembers {
+		if name := unknownMember(c.operation, c.form); name != "" {
+			return queryError(c, invalid("InvalidQueryParameter", "unknown member %q", name))
+		}
+	}
 	switch c.operation {
 	case "RegisterTargets", "DeregisterTargets":
 		return r.elbChangeTargets(c)

@@ -1,7 +1,11 @@
 package sim_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -271,4 +275,32 @@ func TestGroupMistakes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// ELBv2 knows its members by their whole names; an empty list is one by its own.
+func TestUnknownMembersOfELB(t *testing.T) {
+	for _, ignore := range []bool{false, true} {
+		params := sim.DefaultParams()
+		params.IgnoreUnknownMembers = ignore
+		inBubble(t, sim.Options{Params: &params}, 0, func(t *testing.T, w *world) {
+			for query, known := range map[string]bool{
+				"DescribeTargetGroups&PageSize=2&Names.member.1=x":        true,
+				"DescribeTargetGroups&Names=":                             true,
+				"DescribeTargetGroups&pageSize=2":                         false,
+				"DescribeTargetGroups&Names.1=x":                          false,
+				"RegisterTargets&Targets.member.1.Zone=x":                 false,
+				"DescribeTargetHealth&TargetGroupArn=x&Targets.member.1=": false,
+			} {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://sim.invalid/", strings.NewReader("Version=2015-12-01&Action="+query))
+				w.must(err)
+				rep, err := sim.Doer{Region: w.r}.Do(req)
+				w.must(err)
+				body, err := io.ReadAll(rep.Body)
+				w.must(err)
+				if refused := bytes.Contains(body, []byte("InvalidQueryParameter")); refused != (!known && !ignore) {
+					t.Errorf("%s: refused %v", query, refused)
+				}
+			}
+		})
+	}
 }

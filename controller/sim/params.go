@@ -149,7 +149,7 @@ type Params struct {
 	// 0: every reply is fresh. ReplyAges has operations that differ, by name.
 	ReplyAge  Range
 	ReplyAges map[string]Range
-	// IgnoreUnknownMembers has ECS take a request with a member that the operation
+	// IgnoreUnknownMembers has ECS and ELBv2 take a request with a member that the operation
 	// has not, and ignore it. Open; false: it is refused.
 	IgnoreUnknownMembers bool
 	// HostBindings fills networkBindings in host network mode. Open; false.
