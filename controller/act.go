@@ -23,10 +23,11 @@ type Actor interface {
 	// target groups, and answers the whole fleet with that in it.
 	Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot
 	// Deregister takes targets out of one group; Register puts them back, in the
-	// zone that they had. The error is a *fleet.CallError, which says whether the
-	// call may have taken effect all the same.
-	Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error
-	Register(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.Target) error
+	// zone that they had. No request leaves after until. The error is a
+	// *fleet.CallError, which says whether the call may have taken effect all the
+	// same; of class Paced, when none has left.
+	Deregister(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.TargetKey) error
+	Register(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.Target) error
 }
 
 // Policy is what an operator allows.
@@ -60,9 +61,10 @@ type saidKey struct {
 // nobody wants a denial every pass.
 const deniedFor = 5 * time.Minute
 
-// holds is how long what was looked at again may be acted upon, counted from
-// before the look. A call that could not leave by then, because AWS throttled it
-// or the machine stood still, does not leave: a later pass looks anew.
+// holds is how long what was looked at again may be acted upon. A request that
+// could not leave by then, because AWS throttled the one before or the machine
+// stood still, does not leave: a later pass looks anew. How old the reading itself
+// may be is the guard stale's to say, where AWS is slow to answer.
 const holds = 2 * time.Second
 
 // The causes of halts. A panic halts until the next start, the journal until it
@@ -121,8 +123,13 @@ func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []p
 			break // the next pass decides anew
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
-		until := time.Now().Add(holds)
-		s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group)...), []fleet.TargetGroupARN{group})
+		s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, time.Now())...), []fleet.TargetGroupARN{group})
+		began, until := seen(s, group, tasksOf(verdicts, of))
+		if others := outdated(s, group, began); len(others) > 0 {
+			c.log.Warn("no call was made", "call", "deregister", "target_group", group.Name(),
+				"error", fmt.Sprintf("%d other tasks were read too long before the targets", len(others)))
+			continue
+		}
 		var granted []policy.Detachment
 		for i, was := range verdicts {
 			if !of(was) {
@@ -140,25 +147,41 @@ func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []p
 	return verdicts
 }
 
-// outdated are the tasks of a group's targets that were read too long ago to
-// say how many targets would be left. In a pass that takes long, or in which
-// the machine stands still, all of them may have failed since.
-func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN) []fleet.TaskARN {
+// seen is when a look at tasks and a group began, and until when it may be acted
+// upon: AWS may take its time to answer, but what was answered must not lie about.
+func seen(s *fleet.Snapshot, group fleet.TargetGroupARN, tasks []fleet.TaskARN) (began, until time.Time) {
+	g := s.TargetGroup(group)
+	if g == nil {
+		return time.Time{}, time.Time{}
+	}
+	began, until = g.Read.Sent, g.Read.Received
+	for _, arn := range tasks {
+		if t := s.Task(arn); t != nil {
+			began = slices.MinFunc([]time.Time{began, t.Read.Sent}, time.Time.Compare)
+			until = slices.MaxFunc([]time.Time{until, t.Read.Received}, time.Time.Compare)
+		}
+	}
+	return began, until.Add(holds)
+}
+
+// outdated are the tasks of a group's targets that were read too long before an
+// instant to say how many targets would be left. In a pass that takes long, or in
+// which the machine stands still, all of them may have failed since.
+func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN, at time.Time) []fleet.TaskARN {
 	g := s.TargetGroup(group)
 	if g == nil {
 		return nil
 	}
 	var tasks []fleet.TaskARN
 	for i := range g.Targets {
-		if t := s.Owner(g.Targets[i].Key); t != nil && t.Read.Age(time.Now()) > holds {
+		if t := s.Owner(g.Targets[i].Key); t != nil && t.Read.Age(at) > holds {
 			tasks = append(tasks, t.ARN)
 		}
 	}
 	return tasks
 }
 
-// takeOut writes the detachments down and makes the call, which ends at an
-// instant whatever came of it.
+// takeOut writes the detachments down and makes the call.
 func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.TargetGroupARN, ds []policy.Detachment) {
 	if len(ds) == 0 || !c.intend(ds) {
 		return
@@ -167,10 +190,11 @@ func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.T
 	for i, d := range ds {
 		keys[i] = d.Target
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
 	sent := time.Now().Round(0)
-	err := c.options.Actor.Deregister(ctx, group, keys)
+	err := c.options.Actor.Deregister(ctx, until, group, keys)
+	if c.tooLate(group, "deregister", err) {
+		return
+	}
 	result := resultOf(err)
 	call := timeline.Bounds{NotBefore: sent}
 	if result == policy.Accepted {
@@ -195,8 +219,8 @@ func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Ver
 			break
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
-		until := time.Now().Add(holds)
 		fresh := c.options.Actor.Refresh(ctx, tasksOf(verdicts, of), []fleet.TargetGroupARN{group})
+		_, until := seen(fresh, group, tasksOf(verdicts, of))
 		var ds []policy.Detachment
 		for i, was := range verdicts {
 			if !of(was) {
@@ -212,9 +236,9 @@ func (c *Controller) attach(ctx context.Context, s *fleet.Snapshot) []policy.Ver
 	return verdicts
 }
 
-// putBack makes the call, which ends as that of takeOut. It is not written down
-// first: the journal has the detachment, and a target that is registered twice is
-// registered. A journal that cannot be written must not keep a healthy task out.
+// putBack makes the call. It is not written down first: the journal has the
+// detachment, and a target that is registered twice is registered. A journal that
+// cannot be written must not keep a healthy task out.
 func (c *Controller) putBack(ctx context.Context, until time.Time, group fleet.TargetGroupARN, ds []policy.Detachment) {
 	if len(ds) == 0 {
 		return
@@ -225,10 +249,11 @@ func (c *Controller) putBack(ctx context.Context, until time.Time, group fleet.T
 		keys = append(keys, d.Target)
 		targets = append(targets, fleet.Target{Key: d.Target, Zone: d.Zone})
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
 	sent := time.Now().Round(0)
-	err := c.options.Actor.Register(ctx, group, targets)
+	err := c.options.Actor.Register(ctx, until, group, targets)
+	if c.tooLate(group, "register", err) {
+		return
+	}
 	result := resultOf(err)
 	for _, d := range ds {
 		d = d.Attach(sent, result)
@@ -236,6 +261,17 @@ func (c *Controller) putBack(ctx context.Context, until time.Time, group fleet.T
 		c.options.Metrics.Acting.Attached(d, result)
 	}
 	c.answered(group, "register", keys, result, err)
+}
+
+// tooLate reports that no request has left: nobody refused anything, and a later
+// pass decides anew.
+func (c *Controller) tooLate(group fleet.TargetGroupARN, what string, err error) bool {
+	var call *fleet.CallError
+	if !errors.As(err, &call) || call.Class != fleet.Paced || call.MayHaveHappened {
+		return false
+	}
+	c.log.Warn("no call was made", "call", what, "target_group", group.Name(), "error", err)
+	return true
 }
 
 // intend writes detachments to the journal before the call that they are about.

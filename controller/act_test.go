@@ -70,11 +70,11 @@ func (hand) Refresh(context.Context, []fleet.TaskARN, []fleet.TargetGroupARN) *f
 	return hung()
 }
 
-func (h hand) Deregister(ctx context.Context, _ fleet.TargetGroupARN, _ []fleet.TargetKey) error {
+func (h hand) Deregister(ctx context.Context, _ time.Time, _ fleet.TargetGroupARN, _ []fleet.TargetKey) error {
 	return call(ctx, h.deregister)
 }
 
-func (h hand) Register(ctx context.Context, _ fleet.TargetGroupARN, _ []fleet.Target) error {
+func (h hand) Register(ctx context.Context, _ time.Time, _ fleet.TargetGroupARN, _ []fleet.Target) error {
 	return call(ctx, h.register)
 }
 

@@ -48,6 +48,21 @@ type call struct {
 
 type callKey struct{}
 
+// untilKey is when the last request of a write may leave.
+type untilKey struct{}
+
+// late fails what would leave too late. What AWS said before is the better news.
+func (c *call) late(ctx context.Context) error {
+	until, ok := ctx.Value(untilKey{}).(time.Time)
+	if !ok || !time.Now().After(until) {
+		return nil
+	}
+	if c.err != nil {
+		return c.err
+	}
+	return gapf(fleet.Paced, "no request could leave before what it rests on was too old")
+}
+
 // ask makes one call. In a pass its token has been taken, and it is tried once:
 // the pass that comes next is its retry, and backing off here would hold up what
 // others answer well. Where ctx has the patience it waits for a token and has the
@@ -134,6 +149,9 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 		}
 	}
 	c.paid = false
+	if err := c.late(ctx); err != nil {
+		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
+	}
 	c.sent = time.Now()
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	c.err = err

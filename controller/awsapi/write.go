@@ -137,10 +137,10 @@ func (w *write) check() error {
 func (o *Observer) send(ctx context.Context, w *write, part []Registration, zones bool,
 	do func(context.Context, []types.TargetDescription) error,
 ) error {
+	c := &call{paid: true, sent: time.Now()}
 	if err := o.buckets[RegistrationBucket].wait(ctx); err != nil {
 		return err
 	}
-	c := &call{paid: true, sent: time.Now()}
 	err := do(context.WithValue(ctx, callKey{}, c), describe(part, zones))
 	// An attempt that the SDK made again may have gone through, whatever became
 	// of the last one.

@@ -271,16 +271,16 @@ func (a *watchedActor) Refresh(ctx context.Context, tasks []fleet.TaskARN, group
 	return s
 }
 
-func (a *watchedActor) Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
+func (a *watchedActor) Deregister(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
 	over := a.l.of.oracle.about(a.l, "DeregisterTargets", group, targets)
 	defer over()
 	a.l.reach(ctx, beforeCall)
-	err := a.Actor.Deregister(ctx, group, targets)
+	err := a.Actor.Deregister(ctx, until, group, targets)
 	a.l.reach(ctx, afterCall)
 	return err
 }
 
-func (a *watchedActor) Register(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.Target) error {
+func (a *watchedActor) Register(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.Target) error {
 	keys := make([]fleet.TargetKey, len(targets))
 	for i, t := range targets {
 		keys[i] = t.Key
@@ -288,7 +288,7 @@ func (a *watchedActor) Register(ctx context.Context, group fleet.TargetGroupARN,
 	over := a.l.of.oracle.about(a.l, "RegisterTargets", group, keys)
 	defer over()
 	a.l.reach(ctx, beforePut)
-	err := a.Actor.Register(ctx, group, targets)
+	err := a.Actor.Register(ctx, until, group, targets)
 	a.l.reach(ctx, afterPut)
 	return err
 }

@@ -37,11 +37,11 @@ type firstCall struct {
 	at *time.Time
 }
 
-func (f firstCall) Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
+func (f firstCall) Deregister(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
 	if f.at.IsZero() {
 		*f.at = time.Now()
 	}
-	return f.Actor.Deregister(ctx, group, targets)
+	return f.Actor.Deregister(ctx, until, group, targets)
 }
 
 // hangOnce hangs a task of the reference workload at an instant that follows

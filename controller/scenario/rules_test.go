@@ -31,7 +31,7 @@ func (o *oracle) judgeBack(a *announced, w sim.Write, key fleet.TargetKey) {
 		o.violate(ruleKeptOut, "%s was registered, and %s", key.Address(), by)
 	}
 	r := a.life.of.tap.last(ofTask(d.Task))
-	if r == nil || !r.ok || r.task.Health == fleet.Unhealthy || w.At.Sub(r.sent) > slack {
+	if r == nil || !r.ok || r.task.Health == fleet.Unhealthy || w.At.Sub(r.received) > slack {
 		o.violate(ruleEvidence, "%s was registered for task %s, last read %+v", key.Address(), d.Task.ID(), r)
 	}
 }
@@ -71,7 +71,7 @@ func ownerOf(row *sim.RowInfo) string {
 // couldThink reports that a reading of a task, no older than that, says so.
 func (o *oracle) couldThink(l *life, arn fleet.TaskARN, at time.Time, age time.Duration, says func(*taskReading) bool) bool {
 	r := l.of.tap.last(ofTask(arn))
-	return r != nil && r.ok && at.Sub(r.sent) <= age && says(r.task)
+	return r != nil && r.ok && at.Sub(r.received) <= age && says(r.task)
 }
 
 type complain func(r rule, format string, args ...any)
@@ -95,12 +95,12 @@ func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *
 	if !task.task.up() {
 		bad(ruleIdentity, "ECS takes the task down: %+v", *task.task)
 	}
-	if !task.task.sick() || at.Sub(task.sent) > slack {
-		bad(ruleEvidence, "read %+v, %s ago", *task.task, at.Sub(task.sent))
+	if !task.task.sick() || at.Sub(task.received) > slack {
+		bad(ruleEvidence, "read %+v, %s ago", *task.task, at.Sub(task.received))
 	}
 	again := len(o.takings(taking{d.Task, row.Key}).times[stint{l.of, d.Decided}]) > 0 // before it gets flows
-	if state := rows.rows[row.Key]; state != fleet.TargetHealthy && !(again && state == fleet.TargetInitial) || at.Sub(rows.sent) > slack {
-		bad(ruleEvidence, "the row was read %q, %s ago", state, at.Sub(rows.sent))
+	if state := rows.rows[row.Key]; state != fleet.TargetHealthy && !(again && state == fleet.TargetInitial) || at.Sub(rows.received) > slack {
+		bad(ruleEvidence, "the row was read %q, %s ago", state, at.Sub(rows.received))
 	}
 	if service.service.rolling() && !limits.DuringDeployment {
 		bad(ruleDeployment, "%+v", service.service.Deployments)
@@ -209,7 +209,7 @@ func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
 		return true
 	}
 	rows := l.of.tap.last(ofRows(r.Key.Group))
-	return rows != nil && rows.ok && at.Sub(rows.sent) <= slack && rows.rows[r.Key] == fleet.TargetHealthy &&
+	return rows != nil && rows.ok && at.Sub(rows.received) <= slack && rows.rows[r.Key] == fleet.TargetHealthy &&
 		o.couldThink(l, r.Owner.ARN, at, 2*slack, func(t *taskReading) bool {
 			return t.up() && t.Health != fleet.Unhealthy && t.Connectivity != fleet.Disconnected
 		})
