@@ -333,7 +333,11 @@ func (c *Controller) logEnd(d policy.Detachment) {
 	if saved, ok := d.Saved(); ok {
 		attrs = append(attrs, slog.Group("saved", "shortest", saved.Shortest, "longest", saved.Longest))
 	}
-	c.log.Info("detachment closed", attrs...)
+	level := slog.LevelInfo
+	if d.Outcome == policy.Lost && d.Mode == policy.Detaching {
+		level = slog.LevelWarn // its target may be out, and nobody here will put it back
+	}
+	c.log.Log(context.Background(), level, "detachment closed", attrs...)
 }
 
 // showActing puts into a view what is decided, done and in the way.

@@ -60,7 +60,7 @@ func (d postureDescs) emit(ch chan<- prometheus.Metric, p *Posture, services []f
 		}
 	}
 	for i := range p.Detachments {
-		if dt := &p.Detachments[i]; dt.Open() {
+		if dt := &p.Detachments[i]; dt.Out() {
 			svc := labelsOf(dt.Service)
 			detachments.add(1, svc.cluster, svc.service, mode(dt.Mode))
 		}

@@ -345,7 +345,7 @@ func (v *view) takeOut() {
 		}
 	}
 	for i := range v.Detachments {
-		if d := &v.Detachments[i]; d.out() {
+		if d := &v.Detachments[i]; d.Out() {
 			v.add(Grant{Target: d.Target, Task: d.Task, Service: d.Service, Mode: d.Mode})
 		}
 	}

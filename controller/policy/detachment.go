@@ -133,10 +133,10 @@ func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
 // made, or made again, at no further cost.
 func (d *Detachment) due() bool { return d.Mode == Detaching && d.Called.IsZero() }
 
-// out reports that the target counts as out for the budgets. One that AWS did not
+// Out reports that the target counts as out for the budgets. One that AWS did not
 // let go is not: groups that castoff may not change must not use up what others
 // may lose. It is asked for again when it may go.
-func (d *Detachment) out() bool { return d.Open() && !(d.due() && d.Result == Rejected) }
+func (d *Detachment) Out() bool { return d.Open() && !(d.due() && d.Result == Rejected) }
 
 // Detachment is the record to write before an allowed verdict is carried out:
 // the open one of the same target and task, if there is one among them, else a

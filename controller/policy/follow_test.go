@@ -438,11 +438,11 @@ func TestAskedForAgainCounts(t *testing.T) {
 	s := calm()
 	d := s.detachment("web", 0, Detaching)
 	d.Called, d.Tries, d.Result = time.Time{}, 0, Rejected
-	if d.out() {
+	if d.Out() {
 		t.Error("rejected, and out")
 	}
 	v := Verdict{Action: Detach, Target: d.Target, Task: d.Task, Started: d.Started, Mode: Detaching}
-	if again := v.Detachment(prod, []Detachment{d}); again.Result != "" || !again.out() || !again.Decided.Equal(d.Decided) {
+	if again := v.Detachment(prod, []Detachment{d}); again.Result != "" || !again.Out() || !again.Decided.Equal(d.Decided) {
 		t.Errorf("%+v", again)
 	}
 	v.Action = Attach
