@@ -383,7 +383,7 @@ func (w *world) judgeHistory(v Verdict) error {
 		}
 	}
 	if n := w.futile(v); n >= w.limits.Futile.Replacements {
-		return fmt.Errorf("%d replacements failed", n)
+		return fmt.Errorf("%d replacements failed: %+v, known %+v", n, w.failures, w.state.Failures)
 	}
 	if again {
 		return nil

@@ -174,8 +174,13 @@ func (v *view) note() {
 		}
 	}
 	slices.SortFunc(v.state.Failures, Failure.compare)
+	for i := range v.state.Failures { // a clock that was set back mends nothing
+		if f := &v.state.Failures[i]; f.Seen.After(now) {
+			f.Seen = now
+		}
+	}
 	v.state.Failures = slices.DeleteFunc(v.state.Failures, func(f Failure) bool {
-		return !still[f.Task] && (now.Sub(f.Seen) > v.service(f.Service).limits.Futile.Window || f.Seen.After(now))
+		return !still[f.Task] && now.Sub(f.Seen) > v.service(f.Service).limits.Futile.Window
 	})
 }
 
