@@ -156,9 +156,15 @@ alerts: ## rules and alerts by promtool: their form, and that each fires and doe
 .PHONY: live
 live: ## a real Prometheus and Alertmanager watch castoff in a simulated region: every panel has data, an alert fires and ends
 	$(call announce,live)
-	@deploy/check/tools.sh prometheus prometheus-alertmanager
+	@deploy/check/tools.sh prometheus prometheus-alertmanager curl jq
 	go build -o .cache/bin/castoff ./cmd/castoff
 	go test -count 1 ./deploy -run '^TestLive$$' -v -castoff $(CURDIR)/.cache/bin/castoff
+
+.PHONY: costs
+costs: ## what castoff costs at 100, 1,000 and 10,000 tasks; ten minutes, and no part of the checks
+	$(call announce,costs)
+	@go build -o .cache/bin/castoff ./cmd/castoff
+	go test -count 1 ./deploy -run '^TestCosts$$' -v -costs -castoff $(CURDIR)/.cache/bin/castoff
 
 .PHONY: image
 image: ## build the image for amd64 and arm64, and run it; needs root

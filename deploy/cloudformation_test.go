@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -154,6 +155,40 @@ func TestTemplateReference(t *testing.T) {
 	} {
 		if pair[0] != pair[1] {
 			t.Errorf("%s %v, want %v", what, pair[0], pair[1])
+		}
+	}
+}
+
+// TestReadmeParameters: the commands of README.md give parameters that there are,
+// and all that have no default.
+func TestReadmeParameters(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	parameters, _ := at(template(t, "castoff.yaml"), "Parameters").(map[string]any)
+	_, rest, _ := strings.Cut(string(text), "--parameter-overrides")
+	command, after, _ := strings.Cut(rest, "```")
+	_, module, _ := strings.Cut(after, "```hcl")
+	module, _, _ = strings.Cut(module, "```")
+	given := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?:^|\s)([A-Z]\w+)=`).FindAllStringSubmatch(command, -1) {
+		given[m[1]] = true
+		if parameters[m[1]] == nil {
+			t.Errorf("there is no parameter %s", m[1])
+		}
+		if !regexp.MustCompile(`\n  ` + snake(m[1]) + ` +=`).MatchString(module) {
+			t.Errorf("the module is not given %s", snake(m[1]))
+		}
+	}
+	for name, p := range parameters {
+		if at(p, "Default") == nil && !given[name] {
+			t.Errorf("%s has no default and is not given", name)
+		}
+	}
+	for _, m := range regexp.MustCompile("`([A-Z][a-z]+(?:[A-Z][a-z]+)*)(?:=\\w+)?`").FindAllStringSubmatch(string(text), -1) {
+		if parameters[m[1]] == nil {
+			t.Errorf("README.md speaks of %s, which is no parameter", m[1])
 		}
 	}
 }

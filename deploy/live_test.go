@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
@@ -86,6 +87,7 @@ func TestLive(t *testing.T) {
 
 	const alert = "CastoffTargetExposed prod/stuck "
 	received.until(t, alert+"firing", 90*time.Second)
+	pagesWork(t, site, sick)
 	eventually(t, 3*time.Minute, func() bool { return len(query(t, server, `castoff_timelines_total{service="acting"} > 0`)) > 0 }, func() string { return "no timeline was closed" })
 	must(t, region.Recover(sick))
 	received.until(t, alert+"resolved", 90*time.Second)
@@ -108,6 +110,43 @@ func TestLive(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// pagesWork carries out what the runbooks would have castoff asked.
+func pagesWork(t *testing.T, site string, sick fleet.TaskARN) {
+	t.Helper()
+	pages, err := filepath.Glob("runbooks/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := map[string]bool{}
+	for _, page := range pages {
+		data, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`(?m)^\$ ((?:curl|castoff) .*)$`).FindAllStringSubmatch(string(data), -1) {
+			line := regexp.MustCompile(`\bCLUSTER\b`).ReplaceAllString(m[1], "prod")
+			line = regexp.MustCompile(`\bSERVICE\b`).ReplaceAllString(line, "stuck")
+			line = regexp.MustCompile(`\bTASK\b`).ReplaceAllString(line, sick.ID())
+			line = strings.Replace(line, "castoff explain", *binary+" explain", 1)
+			if done[line] {
+				continue
+			}
+			done[line] = true
+			cmd := exec.Command("bash", "-o", "pipefail", "-c", line)
+			cmd.Env = append(os.Environ(), "CASTOFF_SERVER=http://"+site)
+			// A field that is not there is null to jq, and so is what is not known yet.
+			unknown := regexp.MustCompile(`"(outcome|result|saved)": null`)
+			out, err := cmd.CombinedOutput()
+			if err != nil || len(out) == 0 || strings.Contains(line, "| {") && bytes.Contains(unknown.ReplaceAll(out, nil), []byte("null")) {
+				t.Errorf("%s: %s: %v\n%s", page, line, err, out)
+			}
+		}
+	}
+	if len(done) < 5 {
+		t.Errorf("the pages have %d commands", len(done))
 	}
 }
 
@@ -141,7 +180,7 @@ func free(t *testing.T) string {
 
 // daemon runs a program until the test ends. What it says is shown if the test
 // fails.
-func daemon(t *testing.T, program string, env []string, args ...string) {
+func daemon(t *testing.T, program string, env []string, args ...string) (pid int) {
 	t.Helper()
 	path, err := exec.LookPath(program)
 	if err != nil {
@@ -158,9 +197,10 @@ func daemon(t *testing.T, program string, env []string, args ...string) {
 		_ = cmd.Wait()
 		if t.Failed() {
 			text := log.String()
-			t.Logf("%s said:\n%s", filepath.Base(program), text[max(0, len(text)-3000):])
+			t.Logf("%s said:\n%s", filepath.Base(program), text[max(0, len(text)-2000):])
 		}
 	})
+	return cmd.Process.Pid
 }
 
 // answers waits until something is served with 200.

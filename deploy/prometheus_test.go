@@ -253,15 +253,15 @@ func tested(t *testing.T) (fires, quiet map[string]bool) {
 	return fires, quiet
 }
 
-// TestPagesNameWhatThereIs: metrics, other pages and files that the runbooks
-// name exist.
+// TestPagesNameWhatThereIs: metrics, other pages and files that the runbooks and
+// README.md name exist.
 func TestPagesNameWhatThereIs(t *testing.T) {
 	k := known(t)
 	pages, err := filepath.Glob("runbooks/*.md")
 	if err != nil || len(pages) == 0 {
 		t.Fatalf("%v, %v", pages, err)
 	}
-	for _, page := range pages {
+	for _, page := range append(pages, "README.md") {
 		data, err := os.ReadFile(page)
 		if err != nil {
 			t.Fatal(err)
@@ -272,7 +272,7 @@ func TestPagesNameWhatThereIs(t *testing.T) {
 				t.Errorf("%s: there is no metric %s", page, m[1])
 			}
 		}
-		for _, m := range regexp.MustCompile(`\]\(([^)#]+)\)`).FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`\]\(([^):#]+)[#)]`).FindAllStringSubmatch(text, -1) {
 			if _, err := os.Stat(filepath.Join(filepath.Dir(page), m[1])); err != nil {
 				t.Errorf("%s: %v", page, err)
 			}
@@ -282,7 +282,7 @@ func TestPagesNameWhatThereIs(t *testing.T) {
 				t.Errorf("%s: %v", page, err)
 			}
 		}
-		for _, m := range regexp.MustCompile("(?:`|\\$ )castoff ([a-z]+)").FindAllStringSubmatch(text, -1) {
+		for _, m := range regexp.MustCompile(`(?m)^\$ castoff ([a-z]+)`).FindAllStringSubmatch(text, -1) {
 			if !slices.Contains([]string{"run", "check", "explain", "healthcheck", "version", "demo"}, m[1]) {
 				t.Errorf("%s: there is no castoff %s", page, m[1])
 			}
