@@ -38,7 +38,7 @@ var mistakes = []mistake{
 	{"halts count for nothing", []edit{{"policy/paused.go", "if len(q.Halts) > 0 {", "if len(q.Halts) > 9 {"}}, []rule{rulePanic}, ":panic"},
 	{"a panic does not halt", []edit{{"pass.go", "c.halt(haltPanic, ", "c.log.Error(haltPanic, \"detail\", "}}, []rule{rulePanic}, ":panic"},
 	{"observe mode acts", []edit{{"policy/limits.go", "if mode == Detaching {", "if mode != \"\" {"}}, []rule{ruleMode}, ":mode"},
-	{"gaps count for nothing", []edit{{"policy/stale.go", "if f, ok := q.gap(); ok {", "if f, ok := q.gap(); ok && false {"}}, []rule{ruleEvidence}, ":aws"},
+	{"gaps count for nothing", []edit{{"policy/stale.go", "if f, ok := q.gap(); ok {", "if f, ok := q.gap(); ok && false {"}}, []rule{ruleEvidence}, ":unread"},
 	{"no startup window", []edit{{"policy/startup.go", "if q.Now.Before(end) {", "if q.Now.Before(end) && false {"}}, []rule{ruleStartup}, ":restart"},
 	{"a task that is leaving is no reason", []edit{
 		{"policy/identity.go", "case t.Leaving():", "case t.Leaving() && false:"},

@@ -102,7 +102,7 @@ func (w *hostile) shapes() []sim.ServiceSpec {
 	all := []sim.ServiceSpec{
 		reference,
 		{Cluster: "prod", Name: "two-groups", Containers: app, Groups: []sim.GroupSpec{group("inner"), group("outer")}},
-		{Cluster: "prod", Name: "plain", Containers: app, Groups: []sim.GroupSpec{group("plain")}, Grace: 40 * time.Second},
+		{Cluster: "prod", Name: "plain", Containers: app, Groups: []sim.GroupSpec{group("plain")}},
 		{Cluster: "prod", Name: "stop-first", MinimumHealthyPercent: 50, MaximumPercent: 100, Containers: app, Groups: []sim.GroupSpec{group("stop-first")}},
 		{Cluster: "edge", Name: "ipv6", IPv6: true, Containers: app, Groups: []sim.GroupSpec{v6}},
 		{Cluster: "edge", Name: "bridge", LaunchType: fleet.EC2, NetworkMode: fleet.NetworkBridge, Containers: app, Groups: []sim.GroupSpec{group("bridge")}},
@@ -112,6 +112,9 @@ func (w *hostile) shapes() []sim.ServiceSpec {
 	all = all[:2+w.rng.IntN(2)]
 	for i := range all {
 		all[i].Desired, all[i].Settled = desired(), true
+		if w.rng.IntN(3) == 0 {
+			all[i].Grace = w.about(4 * time.Minute)
+		}
 	}
 	return all
 }
@@ -278,7 +281,7 @@ func (w *hostile) happen() {
 		return
 	}
 	arn := one(w, up...)
-	switch w.rng.IntN(18) {
+	switch w.rng.IntN(20) {
 	case 0, 1, 2, 3, 4, 14, 15, 16, 17:
 		_ = w.region.Hang(arn)
 	case 5:
@@ -307,7 +310,7 @@ func (w *hostile) happen() {
 		_ = w.region.KillFront(arn)
 	case 12:
 		must(w.t, w.region.Deploy(id))
-	case 13:
+	case 13, 18, 19:
 		_ = w.region.Hang(arn)
 		_ = w.region.NextTasks(id, sim.StartsHung, sim.StartsHung)
 	}
@@ -333,6 +336,10 @@ var harassments = []struct {
 	do   func(*hostile, *castoff, fleet.ServiceID)
 }{
 	{"aws", func(w *hostile, _ *castoff, _ fleet.ServiceID) { w.trouble() }},
+	{"unread", func(w *hostile, _ *castoff, _ fleet.ServiceID) { // what is not read again before a call, or not only
+		operation := one(w, "ListTasks", "ListServices", "DescribeServices", "DescribeTargetGroups", "DescribeTargetGroupAttributes")
+		w.later(time.Minute+w.about(time.Minute), w.oracle.fault(sim.Fault{Operation: operation, Effect: one(w, sim.Deny, sim.ServerError, sim.Truncate)}))
+	}},
 	{"end", func(w *hostile, c *castoff, _ fleet.ServiceID) { c.arm(one(w, steps...), w.rng.IntN(3) > 0) }},
 	{"restart", func(w *hostile, c *castoff, _ fleet.ServiceID) { c.again(w.rules, w.about(90*time.Second)) }},
 	{"pause", func(w *hostile, _ *castoff, id fleet.ServiceID) {
