@@ -77,7 +77,7 @@ const (
 // input is what policy decides on.
 func (c *Controller) input(s *fleet.Snapshot) policy.Input {
 	return policy.Input{
-		Now: time.Now().Round(0), Snapshot: s, State: c.acting.guards, Detachments: c.acting.detachments,
+		Now: c.now().Round(0), Snapshot: s, State: c.acting.guards, Detachments: c.acting.detachments,
 		Limits: c.options.Policy.Limits, Fleet: c.options.Policy.Fleet, Pauses: c.options.Policy.Pauses,
 		Began: c.acting.began, Halts: c.acting.halts, Denied: c.acting.denied,
 	}
@@ -86,10 +86,10 @@ func (c *Controller) input(s *fleet.Snapshot) policy.Input {
 // act decides about every failing target and carries out what is allowed.
 func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 	a := &c.acting
-	if now := time.Now().Round(0); a.began.After(now) {
+	if now := c.now().Round(0); a.began.After(now) {
 		a.began = now // the clock was set back: the window begins anew, and does not last until the clock is there again
 	}
-	a.denied = slices.DeleteFunc(a.denied, func(d policy.Denial) bool { return !time.Now().Before(d.Until) })
+	a.denied = slices.DeleteFunc(a.denied, func(d policy.Denial) bool { return !c.now().Before(d.Until) })
 	for _, d := range policy.Follow(c.input(s)) {
 		c.keep(d)
 	}
@@ -123,7 +123,7 @@ func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []p
 			break // the next pass decides anew
 		}
 		of := func(v policy.Verdict) bool { return v.Acts() && v.Target.Group == group }
-		s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, time.Now())...), []fleet.TargetGroupARN{group})
+		s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, c.now())...), []fleet.TargetGroupARN{group})
 		began, until := seen(s, group, tasksOf(verdicts, of))
 		if others := outdated(s, group, began); len(others) > 0 {
 			c.log.Warn("no call was made", "call", "deregister", "target_group", group.Name(),
@@ -190,7 +190,7 @@ func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.T
 	for i, d := range ds {
 		keys[i] = d.Target
 	}
-	sent := time.Now().Round(0)
+	sent := c.now().Round(0)
 	err := c.options.Actor.Deregister(ctx, until, group, keys)
 	if c.tooLate(group, "deregister", err) {
 		return
@@ -198,7 +198,7 @@ func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.T
 	result := resultOf(err)
 	call := timeline.Bounds{NotBefore: sent}
 	if result == policy.Accepted {
-		call.NotAfter = time.Now().Round(0)
+		call.NotAfter = c.now().Round(0)
 	}
 	for _, d := range ds {
 		d = d.Call(sent, result)
@@ -249,7 +249,7 @@ func (c *Controller) putBack(ctx context.Context, until time.Time, group fleet.T
 		keys = append(keys, d.Target)
 		targets = append(targets, fleet.Target{Key: d.Target, Zone: d.Zone})
 	}
-	sent := time.Now().Round(0)
+	sent := c.now().Round(0)
 	err := c.options.Actor.Register(ctx, until, group, targets)
 	if c.tooLate(group, "register", err) {
 		return
@@ -298,7 +298,7 @@ func (c *Controller) answered(group fleet.TargetGroupARN, what string, keys []fl
 	c.log.Warn("targets not changed", append(attrs, "error", err)...)
 	var call *fleet.CallError
 	if errors.As(err, &call) && call.Class == fleet.Denied {
-		c.acting.denied = append(c.acting.denied, policy.Denial{Group: group, Until: time.Now().Round(0).Add(deniedFor)})
+		c.acting.denied = append(c.acting.denied, policy.Denial{Group: group, Until: c.now().Round(0).Add(deniedFor)})
 	}
 }
 

@@ -64,6 +64,10 @@ type Options struct {
 	// Seed fixes the jitter of the intervals, so that a run can be repeated; 0
 	// means a random one.
 	Seed uint64
+	// Now tells the time to a Controller that is driven by Step; nil is time.Now.
+	// It is no clock to wait by: what waits, as the deadline of a pass and the
+	// server do, waits by the clock.
+	Now func() time.Time
 }
 
 func (o Options) validate() error {
@@ -85,6 +89,7 @@ func (o Options) validate() error {
 // Controller is the daemon without its command line.
 type Controller struct {
 	options Options
+	now     func() time.Time
 	log     *slog.Logger
 	tracker *timeline.Tracker
 	tracked timeline.State // after the last pass that ended well
@@ -121,13 +126,16 @@ func New(o Options) (*Controller, error) {
 	if o.Policy.Limits == nil {
 		o.Policy.Limits = func(fleet.ServiceID) policy.Limits { return policy.Limits{} }
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	c := &Controller{
-		options: o, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
+		options: o, now: o.Now, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
 		acting: acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
-		Version: o.Version, Started: time.Now(), Notice: o.Notice,
+		Version: o.Version, Started: c.now(), Notice: o.Notice,
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})
@@ -237,7 +245,6 @@ func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 // Start begins to pass, and to serve if Serve has not been called; the first
 // pass begins at once. It is called once.
 func (c *Controller) Start() {
-	c.acting.began = time.Now().Round(0)
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.cleanups.add("passes", func(ctx context.Context) error {

@@ -442,3 +442,34 @@ func TestHistory(t *testing.T) {
 		t.Errorf("kept %s of none", got)
 	}
 }
+
+// TestStepIsAPassInATimeThatIsTold: who drives the time gets the passes of the
+// loop, and nothing else runs.
+func TestStepIsAPassInATimeThatIsTold(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	began := now
+	o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+		now = now.Add(time.Second) // the reading takes that long
+		return fleet.NewSnapshot(fleet.Snapshot{At: now})
+	}), io.Discard)
+	o.Now = func() time.Time { return now }
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	next := c.Step(t.Context())
+	if wait := next.Sub(began); wait < o.Polling.Interval*9/10 || wait > o.Polling.Interval {
+		t.Errorf("the next pass %s after this one began", wait)
+	}
+	if v := c.View(); v.Pass.Number != 1 || !v.Pass.At.Equal(began.Add(time.Second)) || v.Pass.Duration != time.Second || !v.Started.Equal(began) {
+		t.Errorf("%+v, started %s", v.Pass, v.Started)
+	}
+	if !c.acting.began.Equal(began) {
+		t.Errorf("the startup window began at %s", c.acting.began)
+	}
+	now = next
+	if c.Step(t.Context()); !c.acting.began.Equal(began) || c.View().Pass.Number != 2 {
+		t.Errorf("the startup window began at %s in pass %d", c.acting.began, c.View().Pass.Number)
+	}
+}

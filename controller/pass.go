@@ -18,15 +18,26 @@ import (
 // than the interval delays the next.
 func (c *Controller) loop(ctx context.Context) {
 	for ctx.Err() == nil {
-		began := time.Now()
-		c.pass(ctx)
-		timer := time.NewTimer(time.Until(began.Add(c.interval())))
+		timer := time.NewTimer(time.Until(c.Step(ctx)))
 		select {
 		case <-ctx.Done():
 			timer.Stop()
 		case <-timer.C:
 		}
 	}
+}
+
+// Step makes one pass and answers when the next is due. Start has it made again
+// and again, by the clock. Who drives the time instead, with Options.Now, calls
+// Step and does not call Start: then nothing here runs by itself, and the same
+// readings at the same instants give the same decisions.
+func (c *Controller) Step(ctx context.Context) (next time.Time) {
+	began := c.now()
+	if c.acting.began.IsZero() {
+		c.acting.began = began.Round(0)
+	}
+	c.pass(ctx)
+	return began.Add(c.interval())
 }
 
 // interval is the time from the start of one pass to that of the next. It is
@@ -43,7 +54,7 @@ func (c *Controller) interval() time.Duration {
 // pass is one turn: observe, track, decide, act, record. Whatever happens in it, the daemon
 // goes on.
 func (c *Controller) pass(ctx context.Context) {
-	began := time.Now()
+	began := c.now()
 	result := metrics.PassPanic
 	cut := false
 	next := *c.view.Load()
@@ -56,7 +67,7 @@ func (c *Controller) pass(ctx context.Context) {
 			c.tracker = timeline.Restore(c.options.Tracker, c.tracked) // it may be half way through a snapshot
 			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
 		}
-		now := time.Now()
+		now := c.now()
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
 		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
 		c.view.Store(&next)
@@ -84,7 +95,7 @@ func (c *Controller) pass(ctx context.Context) {
 	if full(snapshot) {
 		next.LastFull = snapshot.At
 	}
-	c.log.Debug("pass done", "result", result, "duration", time.Since(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
+	c.log.Debug("pass done", "result", result, "duration", c.now().Sub(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
 }
 
 // record tells metrics and log what changed.

@@ -6,7 +6,9 @@
 // Time is package time's. Nothing runs between calls: each call first carries
 // the region forward to the present, event by event. So a region that was built
 // inside a testing/synctest bubble lives in the bubble's time, and a day passes
-// as fast as its events can be computed.
+// as fast as its events can be computed. A program that has no bubbles gives it a
+// time of its own by [Options.Now], and may do without the wire, which costs more
+// than the world: [Region.Snapshot], [Region.Deregister], [Region.Register].
 //
 // The region keeps the truth ([Region.Truth]), so that what a daemon says can
 // be compared with what happened.

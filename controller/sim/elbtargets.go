@@ -11,6 +11,12 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
+// The operations that change a group's targets.
+const (
+	registerTargets   = "RegisterTargets"
+	deregisterTargets = "DeregisterTargets"
+)
+
 // wanted is one Targets.member.N of a request.
 type wanted struct {
 	id   string
@@ -152,35 +158,48 @@ func (r *Region) elbChangeTargets(c *call) reply {
 			return nil
 		}
 		asked, err := targets(c.form)
-		if err == nil && len(asked) == 0 {
-			err = invalid("ValidationError", "1 validation error detected: Value null at 'targets' failed to satisfy constraint: Member must not be null")
-		}
-		for i := 0; err == nil && i < len(asked); i++ {
-			err = g.accepts(asked[i], c.operation == "RegisterTargets")
-		}
-		if err == nil && c.operation == "RegisterTargets" {
-			err = g.room(asked)
+		if err == nil {
+			err = g.changeTargets(c.operation, asked)
 		}
 		if err != nil {
 			rep = queryError(c, err)
-			return nil
-		}
-		r.tell(c.operation, g, asked)
-		for _, a := range asked {
-			key := g.keyOf(a)
-			if c.operation == "DeregisterTargets" {
-				g.deregister(key, ByAPI)
-				continue
-			}
-			zone, t := a.zone, r.claimant(key)
-			if t != nil {
-				zone = t.zone
-			}
-			g.register(key, zone, t)
 		}
 		return nil
 	})
 	return rep
+}
+
+// changeTargets carries out RegisterTargets or DeregisterTargets: all of it or,
+// with an error, nothing.
+func (g *targetGroup) changeTargets(operation string, asked []wanted) *apiError {
+	if len(asked) == 0 {
+		return invalid("ValidationError", "1 validation error detected: Value null at 'targets' failed to satisfy constraint: Member must not be null")
+	}
+	for _, a := range asked {
+		if err := g.accepts(a, operation == registerTargets); err != nil {
+			return err
+		}
+	}
+	if operation == registerTargets {
+		if err := g.room(asked); err != nil {
+			return err
+		}
+	}
+	r := g.region
+	r.tell(operation, g, asked)
+	for _, a := range asked {
+		key := g.keyOf(a)
+		if operation == deregisterTargets {
+			g.deregister(key, ByAPI)
+			continue
+		}
+		zone, t := a.zone, r.claimant(key)
+		if t != nil {
+			zone = t.zone
+		}
+		g.register(key, zone, t)
+	}
+	return nil
 }
 
 // accepts holds a target's id to the group's type. What is to be registered must

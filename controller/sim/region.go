@@ -35,6 +35,11 @@ type Options struct {
 	// Latency is how long a request takes, half of it before it is carried out.
 	// It is real time: Speed does not shorten it.
 	Latency time.Duration
+	// Now tells the region its time, for who drives one faster than the clock and
+	// has no bubble to do it in; nil is time.Now. It may stand still between calls,
+	// and goes by whole milliseconds: a fraction is dropped. Latency and whatever
+	// else waits still waits by the clock.
+	Now func() time.Time
 }
 
 // Region is a simulated AWS region with ECS and ELBv2 in it. It is an
@@ -43,11 +48,12 @@ type Options struct {
 //
 // It runs no goroutine. Whoever calls it first carries it forward to
 // time.Now(), event by event, so in a testing/synctest bubble it lives in the
-// bubble's time. All methods are safe for concurrent use.
+// bubble's time; [Options.Now] gives it another. All methods are safe for concurrent use.
 type Region struct {
 	speed   float64
 	params  Params
 	latency time.Duration
+	clock   func() time.Time // nil: time.Now
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -84,8 +90,8 @@ func New(o Options) *Region {
 		speed:            o.Speed,
 		params:           DefaultParams(),
 		latency:          o.Latency,
+		clock:            o.Now,
 		rng:              rand.New(rand.NewPCG(o.Seed, 0x6361_7374_6f66_66)),
-		now:              wall().Truncate(resolution),
 		clusterNames:     map[string]*cluster{},
 		definitions:      map[string]*definition{},
 		revisions:        map[string]int{},
@@ -95,6 +101,7 @@ func New(o Options) *Region {
 		addresses:        map[string]*task{},
 		routed:           map[string][]*targetGroup{},
 	}
+	r.now = r.wall().Truncate(resolution)
 	if r.speed <= 0 {
 		r.speed = 1
 	}
@@ -122,7 +129,13 @@ func (r *Region) NextEvent() (at time.Time, ok bool) {
 
 // wall is the time of day alone: instants of the model go onto the wire, where
 // a monotonic reading means nothing.
-func wall() time.Time { return time.Now().Round(0).UTC() }
+func (r *Region) wall() time.Time {
+	if r.clock != nil {
+		// Nothing waits for the rest of a millisecond in a time that others drive.
+		return r.clock().Round(0).UTC().Truncate(resolution)
+	}
+	return time.Now().Round(0).UTC()
+}
 
 type event struct {
 	at  time.Time
@@ -162,7 +175,7 @@ func (r *Region) at(t time.Time, do func()) {
 func (r *Region) after(d time.Duration, do func()) { r.at(r.now.Add(r.scale(d)), do) }
 
 // advance carries the region forward to the present. The caller holds the lock.
-func (r *Region) advance() { r.advanceTo(wall().Truncate(resolution)) }
+func (r *Region) advance() { r.advanceTo(r.wall().Truncate(resolution)) }
 
 func (r *Region) advanceTo(present time.Time) {
 	for len(r.events) > 0 && !r.events[0].at.After(present) {
@@ -183,7 +196,7 @@ func (r *Region) change(do func() error) error {
 	var err error
 	r.mu.Lock()
 	r.advance()
-	at := wall()
+	at := r.wall()
 	if whole := at.Truncate(resolution); whole.Before(at) {
 		at = whole.Add(resolution)
 	}
@@ -194,7 +207,7 @@ func (r *Region) change(do func() error) error {
 	r.advance()
 	r.mu.Unlock()
 	for {
-		wait := at.Sub(wall())
+		wait := at.Sub(r.wall())
 		if wait <= 0 {
 			break
 		}

@@ -34,7 +34,7 @@ func (r *Region) sts(c *call) reply {
 		}{
 			user{"AROASIMULATED:" + session, "arn:aws:sts::" + AccountID + ":assumed-role/" + lastSegment(role) + "/" + session},
 			// Expiry is real time: the client's clock judges it.
-			credentials{"ASIASIMULATED", "simulated", "simulated", wall().Add(time.Hour).Format(time.RFC3339)},
+			credentials{"ASIASIMULATED", "simulated", "simulated", r.wall().Add(time.Hour).Format(time.RFC3339)},
 		})
 	}
 	return queryError(c, invalid("InvalidAction", "Could not find operation %s for version 2011-06-15", c.operation))
