@@ -357,8 +357,8 @@ func (w *world) judgeBudget(v Verdict, out map[fleet.TargetKey]fleet.TaskARN) er
 // judgeHistory: what happened before does not speak against it.
 func (w *world) judgeHistory(v Verdict) error {
 	for id, c := range map[fleet.ServiceID]CorrelatedLimits{v.Service: w.limits.Correlated, {}: w.scene.fleet.Correlated} {
-		if at, ok := w.over[id]; ok && !w.now.Before(at) && w.now.Before(at.Add(c.Cooldown)) {
-			return fmt.Errorf("too many failed at %v", at)
+		if at, ok := w.over[id]; ok && w.lived < at+c.Cooldown {
+			return fmt.Errorf("too many failed %v ago", w.lived-at)
 		}
 	}
 	var own *Detachment
@@ -388,7 +388,7 @@ func (w *world) judgeHistory(v Verdict) error {
 	if again {
 		return nil
 	}
-	w.taken = append(w.taken, token{v.Mode, v.Service, w.now})
+	w.taken = append(w.taken, token{v.Mode, v.Service, w.lived})
 	if err := w.judgeRate(v.Mode, func(id fleet.ServiceID) bool { return id == v.Service }, w.limits.Rate); err != nil {
 		return err
 	}
@@ -410,22 +410,17 @@ func (w *world) futile(v Verdict) int {
 	return n
 }
 
-// judgeRate: in no window were there more than the burst and what came back in
-// it. A clock that steps makes no tokens, so windows are only held to it while
-// the clock went forward.
+// judgeRate: in no time were there more than the burst and what came back in it.
+// A clock that is set back takes no time, nor gives any.
 func (w *world) judgeRate(mode Mode, about func(fleet.ServiceID) bool, r RateLimits) error {
-	n, next := 0, w.now
+	n := 0
 	for i := len(w.taken) - 1; i >= 0; i-- {
 		k := w.taken[i]
-		if k.at.After(next) {
-			return nil
-		}
-		next = k.at
 		if k.mode != mode || !about(k.service) {
 			continue
 		}
 		n++
-		window := w.now.Sub(k.at)
+		window := w.lived - k.at
 		if most := float64(r.Burst) + r.PerMinute*window.Minutes(); float64(n) > most+1e-6 {
 			return fmt.Errorf("%d within %v, allowed %+v", n, window, r)
 		}

@@ -20,8 +20,10 @@ type world struct {
 	hostile  int // per cent: how often each thing goes wrong
 	readings map[fleet.TaskARN][]reading
 	failures []Failure
-	over     map[fleet.ServiceID]time.Time // when too many failed last; zero id: the fleet
+	over     map[fleet.ServiceID]time.Duration // lived when too many failed last; zero id: the fleet
 	taken    []token
+	judged   time.Time     // when the judge last looked
+	lived    time.Duration // by a clock that is never set back
 }
 
 type reading struct {
@@ -32,11 +34,11 @@ type reading struct {
 type token struct {
 	mode    Mode
 	service fleet.ServiceID
-	at      time.Time
+	at      time.Duration // lived
 }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{scene: calm(), t: t, readings: map[fleet.TaskARN][]reading{}, over: map[fleet.ServiceID]time.Time{}}
+	w := &world{scene: calm(), t: t, readings: map[fleet.TaskARN][]reading{}, over: map[fleet.ServiceID]time.Duration{}}
 	w.hostile = rapid.SampledFrom([]int{0, 1, 3, 9}).Draw(t, "hostile")
 	w.scene.services, w.scene.tasks, w.scene.groups = nil, nil, nil
 	for i := range rapid.IntRange(1, 3).Draw(t, "services") {
@@ -228,13 +230,17 @@ func (w *world) happenToGroup(g *fleet.TargetGroup) {
 
 // judgeReads notes what the readings show, in the judge's own words.
 func (w *world) judgeReads() {
+	if !w.judged.IsZero() {
+		w.lived += max(0, w.now.Sub(w.judged))
+	}
+	w.judged = w.now
 	for id, at := range w.over {
 		c := w.limits.Correlated
 		if id == (fleet.ServiceID{}) {
 			c = w.scene.fleet.Correlated
 		}
-		if !w.now.Before(at.Add(c.Cooldown)) {
-			delete(w.over, id) // for good, even if the clock goes back
+		if w.lived >= at+c.Cooldown {
+			delete(w.over, id)
 		}
 	}
 	failing, up := map[fleet.ServiceID]int{}, map[fleet.ServiceID]int{}
@@ -266,10 +272,10 @@ func (w *world) judgeReads() {
 			of = d
 		}
 		if c := w.limits.Correlated; n >= c.Count && float64(n) >= c.Percent*float64(of)/100 {
-			w.over[id] = w.now
+			w.over[id] = w.lived
 		}
 	}
 	if c := w.scene.fleet.Correlated; len(failing) >= c.Count && float64(len(failing)) >= c.Percent*float64(len(w.scene.services))/100 {
-		w.over[fleet.ServiceID{}] = w.now
+		w.over[fleet.ServiceID{}] = w.lived
 	}
 }
