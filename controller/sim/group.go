@@ -67,7 +67,7 @@ func (s *service) settleFlows() {
 			b.dns = b.resolve()
 			b.clients = b.dns
 			for _, o := range b.groups {
-				o.reroute()
+				o.route()
 			}
 		}
 	}
@@ -77,7 +77,8 @@ func (s *service) settleFlows() {
 		}
 		for _, g := range s.region.waysTo(t) {
 			if !slices.ContainsFunc(t.targets, func(o *registration) bool { return o.group == g }) {
-				g.reroute() // it has led to whoever had the address before
+				g.poke(t.addresses())
+				g.route() // it has led to whoever had the address before
 			}
 		}
 	}

@@ -50,9 +50,10 @@ type targetGroup struct {
 	past    past[[]rowXML]
 
 	// The way of new flows, see routing.go.
-	lanes   map[fleet.TargetKey]*lane
-	ways    []*lane // the same, in the order of registration
-	reaches []reach
+	lanes     map[fleet.TargetKey]*lane
+	ways      []*lane // the same, in the order of registration
+	reaches   []reach
+	rerouting bool // it will be, this instant
 
 	// What comes that way, see traffic.go.
 	traffic Traffic

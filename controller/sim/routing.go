@@ -21,11 +21,16 @@ type lane struct {
 	goodUntil  time.Time // nodes go on taking it for healthy, after it no longer is
 	thereUntil time.Time // nodes go on taking it for registered, after it no longer is
 
+	changed bool // whoever has the address may be another, or do something else
+	index   int  // of the group among those of the task that has the address; -1: it is not
+
 	// As of the last time that the group's flows were routed:
-	share    float64 // of the group's new flows
-	to       *task   // who gets them; nil: nobody
-	accepts  bool    // a connection comes about
-	answered bool    // and requests on it are answered
+	share    float64   // of the group's new flows
+	had      float64   // the same the time before
+	to       *task     // who gets them; nil: nobody
+	accepts  bool      // a connection comes about
+	answered bool      // and requests on it are answered
+	until    time.Time // see ends
 
 	flows      float64 // new flows that it was the way of
 	unanswered float64 // those of them that found an app that does not answer, or nobody
@@ -63,7 +68,7 @@ func (g *targetGroup) lane(w *row) *lane {
 			r.routed[w.key.ID] = append(list, g)
 		}
 	}
-	l.row, l.zone = w, w.zone
+	l.row, l.zone, l.changed = w, w.zone, true
 	return l
 }
 
@@ -122,14 +127,28 @@ func (l *lane) ends() time.Time {
 	return l.thereUntil
 }
 
-// reroute works out where new flows go from now on. To be called after any
-// change of a row, of what the nodes know, or of a task that flows may reach.
+// reroute has new flows go where they are to go from now on. To be called after
+// any change of a row, of what the nodes know, or of a task that flows may reach.
+// It is done once for all changes of an instant: a thousand targets of one group
+// may fail together.
 func (g *targetGroup) reroute() {
+	if g.rerouting {
+		return
+	}
+	g.rerouting = true
+	g.region.at(g.region.now, func() {
+		g.rerouting = false
+		g.route()
+	})
+}
+
+// route works out where new flows go.
+func (g *targetGroup) route() {
 	g.settleFlows()
 	g.fillReaches()
 	b, now := g.balancer, g.region.now
 	for _, l := range g.ways {
-		l.share = 0
+		l.had, l.share = l.share, 0
 	}
 	g.nowhere = 0
 	if b != nil {
@@ -264,21 +283,37 @@ func (g *targetGroup) below(which string, p *reach) bool {
 // last.
 func (l *lane) arrive() {
 	g := l.group
-	was := l.to
+	was, answered, until := l.to, l.answered, l.ends()
 	if behind := g.region.balancerOf(l.key); behind != nil {
 		l.accepts, l.answered = true, behind.answers()
 		return
 	}
-	l.to = g.region.arrival(l.key)
-	l.accepts = l.to != nil && l.to.front
-	l.answered = l.accepts && l.to.app == answering && (g.traffic.Patience <= 0 || l.to.delay < g.region.scale(g.traffic.Patience))
+	if l.changed {
+		l.look()
+	}
 	if !l.accepts || was != nil && was != l.to || l.resets() {
 		l.cut()
 	}
+	if was == l.to && answered == l.answered && (l.had > 0) == (l.share > 0) && until.Equal(l.until) {
+		return // nothing that a record would tell
+	}
+	l.until = until
 	for _, t := range []*task{was, l.to} {
 		if t != nil {
 			t.measure()
 		}
+	}
+}
+
+// look finds who has the address and what they do with a flow.
+func (l *lane) look() {
+	g := l.group
+	l.changed, l.index = false, -1
+	l.to = g.region.arrival(l.key)
+	l.accepts = l.to != nil && l.to.front
+	l.answered = l.accepts && l.to.app == answering && (g.traffic.Patience <= 0 || l.to.delay < g.region.scale(g.traffic.Patience))
+	if l.to != nil {
+		l.index = slices.IndexFunc(l.to.targets, func(t *registration) bool { return t.key == l.key })
 	}
 }
 

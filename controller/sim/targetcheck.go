@@ -121,9 +121,12 @@ func (f finding) applicationReason(g *targetGroup) (reason, description string) 
 	return reasonCode, "Health checks failed with these codes: [502]"
 }
 
-// poke has the checks of targets at these addresses look at once whether
-// anything has changed.
+// poke has the checks of targets at these addresses, and the ways to them, look
+// at once whether anything has changed.
 func (g *targetGroup) poke(ids []string) {
+	for _, l := range g.ways {
+		l.changed = l.changed || slices.Contains(ids, l.key.ID)
+	}
 	for _, w := range g.order {
 		if w.probe != nil && slices.Contains(ids, w.key.ID) {
 			w.probe.poke()

@@ -126,7 +126,10 @@ func (g *targetGroup) send(t Traffic) {
 		g.waiting += more
 	}
 	g.traffic = t
-	g.reroute()
+	for _, l := range g.ways {
+		l.changed = true
+	}
+	g.route()
 }
 
 // handOver moves production traffic to another group, as a listener does that
@@ -138,6 +141,9 @@ func (g *targetGroup) handOver(to *targetGroup) {
 	g.settleFlows()
 	to.settleFlows()
 	to.traffic, g.traffic.Rate = g.traffic, 0
+	for _, l := range to.ways {
+		l.changed = true
+	}
 	g.onward, to.onward = to, nil
 	g.reroute()
 	to.reroute()

@@ -267,14 +267,10 @@ func (w *row) target() (*failure, int) {
 
 // failing finds the record of whom a way leads to; nil when nobody failing.
 func (l *lane) failing() (*failure, int) {
-	if l.to == nil || l.to.failure == nil {
+	if l.to == nil || l.to.failure == nil || l.index < 0 {
 		return nil, 0
 	}
-	f := l.to.failure
-	if i := slices.IndexFunc(f.Targets, func(t TargetTruth) bool { return t.Key == l.key }); i >= 0 {
-		return f, i
-	}
-	return nil, 0
+	return l.to.failure, l.index
 }
 
 func (w *row) truthUnhealthy() {
