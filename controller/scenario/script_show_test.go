@@ -378,7 +378,7 @@ func (l *eventLog) add(at time.Time, who, what string) {
 func (l *eventLog) take(began time.Time) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	slices.SortStableFunc(l.events, func(a, b event) int { return a.at.Compare(b.at) })
+	slices.SortStableFunc(l.events, func(a, b event) int { return cmp.Or(a.at.Compare(b.at), cmp.Compare(a.who, b.who)) })
 	var b strings.Builder
 	for _, e := range l.events {
 		if l.quiet && e.who != "AWS" {

@@ -241,6 +241,7 @@ func (g *targetGroup) turn(w *row, v verdict, f finding) {
 	g.touch()
 	if v == passing {
 		w.state, w.reason, w.why = fleet.TargetHealthy, "", ""
+		w.truthServing()
 		g.lanes[w.key].goodUntil = time.Time{}
 	} else {
 		g.lanes[w.key].unwell(r.scale(r.draw(g.unhealthyLag())))

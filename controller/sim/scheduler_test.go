@@ -500,18 +500,18 @@ func TestTruthOfATargetRegisteredAgain(t *testing.T) {
 		}
 		// It gets no flow while it is initial, nor from being deregistered then.
 		time.Sleep(6 * time.Second)
-		if target := w.truth().Targets[0]; !target.Detach.IsZero() || target.LastFlow != first.LastFlow {
+		if target := w.truth().Targets[0]; target.Detach != first.Detach || target.LastFlow != first.LastFlow {
 			t.Errorf("registered again %+v", target)
 		}
 		w.must(w.deregister(task.Targets[0]))
-		if target := w.truth().Targets[0]; target.LastFlow != first.LastFlow {
+		if target := w.truth().Targets[0]; target.Detach != first.Detach || target.LastFlow != first.LastFlow {
 			t.Errorf("deregistered while initial %+v", target)
 		}
 		w.until(5*time.Minute, "healthy", func() bool {
 			row := w.row(task.Targets[0])
 			return row != nil && row.TargetHealth.State == "healthy"
 		})
-		if target := w.truth().Targets[0]; !target.LastFlow.IsZero() {
+		if target := w.truth().Targets[0]; !target.LastFlow.IsZero() || !target.Detach.IsZero() {
 			t.Errorf("in service again %+v", target)
 		}
 		w.until(20*time.Minute, "STOPPED", func() bool { return !w.truth().Stopped.IsZero() })

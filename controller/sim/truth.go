@@ -65,8 +65,8 @@ type Truth struct {
 	ReplacementServing time.Time // all its targets healthy; zero in a service without any
 }
 
-// TargetTruth is what happened to one of the task's targets. Registered again,
-// a target has not been detached.
+// TargetTruth is what happened to one of the task's targets. Put back, and
+// healthy again, a target has not been detached.
 type TargetTruth struct {
 	Key         fleet.TargetKey
 	LBUnhealthy time.Time // the balancer first said unhealthy
@@ -284,8 +284,8 @@ func (w *row) truthUnhealthy() {
 }
 
 func (w *row) truthDetach(by Actor) {
-	if f, i := w.target(); f != nil {
-		f.Targets[i].Detach, f.Targets[i].By, f.Targets[i].Detached = w.task.region.now, by, time.Time{}
+	if f, i := w.target(); f != nil && f.Targets[i].Detach.IsZero() {
+		f.Targets[i].Detach, f.Targets[i].By = w.task.region.now, by
 	}
 }
 
@@ -297,8 +297,14 @@ func (w *row) truthDetached() {
 
 func (w *row) truthRegistered() {
 	if f, i := w.target(); f != nil {
-		t := &f.Targets[i]
-		t.Detach, t.By, t.Detached = time.Time{}, "", time.Time{}
+		f.Targets[i].Detached = time.Time{}
+	}
+}
+
+// truthServing: a target that was put back is in service again.
+func (w *row) truthServing() {
+	if f, i := w.target(); f != nil {
+		f.Targets[i].Detach, f.Targets[i].By = time.Time{}, ""
 	}
 }
 

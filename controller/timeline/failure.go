@@ -220,9 +220,16 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	case row.Draining():
 		observe(Detach, "target state draining")
 	default:
-		// Registered again: what took it out did not last.
+		// Registered again, it is out of service until its checks pass: only then did
+		// what took it out not last.
+		if row.State == fleet.TargetInitial && ft.state != "" && ft.state != fleet.TargetInitial {
+			observe(Detach, "target state initial: registered again")
+		}
 		if !task.Leaving() {
-			ft.Milestones = drop(drop(ft.Milestones, Detach), Detached)
+			ft.Milestones = drop(ft.Milestones, Detached)
+			if row.State == fleet.TargetHealthy {
+				ft.Milestones = drop(ft.Milestones, Detach)
+			}
 		}
 		if row.Unhealthy() {
 			ft.sick = true

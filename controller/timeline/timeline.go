@@ -55,7 +55,7 @@ const (
 	ReplacementCreated Kind = "replacement_created" // the replacement's createdAt
 	ReplacementRunning Kind = "replacement_running" // the replacement's startedAt
 	ReplacementServing Kind = "replacement_serving" // every target of the replacement is healthy, and its own checks pass
-	Detach             Kind = "detach"              // deregistration has begun, of the last of the task's targets
+	Detach             Kind = "detach"              // deregistration has begun, of the last of the task's targets; one that is put back undoes it once it is healthy
 	Detached           Kind = "detached"            // the last of the task's rows is gone or unused
 	Stopping           Kind = "stopping"            // the containers are told to stop
 	Stopped            Kind = "stopped"             // stoppedAt

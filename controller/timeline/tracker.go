@@ -101,8 +101,9 @@ func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
 		return
 	}
 	for i := range f.targets {
-		if f.targets[i].Key == key {
-			f.targets[i].call = call
+		ft := &f.targets[i]
+		if _, out := find(ft.Milestones, Detach); ft.Key == key && !out { // else it only keeps it out
+			ft.call = call
 		}
 	}
 }

@@ -604,6 +604,39 @@ func TestExposureOfATargetPutBack(t *testing.T) {
 	}
 }
 
+// A target that is put back is out of service until its checks pass: what took
+// it out was the first call, even where nobody saw it drain.
+func TestDetachOfATargetPutBack(t *testing.T) {
+	for name, seen := range map[string]bool{"seen draining": true, "put back at once": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(611), time.Time{}
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(610), poll)
+			call := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)}
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), call)
+			if seen {
+				c.film(tracker, sec(615), sec(630), poll)
+			}
+			l.draining, l.registered, l.serving = time.Time{}, sec(632), time.Time{} // initial
+			c.film(tracker, sec(635), sec(650), poll)
+			l.draining = sec(655)
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(655).Add(-time.Millisecond), NotAfter: sec(655)})
+			l.gone = sec(980)
+			tl := only(t, c.film(tracker, sec(660), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != ByCastoff || m.Bounds != call {
+				t.Error(describe(tl))
+			}
+			if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+				t.Error(describe(tl))
+			}
+		})
+	}
+}
+
 // The address goes to another task while the timeline is still open.
 func TestAddressReuse(t *testing.T) {
 	w := newWorld(1)
