@@ -78,8 +78,8 @@ var mistakes = []mistake{
 	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
 	{"a restart has no startup window", []edit{{"controller.go", "c.acting.began = time.Now().Round(0)", "c.acting.began = time.Now().Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
 	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, "TestSafetyEndedAtEachStep"},
-	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, ":pause"},
-	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, ":pause_unread"},
+	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, "TestSafetyPauseAndTheWayBack"},
+	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, "TestSafetyPauseAndTheWayBack"},
 	{"what is sick goes back", []edit{
 		{"policy/reattach.go", "t == nil || t.Gone() || t.Failing() ||", "t == nil || t.Gone() ||"},
 		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if false {\n\t\treturn hold(StillFailing"},

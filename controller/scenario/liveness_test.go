@@ -29,6 +29,7 @@ type liveness struct {
 	latched map[fleet.ServiceID]time.Time                   // when castoff last cannot but have seen it
 	grazed  map[fleet.ServiceID]time.Time                   // when it last may have
 	due     map[taking]time.Time                            // since when a target should be taken out
+	held    map[taking]time.Time                            // until when a pause kept a target out
 	said    map[taking]bool
 	kept    int // obligations that were met
 }
@@ -38,7 +39,7 @@ func newLiveness() liveness {
 		well: map[fleet.TaskARN]time.Time{}, flaps: map[fleet.TaskARN]int{}, was: map[fleet.TaskARN]fleet.HealthStatus{},
 		failed: map[fleet.ServiceID]map[fleet.TaskARN]time.Time{}, over: map[fleet.ServiceID]time.Time{},
 		latched: map[fleet.ServiceID]time.Time{}, grazed: map[fleet.ServiceID]time.Time{},
-		due: map[taking]time.Time{}, said: map[taking]bool{},
+		due: map[taking]time.Time{}, said: map[taking]bool{}, held: map[taking]time.Time{},
 	}
 }
 
@@ -163,12 +164,18 @@ func (o *oracle) owed(l *life, now time.Time) {
 	for key, g := range o.out {
 		arn := g.task
 		k, t := taking{arn, key}, o.task(arn)
-		if !calm || g.by.life == nil || t == nil || v.well[arn].IsZero() || v.said[k] || o.pausedBy(l, t.Service, now, true) != "" {
+		if !calm || g.by.life == nil || t == nil || v.well[arn].IsZero() || v.said[k] {
+			continue
+		}
+		if o.pausedBy(l, t.Service, now, true) != "" {
+			v.held[k] = now
 			continue
 		}
 		from := v.well[arn]
-		if v.calm.After(from) {
-			from = v.calm
+		for _, later := range []time.Time{v.calm, v.held[k]} {
+			if later.After(from) {
+				from = later
+			}
 		}
 		r := l.rules.limits(t.Service).Recovery
 		window := min(float64(r.Max), float64(r.Window)*math.Pow(r.Growth, float64(v.flaps[arn])))

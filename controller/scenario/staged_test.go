@@ -150,3 +150,34 @@ func TestSafetyEndedAtEachStep(t *testing.T) {
 		}
 	}
 }
+
+// A pause lets what is out go back, for a brake must not strand a healthy task,
+// unless it says reattach=no: then it goes back once the pause is over.
+func TestSafetyPauseAndTheWayBack(t *testing.T) {
+	for _, keepOut := range []bool{false, true} {
+		t.Run(fmt.Sprintf("reattach=no:%t", keepOut), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := stage(t)
+				s.start(s.rules)
+				s.wait(2 * time.Minute)
+				sick := s.region.Tasks(front)[0].ARN
+				must(t, s.region.Hang(sick))
+				s.wait(time.Minute)
+				value := "until=" + time.Now().Add(5*time.Minute).UTC().Format(time.RFC3339) + " owner=jane reason=upgrade"
+				if keepOut {
+					value += " reattach=no"
+				}
+				must(t, s.oracle.tag(front, "castoff:pause", value), s.region.Recover(sick))
+				for _, at := range []struct {
+					after time.Duration
+					back  int
+				}{{4 * time.Minute, map[bool]int{true: 0, false: 2}[keepOut]}, {3 * time.Minute, 2}} {
+					if s.wait(at.after); s.oracle.effects != 2 || s.oracle.backs != at.back {
+						t.Errorf("at %s %d targets taken out, %d put back, want 2 and %d", time.Now().Format("15:04:05"), s.oracle.effects, s.oracle.backs, at.back)
+					}
+				}
+				s.over()
+			})
+		})
+	}
+}
