@@ -89,7 +89,7 @@ func (c comparison) writeFelt(w io.Writer) error {
 		{"exposure: UNHEALTHY, and healthy to the NLB", a.Exposure, b.Exposure, "%.1f s"},
 		{"hang to the last new flow", a.LastFlow, b.LastFlow, "%.1f s"},
 		{"hang to STOPPED", a.Stopped, b.Stopped, "%.1f s"},
-		{fmt.Sprintf("new flows to the dead app, at %d a second", demoFlows), a.Flows, b.Flows, "%.0f"},
+		{fmt.Sprintf("new flows to the dead app, of %d a second", demoFlows), a.Flows, b.Flows, "%.0f"},
 	} {
 		rows = append(rows, []string{r.name, fmt.Sprintf(r.form, r.a), fmt.Sprintf(r.form, r.b), times(r.a, r.b)})
 	}

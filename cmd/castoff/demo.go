@@ -43,9 +43,9 @@ const demoCluster = "demo"
 
 var demoService = fleet.ServiceID{Cluster: demoCluster, Name: "grpc"}
 
-// demoFlows is how many new flows a second a target in service gets from the
-// demo's clients, in the region's time.
-const demoFlows = 10
+// demoFlows is how many new flows a second the demo's clients open to the
+// service, in the region's time.
+const demoFlows = 60
 
 // demoPatience bounds the demo, in the region's time: far longer than any
 // retirement takes at the published numbers.
@@ -145,6 +145,7 @@ func demoRegion(c demoCmd) (*sim.Region, error) {
 	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true})
 	grpc := sim.ReferenceWorkload(demoCluster, demoService.Name)
 	grpc.Desired = 6 // two a zone: the last of a zone would stay
+	grpc.Groups[0].Traffic = sim.Traffic{Rate: demoFlows}
 	return region, errors.Join(
 		region.AddCluster(demoCluster, sim.ClusterOptions{}),
 		region.AddService(grpc),

@@ -150,7 +150,7 @@ func story() (*timeline.Timeline, sim.Truth) {
 		ReplacementCreated: at(14.5), ReplacementRunning: at(25.25), ReplacementServing: at(118.5),
 		Targets: []sim.TargetTruth{{
 			Key: key, Detach: at(126.4), Detached: at(276.4), LastFlow: at(186.4),
-			Exposed: 118700 * time.Millisecond, Flowing: 186400 * time.Millisecond,
+			Exposed: 118700 * time.Millisecond, Flows: 3728.4,
 		}},
 	}
 	return tl, truth
@@ -172,7 +172,7 @@ func shortStory() (*timeline.Timeline, sim.Truth, *policy.Detachment) {
 	tl.Targets[0].Milestones, tl.Targets[0].Good[0].To = []timeline.Milestone{detach, detached}, detach.Bounds
 	target := &truth.Targets[0]
 	target.By, target.Detach, target.Detached, target.LastFlow = sim.ByAPI, at(10.05), at(160.05), at(70.05)
-	target.Exposed, target.Flowing = 2350*time.Millisecond, 70050*time.Millisecond
+	target.Exposed, target.Flows = 2350*time.Millisecond, 1400.6
 	return tl, truth, &policy.Detachment{
 		Mode: policy.Detaching, Called: at(10), Tries: 1, ECS: &policy.Bounds{NotBefore: at(126), NotAfter: at(128.5)},
 	}

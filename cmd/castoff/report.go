@@ -98,7 +98,7 @@ func newReport(c demoCmd, tl *timeline.Timeline, truth sim.Truth, d *policy.Deta
 	}
 	for _, target := range truth.Targets {
 		r.Felt.Exposure += millis(c.lengthen(target.Exposed))
-		r.Felt.Flows += math.Round(c.lengthen(target.Flowing).Seconds() * demoFlows)
+		r.Felt.Flows += math.Round(target.Flows)
 		r.Felt.LastFlow = max(r.Felt.LastFlow, millis(since(target.LastFlow)))
 	}
 	r.Felt.Stopped = millis(since(truth.Stopped))
