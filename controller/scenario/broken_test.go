@@ -82,8 +82,8 @@ var mistakes = []mistake{
 	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, "TestSafetyPauseAndTheWayBack"},
 	{"what is sick goes back", []edit{
 		{"policy/reattach.go", "t == nil || t.Gone() || t.Failing() ||", "t == nil || t.Gone() ||"},
-		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if false {\n\t\treturn hold(StillFailing"},
-		{"policy/reattach.go", "if long < window {", "if false {"},
+		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if !ok && false {\n\t\treturn hold(StillFailing"},
+		{"policy/reattach.go", "if long < window {", "if long < window && false {"},
 	}, []rule{ruleEvidence}, ""},
 	{"nothing is ever confirmed", []edit{{"policy/remember.go", "if w.Reads++; w.Reads == 1 {", "if w.Reads = 1; w.Reads == 1 {"}}, []rule{ruleLeftIn}, ""},
 	{"an end is not seen", []edit{
