@@ -113,7 +113,7 @@ func (w *hostile) shapes() []sim.ServiceSpec {
 	for i := range all {
 		all[i].Desired, all[i].Settled = desired(), true
 		if w.rng.IntN(3) == 0 {
-			all[i].Grace = w.about(4 * time.Minute)
+			all[i].Grace = w.about(4 * time.Minute).Truncate(time.Second) // as it is on the wire
 		}
 	}
 	return all
