@@ -162,7 +162,7 @@ func TestExampleListsAreGood(t *testing.T) {
 	for path := range r.lines {
 		shown[unnumbered(path)] = true
 	}
-	for _, path := range settings() {
+	for _, path := range settings(reflect.TypeFor[Config]()) {
 		if !shown[path] && !strings.HasPrefix(path, "services[].limits.") {
 			t.Errorf("the example lacks %s", path)
 		}
@@ -187,7 +187,7 @@ func TestKeysOfLimits(t *testing.T) {
 		startup`)
 	for _, section := range []string{"limits.", "services[].limits."} {
 		var got []string
-		for _, path := range settings() {
+		for _, path := range settings(reflect.TypeFor[Config]()) {
 			if rest, ok := strings.CutPrefix(path, section); ok {
 				got = append(got, rest)
 			}

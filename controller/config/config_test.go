@@ -154,7 +154,7 @@ func TestExampleIsTheDefault(t *testing.T) {
 	// Without this an empty file would pass.
 	r := newReader(new(Config))
 	r.read(mustDocument(t, data))
-	for _, path := range settings() {
+	for _, path := range settings(reflect.TypeFor[Config]()) {
 		if r.lines[path] == 0 && !strings.Contains(path, "[]") {
 			t.Errorf("the example lacks %s", path)
 		}

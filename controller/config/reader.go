@@ -13,25 +13,28 @@ import (
 	"github.com/goccy/go-yaml/ast"
 )
 
-// reader puts a YAML tree into a Config. It walks the tree itself because a
+// reader puts a YAML tree into a struct, such as a Config. It walks the tree itself because a
 // decoder stops at the first mistake, and an operator wants them all.
 type reader struct {
-	into     *Config
-	known    []string // settings
+	into     reflect.Value                         // a struct
+	blank    func(item reflect.Type) reflect.Value // what an item of a list holds before the file says anything of it
+	known    []string                              // settings
 	problems []Problem
 	lines    map[string]int  // of every setting that the file has
 	misread  map[string]bool // settings whose value could not be taken
 }
 
-func newReader(into *Config) *reader {
-	return &reader{into: into, known: settings(), lines: map[string]int{}, misread: map[string]bool{}}
+func newReader(into *Config) *reader { return newReaderInto(reflect.ValueOf(into).Elem(), into.blank) }
+
+func newReaderInto(into reflect.Value, blank func(reflect.Type) reflect.Value) *reader {
+	return &reader{into: into, blank: blank, known: settings(into.Type()), lines: map[string]int{}, misread: map[string]bool{}}
 }
 
-// read puts the document over what the Config holds. A nil root is an empty
+// read puts the document over what the struct holds. A nil root is an empty
 // document.
 func (r *reader) read(root ast.Node) {
 	if root != nil {
-		r.value(root, reflect.ValueOf(r.into).Elem(), "")
+		r.value(root, r.into, "")
 	}
 }
 
@@ -173,7 +176,7 @@ func (r *reader) list(n ast.Node, into reflect.Value, path string) {
 	for i, v := range s.Values {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		r.lines[at] = line(v)
-		items.Index(i).Set(r.into.blank(into.Type().Elem()))
+		items.Index(i).Set(r.blank(into.Type().Elem()))
 		if v.Type() == ast.NullType {
 			r.problem(v, at, ruleType, "must not be empty", "")
 			continue

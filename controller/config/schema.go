@@ -40,7 +40,7 @@ func isSection(t reflect.Type) bool {
 
 // settings are the paths of every key there is, sections included, sorted. An
 // item of a list has no number in them: services[].match.
-func settings() []string {
+func settings(of reflect.Type) []string {
 	var paths []string
 	var walk func(t reflect.Type, path string)
 	walk = func(t reflect.Type, path string) {
@@ -55,7 +55,7 @@ func settings() []string {
 			walk(t.Field(k.field).Type, join(path, k.name))
 		}
 	}
-	walk(reflect.TypeFor[Config](), "")
+	walk(of, "")
 	slices.Sort(paths)
 	return paths
 }

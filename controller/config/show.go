@@ -13,8 +13,11 @@ import (
 
 // String is the whole configuration as YAML that Parse reads, secrets redacted.
 // The items of services and pause show what they change, as a file does.
-func (c Config) String() string {
-	text, err := yaml.MarshalWithOptions(c.tree(reflect.ValueOf(c), reflect.Value{}),
+func (c Config) String() string { return text(tree(reflect.ValueOf(c), reflect.Value{}, c.blank)) }
+
+// text is a tree as YAML.
+func text(tree any) string {
+	text, err := yaml.MarshalWithOptions(tree,
 		yaml.CustomMarshaler(func(d time.Duration) ([]byte, error) { return []byte(brief(d)), nil }),
 		yaml.CustomMarshaler(func(t time.Time) ([]byte, error) { return []byte(strconv.Quote(t.Format(time.RFC3339Nano))), nil }),
 		// The encoder's own quoting loses white space.
@@ -28,7 +31,7 @@ func (c Config) String() string {
 
 // tree is a value as the encoder takes it: a section as its keys in order,
 // without those that are as they are in blank, unless that is not valid.
-func (c *Config) tree(v, blank reflect.Value) any {
+func tree(v, blank reflect.Value, blankOf func(reflect.Type) reflect.Value) any {
 	switch {
 	case isSection(v.Type()):
 		section := yaml.MapSlice{}
@@ -40,13 +43,13 @@ func (c *Config) tree(v, blank reflect.Value) any {
 					continue
 				}
 			}
-			section = append(section, yaml.MapItem{Key: k.name, Value: c.tree(v.Field(k.field), was)})
+			section = append(section, yaml.MapItem{Key: k.name, Value: tree(v.Field(k.field), was, blankOf)})
 		}
 		return section
 	case v.Kind() == reflect.Slice:
 		items := make([]any, v.Len())
 		for i := range items {
-			items[i] = c.tree(v.Index(i), c.blank(v.Type().Elem()))
+			items[i] = tree(v.Index(i), blankOf(v.Type().Elem()), blankOf)
 		}
 		return items
 	default:
