@@ -36,7 +36,8 @@ type Options struct {
 	GoVersion string // runtime.Version() when empty
 }
 
-// New registers the metrics. It panics when reg has any of them already.
+// New registers the metrics. It panics when reg has any of them already. With a
+// nil reg they are counted and nobody can read them.
 func New(reg prometheus.Registerer, o Options) *Metrics {
 	f := promauto.With(reg)
 	if o.GoVersion == "" {
@@ -50,7 +51,9 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 		Acting:    newActing(f),
 		fleet:     newFleetCollector(),
 	}
-	reg.MustRegister(m.fleet)
+	if reg != nil {
+		reg.MustRegister(m.fleet)
+	}
 	return m
 }
 

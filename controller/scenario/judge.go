@@ -1,6 +1,29 @@
 // Package scenario holds castoff to what truly happened: the whole controller
 // and a simulated region together, in virtual time in its tests, and the
 // comparison of a timeline with the region's truth for whoever runs the two.
+//
+// # Simulating a service
+//
+// [Simulate] tries what castoff would do for a service, in worlds of an hour each
+// and by the hundred, for a command, which has no testing/synctest bubble: that
+// wants a *testing.T, and with it package testing in the binary. So nothing in
+// such a world sleeps and nothing runs by itself. A number is the time; the region
+// is told it by sim.Options.Now and the controller by controller.Options.Now; a
+// loop sets it forward to the next pass and has the controller make that one with
+// controller.Step, as the daemon's own loop does. The tracker, the guards, the
+// look again before a call, the journal and the order of all that are the
+// daemon's own code, not a copy that could come to differ.
+//
+// What is left out is the wire: castoff's reading is the region's own Snapshot,
+// which a test holds to what package awsapi makes of the wire, and its calls go to
+// the region at once. So there is no pacing, no failed, late or contradicting
+// reply, and all is read in every pass: with the default budgets that is so for
+// a castoff that watches up to some 2,000 tasks; README has what larger fleets
+// get. A pass takes its calls' time all the same.
+//
+// What AWS does not publish is drawn anew for each world from all that has been
+// seen or could be, see [Unknowns]. The same seed is the same worlds, so that ECS
+// alone, castoff watching and castoff acting meet the same failures.
 package scenario
 
 import (

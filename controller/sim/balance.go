@@ -63,10 +63,11 @@ func (s *service) extremes() (empty, full string) {
 	return empty, full
 }
 
-// zones are those that the service can use: its container instances', or all.
+// zones are those that the service can use: its container instances', or its
+// subnets'.
 func (s *service) zones() []string {
 	if s.spec.LaunchType != fleet.EC2 {
-		return zones[:]
+		return s.spec.subnets()
 	}
 	var usable []string
 	for _, z := range zones {

@@ -93,3 +93,35 @@ func TestDirectWritesAnswerAsAWSDoes(t *testing.T) {
 		t.Errorf("%+v", rows)
 	}
 }
+
+// TestSubnets: tasks are where their service's subnets are, and nowhere else.
+func TestSubnets(t *testing.T) {
+	now := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
+	id := fleet.ServiceID{Cluster: clusterName, Name: "reference"}
+	r := sim.New(sim.Options{Now: func() time.Time { return now }})
+	spec := sim.ReferenceWorkload(id.Cluster, id.Name)
+	spec.Desired, spec.Subnets = 4, []string{"eu-central-1c", "eu-central-1a"}
+	if err := r.AddCluster(id.Cluster, sim.ClusterOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.AddService(spec); err != nil {
+		t.Fatal(err)
+	}
+	in := map[string]int{}
+	for _, task := range r.Tasks(id) {
+		in[task.Zone]++
+	}
+	if len(in) != 2 || in["eu-central-1a"] != 2 || in["eu-central-1c"] != 2 {
+		t.Errorf("%v", in)
+	}
+	for name, spoil := range map[string]func(*sim.ServiceSpec){
+		"no such zone": func(s *sim.ServiceSpec) { s.Subnets = []string{"eu-central-1x"} },
+		"on EC2":       func(s *sim.ServiceSpec) { s.LaunchType = fleet.EC2 },
+	} {
+		bad := spec
+		bad.Name, bad.Groups = name, nil
+		if spoil(&bad); r.AddService(bad) == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+}

@@ -162,7 +162,7 @@ func (s *service) json() serviceJSON {
 	}
 	if s.spec.NetworkMode == fleet.NetworkAWSVPC {
 		j.Network = &networkJSON{}
-		for _, z := range zones {
+		for _, z := range s.spec.subnets() {
 			j.Network.VPC.Subnets = append(j.Network.VPC.Subnets, subnet(z))
 		}
 		j.Network.VPC.Groups, j.Network.VPC.Public = []string{"sg-00000000000000000"}, "DISABLED"

@@ -47,6 +47,7 @@ type ServiceSpec struct {
 	Containers []ContainerSpec // default: one essential container "app" without a check
 	Groups     []GroupSpec
 	Zones      []string // of its load balancers; default: all three. Targets elsewhere stay unused
+	Subnets    []string // zones of its tasks on Fargate; default: all three
 	CrossZone  bool     // its Network Load Balancer sends across zones, where a group does not say otherwise
 
 	// Capacity is how many new flows a second a task bears: above it, its app
@@ -196,10 +197,26 @@ func (s ServiceSpec) withDefaults() (ServiceSpec, error) {
 	if s.Breaker != BreakerOff && s.Controller != fleet.ControllerECS {
 		errs = append(errs, fmt.Errorf("deployment controller %s has no circuit breaker", s.Controller))
 	}
+	if len(s.Subnets) > 0 && s.LaunchType != fleet.Fargate {
+		errs = append(errs, errors.New("tasks on EC2 are in the zones of the container instances"))
+	}
+	for _, zone := range s.Subnets {
+		if !slices.Contains(zones[:], zone) {
+			errs = append(errs, fmt.Errorf("there is no zone %s", zone))
+		}
+	}
 	if s.IPv6 && !awsvpc {
 		errs = append(errs, errors.New("IPv6 needs network mode awsvpc"))
 	}
 	return s, errors.Join(errs...)
+}
+
+// subnets are the zones of the service's subnets.
+func (s *ServiceSpec) subnets() []string {
+	if len(s.Subnets) > 0 {
+		return s.Subnets
+	}
+	return zones[:]
 }
 
 func (s ServiceSpec) groupDefaults(g *GroupSpec) error {

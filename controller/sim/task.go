@@ -88,10 +88,14 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition,
 		}
 	}
 	c.taskSeq++
+	subnets := zones[:]
+	if s != nil {
+		subnets = s.spec.subnets()
+	}
 	t := &task{
 		region: r, cluster: c, service: s, deployment: d, def: def, seq: c.taskSeq, id: r.hex(32),
 		status: fleet.Provisioning, desired: fleet.Running, version: 1, health: fleet.Unknown, created: r.now,
-		zone: zones[c.taskSeq%len(zones)],
+		zone: subnets[c.taskSeq%len(subnets)],
 	}
 	t.arn = fleet.TaskARN(ecsARN("task/" + c.name + "/" + t.id))
 	for _, spec := range def.containers {
