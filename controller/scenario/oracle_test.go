@@ -93,6 +93,7 @@ type announced struct {
 	operation string
 	keys      []fleet.TargetKey
 	known     map[fleet.TargetKey]policy.Detachment // by the journal
+	done      map[fleet.TargetKey]bool              // a first attempt took it out, whose reply was lost
 }
 
 // taking is a task's target that castoff took out; takings how often and when.
@@ -239,7 +240,7 @@ func rowOf(rows []sim.RowInfo, key fleet.TargetKey) *sim.RowInfo {
 // when it is over.
 func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, keys []fleet.TargetKey) (over func()) {
 	o.look()
-	a := &announced{life: l, operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}}
+	a := &announced{life: l, operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}, done: map[fleet.TargetKey]bool{}}
 	open, err := l.open()
 	l.mu.Lock()
 	looked, groups := l.looked, l.groups
@@ -309,7 +310,10 @@ func (o *oracle) wrote(w sim.Write) {
 			o.out[row.Key] = gone{d.Task, a.life.of}
 			ts := o.takings(taking{d.Task, row.Key})
 			of := stint{a.life.of, d.Decided}
-			ts.times[of] = append(ts.times[of], w.At)
+			if !a.done[row.Key] {
+				ts.times[of] = append(ts.times[of], w.At)
+			}
+			a.done[row.Key] = true
 			o.life.took(taking{d.Task, row.Key})
 		}
 	}

@@ -58,6 +58,9 @@ func (o *oracle) judgeOut(a *announced, w sim.Write, row *sim.RowInfo, rows []*s
 	o.judgeLeft(bad, l, d, w, row, rows)
 	o.judgeBudget(bad, l, d, w, row, rows)
 	o.judgeRate(bad, l, d, at)
+	if a.done[row.Key] {
+		return // the SDK tries again after a lost reply, and ECS had put it back by then
+	}
 	o.judgeAgain(bad, limits.Contested, o.takings(taking{d.Task, row.Key}).times[stint{l.of, d.Decided}], at)
 }
 
