@@ -35,6 +35,9 @@ type Policy struct {
 	Limits func(fleet.ServiceID) policy.Limits
 	Fleet  policy.FleetLimits
 	Pauses []policy.Pause
+	// Rule names what in the configuration gave a service its limits, to be
+	// shown; nil when nobody knows.
+	Rule func(fleet.ServiceID) string
 }
 
 // acting is what is remembered from pass to pass for deciding and acting.
@@ -347,6 +350,7 @@ func (c *Controller) showActing(v *status.View) {
 	v.Detachments = slices.Concat(a.detachments, a.ended)
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
 	v.Halts, v.Latches = a.halts, a.guards.Latches
+	v.Usage = policy.Usage(c.input(v.Snapshot))
 	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))
 	for _, svc := range v.Snapshot.Services {
 		v.Modes[svc.ID] = policy.ModeOf(svc, c.options.Policy.Limits(svc.ID))
@@ -356,7 +360,7 @@ func (c *Controller) showActing(v *status.View) {
 // posture is the same for the metrics.
 func (c *Controller) posture(v *status.View) metrics.Posture {
 	return metrics.Posture{
-		Modes: v.Modes, Usage: policy.Usage(c.input(v.Snapshot)), Detachments: c.acting.detachments,
+		Modes: v.Modes, Usage: v.Usage, Detachments: c.acting.detachments,
 		Latches: v.Latches, Pauses: v.Pauses, Halts: v.Halts,
 	}
 }

@@ -52,6 +52,9 @@ type Options struct {
 	Version    string
 	// Notice is a sentence to show above everything; usually empty.
 	Notice string
+	// Configuration is what is in force and State the journal's directory, both to
+	// be shown to people. Empty: not known, and in memory.
+	Configuration, State string
 
 	Polling config.Polling
 	Tracker timeline.Settings
@@ -136,6 +139,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: c.now(), Notice: o.Notice,
+		LimitsOf: o.Policy.Limits, RuleOf: o.Policy.Rule, Configuration: o.Configuration, State: o.State,
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})

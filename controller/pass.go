@@ -14,6 +14,9 @@ import (
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
+// passesShown is how many of the last passes are told of.
+const passesShown = 60
+
 // loop passes until ctx is done. Passes never overlap: one that takes longer
 // than the interval delays the next.
 func (c *Controller) loop(ctx context.Context) {
@@ -69,6 +72,7 @@ func (c *Controller) pass(ctx context.Context) {
 		}
 		now := c.now()
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
+		next.Passes = append([]status.Pass{next.Pass}, next.Passes[:min(len(next.Passes), passesShown-1)]...)
 		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
 		c.view.Store(&next)
 	}()

@@ -351,7 +351,8 @@ func trackerSettings(cfg config.Timelines) timeline.Settings {
 func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Registry, o controller.Options) (*controller.Controller, error) {
 	o.Version, _ = build()
 	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
-	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses()}
+	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Rule: cfg.RuleOf}
+	o.Configuration, o.State = cfg.String(), cfg.State
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
 	o.Listen, o.WebConfigFile = cfg.Web.Listen, cfg.Web.ConfigFile

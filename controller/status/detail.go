@@ -11,16 +11,19 @@ import (
 
 // timelinePage is one timeline in words ready to be shown.
 type timelinePage struct {
-	Head    head
-	Version string
-	Now     stamp
-	Title   string
-	JSON    string // its address in the API
-	State   banner
-	Table   milestoneTable
-	Phases  []phaseRow
-	Targets []targetTable
-	Facts   []fact
+	Head  head
+	Title string
+	JSON  string // its address in the API
+	Text  string // and as text
+	Task  string
+	State banner
+	// Waterfall has every milestone; nil while there is none.
+	Waterfall *waterfall
+	Kin       []kin
+	Table     milestoneTable
+	Phases    []phaseRow
+	Targets   []targetTable
+	Facts     []fact
 	// Verdicts are the last ones; Detachments what castoff did, or would have.
 	Verdicts    []verdictSection
 	Detachments []detachmentSection
@@ -63,10 +66,14 @@ type fact struct {
 
 func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage {
 	p := &timelinePage{
-		Head:    head{Title: t.Service.String(), Live: t.IsOpen(), Notice: oneLine(v.Notice)},
-		Version: v.Version, Now: stampOf(now, now),
-		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)),
+		Head: newHead(v, t.Service.String(), "/timelines", now), Task: t.Task.ID(),
+		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)), Text: timelineLink(t) + "/text",
+		Kin:   v.kinOf(t),
 		State: timelineBanner(t, v, now), Facts: facts(t, now),
+	}
+	p.Head.Live = t.IsOpen()
+	if len(t.Milestones) > 0 {
+		p.Waterfall = newWaterfall(t, true, now)
 	}
 	its := v.records()[t.Task].during(t)
 	p.State.Text = strings.Join(append([]string{p.State.Text}, castoffsPart(t, its)...), " ")
@@ -87,6 +94,40 @@ func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage
 	}
 	return p
 }
+
+// kin is another timeline that belongs to this one.
+type kin struct{ Words, Task, Link string }
+
+// kinOf are the timelines of the task's replacement, of the task that it
+// replaced, and of its own other failures.
+func (v *View) kinOf(t *timeline.Timeline) []kin {
+	var all []kin
+	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
+		for _, o := range list {
+			var words string
+			switch {
+			case o.ID == t.ID:
+				continue
+			case t.Replacement != "" && o.Task == t.Replacement:
+				words = "its replacement failed too"
+			case o.Replacement != "" && o.Replacement == t.Task:
+				words = "this task replaced"
+			case o.Task == t.Task:
+				words = "the same task failed at another time"
+			default:
+				continue
+			}
+			if len(all) == kinRows {
+				return all
+			}
+			all = append(all, kin{Words: words, Task: o.Task.ID(), Link: timelineLink(o)})
+		}
+	}
+	return all
+}
+
+// kinRows bounds the links: a task may flap for days.
+const kinRows = 20
 
 // baseOf is what times are counted from: onset where it is bounded, else when
 // the failure was known.

@@ -13,53 +13,64 @@ import (
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
-// How many rows of each kind the page shows; the API has all.
+// How many rows of each kind the page shows; the other pages and the API have all.
 const (
-	openRows    = 200
-	closedRows  = 50
-	serviceRows = 200
-	gapRows     = 50
-	outRows     = 200
-	brakeRows   = 50
+	openRows      = 200
+	waterfallRows = 20
+	closedRows    = 5
+	gapRows       = 50
+	outRows       = 200
+	brakeRows     = 50
 )
 
 // homePage is what castoff sees now, in words ready to be shown.
 type homePage struct {
 	Head    head
-	Version string
-	Now     stamp
 	Started stamp
 	Banner  banner
 	// Pass and Data are one line each: the last pass, and how old what is
 	// shown is. Data is empty before the first pass.
 	Pass, Data string
 
-	Open         []openRow
-	Out          []outRow
-	Brakes       []brakeRow
-	Closed       []closedRow
-	Services     []serviceRow
-	Gaps         []gapRow
-	OpenCount    int
-	OutCount     int
-	BrakeCount   int
-	ClosedCount  int
-	ServiceCount int
-	GapCount     int
+	Open   []openRow
+	Out    []outRow
+	Brakes []brakeRow
+	Closed []closedRow
+	// Waterfalls are of the first of the open timelines, those exposed first.
+	Waterfalls  []titledWaterfall
+	Gaps        []gapRow
+	OpenCount   int
+	OutCount    int
+	BrakeCount  int
+	ClosedCount int
+	GapCount    int
 }
 
 // More is how many open timelines are not shown, and so on.
-func (p *homePage) MoreOpen() int     { return p.OpenCount - len(p.Open) }
-func (p *homePage) MoreOut() int      { return p.OutCount - len(p.Out) }
-func (p *homePage) MoreBrakes() int   { return p.BrakeCount - len(p.Brakes) }
-func (p *homePage) MoreClosed() int   { return p.ClosedCount - len(p.Closed) }
-func (p *homePage) MoreServices() int { return p.ServiceCount - len(p.Services) }
-func (p *homePage) MoreGaps() int     { return p.GapCount - len(p.Gaps) }
+func (p *homePage) MoreOpen() int   { return p.OpenCount - len(p.Open) }
+func (p *homePage) MoreOut() int    { return p.OutCount - len(p.Out) }
+func (p *homePage) MoreBrakes() int { return p.BrakeCount - len(p.Brakes) }
+func (p *homePage) MoreClosed() int { return p.ClosedCount - len(p.Closed) }
+func (p *homePage) MoreGaps() int   { return p.GapCount - len(p.Gaps) }
 
 // banner is the page in one line: Level is one of [levels].
 type banner struct {
 	Level string
 	Text  string
+}
+
+// First is the sentence that matters most, Rest the others.
+func (b banner) First() string {
+	if first, _, more := strings.Cut(b.Text, ". "); more {
+		return first + "."
+	}
+	return b.Text
+}
+
+// Rest is empty when there is one sentence.
+func (b banner) Rest() string {
+	_, rest, _ := strings.Cut(b.Text, ". ")
+	return rest
 }
 
 type timelineRow struct {
@@ -72,7 +83,7 @@ type timelineRow struct {
 
 type openRow struct {
 	timelineRow
-	For     string
+	For     clock
 	Exposed string // yes, or since when it no longer is
 	Hot     bool   // exposed now
 	Last    string // the last milestone and its age
@@ -86,43 +97,29 @@ type closedRow struct {
 	Detection, Exposure, Retirement, Saved string
 }
 
-type serviceRow struct {
-	Name    string
-	Mode    policy.Mode
-	Tasks   string
-	Wanted  string
-	Groups  []groupRow
-	Exposed int
-	Failing bool
-	Open    int
-	Age     string
-}
-
-type groupRow struct {
-	Name    string
-	Targets string
-	Age     string
-}
-
 type gapRow struct {
 	Kind   fleet.GapKind
 	Ref    string
 	Class  fleet.Class
 	Detail string
-	For    string
+	For    clock
+}
+
+// titledWaterfall is a waterfall among others.
+type titledWaterfall struct {
+	timelineRow
+	Waterfall *waterfall
 }
 
 func newHomePage(v *View, now time.Time) *homePage {
 	p := &homePage{
-		Head:    head{Title: "castoff", Live: true, Notice: oneLine(v.Notice)},
-		Version: v.Version, Now: stampOf(now, now), Started: stampOf(v.Started, now),
-		Banner: newBanner(v, now), Pass: passWords(v.Pass, now),
+		Head:    newHead(v, "castoff", "/", now),
+		Started: stampOf(v.Started, now),
+		Banner:  newBanner(v, now), Pass: passWords(v.Pass, now),
 		ClosedCount: len(v.Closed), GapCount: len(v.gaps()),
 	}
 	exposed := make(map[fleet.TaskARN]bool)
 	if s := v.Snapshot; s != nil {
-		p.ServiceCount = len(s.Services)
-		p.Services = newServiceRows(v, now)
 		if oldest, ok := s.Oldest(); ok {
 			p.Data = fmt.Sprintf("Every task was read within the last %s.", wholeAgo(oldest, now))
 		}
@@ -140,28 +137,49 @@ func newHomePage(v *View, now time.Time) *homePage {
 	}
 	gaps := v.gaps()
 	for _, g := range gaps[:min(len(gaps), gapRows)] {
-		p.Gaps = append(p.Gaps, gapRow{Kind: g.Kind, Ref: g.Ref, Class: g.Class, Detail: g.Detail, For: wholeAgo(g.Since, now)})
+		p.Gaps = append(p.Gaps, newGapRow(&g, now))
 	}
 	return p
 }
 
-// addFailing adds the open timelines, newest first, and then the failing tasks
+func newGapRow(g *fleet.Gap, now time.Time) gapRow {
+	return gapRow{Kind: g.Kind, Ref: g.Ref, Class: g.Class, Detail: g.Detail, For: clockOf(g.Since, now)}
+}
+
+// before puts what is so before what is not.
+func before(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return -1
+	default:
+		return 1
+	}
+}
+
+// addFailing adds the open timelines, those exposed first and then the newest, and then the failing tasks
 // that have none.
 func (p *homePage) addFailing(v *View, records map[fleet.TaskARN]record, exposed map[fleet.TaskARN]bool, now time.Time) {
 	open := slices.Clone(v.Open)
-	slices.SortFunc(open, func(a, b *timeline.Timeline) int { return positionOf(a).compare(positionOf(b)) })
+	slices.SortFunc(open, func(a, b *timeline.Timeline) int {
+		return cmp.Or(before(exposed[a.Task], exposed[b.Task]), positionOf(a).compare(positionOf(b)))
+	})
 	rest := v.undocumented()
 	p.OpenCount = len(open) + len(rest)
 	for _, t := range open[:min(len(open), openRows)] {
 		row := newOpenRow(t, exposed[t.Task], now)
 		row.Verdicts = newVerdictLines(verdictsFor(records[t.Task].verdicts, policy.Detach), now)
 		p.Open = append(p.Open, row)
+		if len(p.Waterfalls) < waterfallRows {
+			p.Waterfalls = append(p.Waterfalls, titledWaterfall{timelineRow: row.timelineRow, Waterfall: newWaterfall(t, false, now)})
+		}
 	}
 	tasks := slices.Sorted(maps.Keys(rest))
 	for _, task := range tasks[:min(len(tasks), openRows-len(p.Open))] {
 		row := openRow{
 			timelineRow: timelineRow{Task: task.ID(), Service: rest[task][0].Service.String(), Trigger: "–", Since: stamp{Text: "–"}},
-			For:         "–", Exposed: "no", Hot: exposed[task], Last: "no timeline", Verdicts: newVerdictLines(rest[task], now),
+			For:         clock{Text: "–"}, Exposed: "no", Hot: exposed[task], Last: "no timeline", Verdicts: newVerdictLines(rest[task], now),
 		}
 		if row.Hot {
 			row.Exposed = "yes"
@@ -294,7 +312,7 @@ func knownAt(t *timeline.Timeline) time.Time {
 }
 
 func newOpenRow(t *timeline.Timeline, exposed bool, now time.Time) openRow {
-	row := openRow{timelineRow: newTimelineRow(t, now), For: wholeAgo(knownAt(t), now), Exposed: "no", Hot: exposed}
+	row := openRow{timelineRow: newTimelineRow(t, now), For: clockOf(knownAt(t), now), Exposed: "no", Hot: exposed}
 	if exposed {
 		row.Exposed = "yes"
 	} else if p, ok := phase(t, timeline.Exposure); ok {
@@ -307,7 +325,7 @@ func newOpenRow(t *timeline.Timeline, exposed bool, now time.Time) openRow {
 		}
 	}
 	if last.Kind != "" {
-		row.Last = fmt.Sprintf("%s, %s ago", strings.ReplaceAll(string(last.Kind), "_", " "), wholeAgo(middle(last.Bounds), now))
+		row.Last = fmt.Sprintf("%s, %s ago", spaced(string(last.Kind)), wholeAgo(middle(last.Bounds), now))
 	}
 	return row
 }
@@ -342,49 +360,4 @@ func phase(t *timeline.Timeline, name timeline.PhaseName) (timeline.Phase, bool)
 		}
 	}
 	return timeline.Phase{}, false
-}
-
-// newServiceRows puts services in trouble first: there may be more than the
-// page shows.
-func newServiceRows(v *View, now time.Time) []serviceRow {
-	tallies, open := v.Snapshot.Tally(), v.openByService()
-	trouble := func(t *fleet.Tally) int {
-		return -(t.Exposed()*1_000_000 + (open[t.Service.ID]+t.Unhealthy)*1_000)
-	}
-	slices.SortStableFunc(tallies, func(a, b fleet.Tally) int { return cmp.Compare(trouble(&a), trouble(&b)) })
-	rows := make([]serviceRow, 0, min(len(tallies), serviceRows))
-	for _, t := range tallies[:min(len(tallies), serviceRows)] {
-		row := serviceRow{
-			Name: t.Service.ID.String(), Mode: v.mode(t.Service.ID), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
-			Tasks: "never read", Age: "–",
-			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[t.Service.ID],
-		}
-		if t.Seen {
-			row.Tasks = tallied(tallyPart{t.Healthy, "healthy"}, tallyPart{t.Unhealthy, "unhealthy"}, tallyPart{t.Unknown, "unknown"})
-		}
-		if !t.Read.Never() {
-			row.Age = wholeAgo(t.Read.Sent, now)
-		}
-		for _, g := range t.Groups {
-			row.Groups = append(row.Groups, newGroupRow(g, now))
-		}
-		rows = append(rows, row)
-	}
-	return rows
-}
-
-func newGroupRow(g fleet.GroupTally, now time.Time) groupRow {
-	row := groupRow{Name: g.Group.Name(), Targets: "never read", Age: "–"}
-	if g.Read.Never() {
-		return row
-	}
-	var parts []tallyPart
-	for _, state := range []fleet.TargetState{
-		fleet.TargetHealthy, fleet.TargetUnhealthy, fleet.TargetUnhealthyDraining, fleet.TargetDraining,
-		fleet.TargetInitial, fleet.TargetUnavailable, fleet.TargetUnused, fleet.TargetOther,
-	} {
-		parts = append(parts, tallyPart{g.States[state], string(state)})
-	}
-	row.Targets, row.Age = tallied(parts...), wholeAgo(g.Read.Sent, now)
-	return row
 }

@@ -100,7 +100,9 @@ func TestHostileNamesAreText(t *testing.T) {
 				if detail == "" {
 					t.Fatal("no link to the hostile timeline")
 				}
-				for path, plain := range map[string]string{"/": "/", detail: "/timelines/harmless"} {
+				for path, plain := range map[string]string{
+					"/": "/", detail: "/timelines/harmless", "/timelines": "/timelines", "/services": "/services", "/castoff": "/castoff",
+				} {
 					got, want := get(h, path), get(harmless, plain)
 					if got.Code != 200 || want.Code != 200 {
 						t.Fatalf("%s: %d; %s: %d", path, got.Code, plain, want.Code)
@@ -147,22 +149,37 @@ func TestHostileNamesSurviveJSON(t *testing.T) {
 	}
 }
 
-// The page stays readable and its size bounded, however much there is.
-func TestPageOfALargeFleetIsBounded(t *testing.T) {
+// The pages stay readable and their size bounded, however much there is.
+func TestPagesOfALargeFleetAreBounded(t *testing.T) {
 	now := time.Now()
 	v := sample(now)
 	big(v, now, 1000, 10_000)
-	w := get(handler(v), "/")
-	if n := w.Body.Len(); n > 512<<10 {
-		t.Errorf("%d bytes", n)
+	for i := range 500 {
+		v.Open = append(v.Open, hung(fmt.Sprintf("%032x", 1_000_000+i), now.Add(-80*time.Second), 80*time.Second))
 	}
-	for _, want := range []string{"9950 older", "803 more", "production/api"} {
+	gaps := *v.Snapshot
+	for i := range 1000 {
+		gaps.Gaps = append(gaps.Gaps, fleet.Gap{Kind: fleet.GapTags, Ref: fmt.Sprint(i), Class: fleet.Throttled, Since: now})
+	}
+	v.Snapshot = fleet.NewSnapshot(gaps)
+	h := handler(v)
+	for path, want := range map[string]string{
+		"/":                "9995 older",
+		"/timelines":       "10000 closed timelines of 10000",
+		"/services":        "Page 1 of 11",
+		"/services?page=7": "Page 7 of 11",
+		"/castoff":         "801 more",
+	} {
+		w := get(h, path)
+		if n := w.Body.Len(); n > 512<<10 {
+			t.Errorf("%s: %d bytes", path, n)
+		}
 		if !strings.Contains(w.Body.String(), want) {
-			t.Errorf("lacks %q", want)
+			t.Errorf("%s lacks %q", path, want)
 		}
 	}
 	// Trouble comes first: the rows that do not fit are the dull ones.
-	_, services, _ := strings.Cut(w.Body.String(), `id="services"`)
+	services := get(h, "/services").Body.String()
 	if i := strings.Index(services, "production/api<"); i < 0 || i > strings.Index(services, "large/service") {
 		t.Error("a service in trouble is below a calm one")
 	}
@@ -185,7 +202,7 @@ func BenchmarkHome(b *testing.B) {
 	v := sample(now)
 	big(v, now, 1000, 10_000)
 	h := handler(v)
-	for _, path := range []string{"/", "/api/v1/timelines", "/api/v1/services"} {
+	for _, path := range []string{"/", "/timelines", "/services", "/castoff", "/api/v1/timelines", "/api/v1/services"} {
 		b.Run(path, func(b *testing.B) {
 			for b.Loop() {
 				b.SetBytes(int64(get(h, path).Body.Len()))

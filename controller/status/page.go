@@ -43,19 +43,37 @@ func (s *server) asset(name, contentType string) http.HandlerFunc {
 	}
 }
 
-// problemPage says what went wrong with a request.
-// head is what every page begins with.
+// head is what every page begins and ends with.
 type head struct {
 	Title string
-	// Live reloads the page every ten seconds: one that was left open must not go
-	// on saying that all is calm.
+	// Live keeps the page up to date: one that was left open must not go on
+	// saying that all is calm.
 	Live   bool
 	Notice string // see View
+	// Here is the address of the part of the site that the page belongs to.
+	Here    string
+	Version string
+	Now     stamp
 }
+
+func newHead(v *View, title, here string, now time.Time) head {
+	return head{
+		Title: title, Live: true, Notice: oneLine(v.Notice), Here: here,
+		Version: v.Version, Now: stampOf(now, now),
+	}
+}
+
+// Parts are the parts of the site.
+func (head) Parts() []sitePart {
+	return []sitePart{{"/", "Now"}, {"/timelines", "Timelines"}, {"/services", "Services"}, {"/castoff", "castoff"}}
+}
+
+type sitePart struct{ Link, Name string }
 
 // Head is the same for a problem, which does not change.
 func (p problemPage) Head() head { return head{Title: p.Title} }
 
+// problemPage says what went wrong with a request.
 type problemPage struct {
 	Title   string
 	Message string

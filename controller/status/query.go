@@ -190,6 +190,12 @@ func (q *query) matches(t *timeline.Timeline) bool {
 
 // page selects one page of a View's timelines; next is empty on the last one.
 func (q *query) page(v *View) (ts []*timeline.Timeline, next string) {
+	return pageOf(q.all(v), q.paging, positionOf)
+}
+
+// all selects from a View's timelines, whatever the page; the slice is the
+// caller's own.
+func (q *query) all(v *View) (ts []*timeline.Timeline) {
 	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
 		for _, t := range list {
 			if q.matches(t) {
@@ -197,7 +203,7 @@ func (q *query) page(v *View) (ts []*timeline.Timeline, next string) {
 			}
 		}
 	}
-	return pageOf(ts, q.paging, positionOf)
+	return ts
 }
 
 // find is a View's timeline of that id; nil when it has none.

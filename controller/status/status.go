@@ -45,7 +45,22 @@ type View struct {
 	Halts   []policy.Halt
 	Latches []policy.Latch
 
+	// LimitsOf answers the limits in force for a service, and RuleOf which part
+	// of the configuration gave them: the path of a rule, or default. Either may be
+	// nil: then nothing is said of limits.
+	LimitsOf func(fleet.ServiceID) policy.Limits
+	RuleOf   func(fleet.ServiceID) string
+	// Usage is how near the limits are.
+	Usage []policy.Use
+	// Configuration is what is in force, for people, without secrets; empty when
+	// it is not known.
+	Configuration string
+	// State is where the journal is; empty when it is in memory.
+	State string
+
 	Pass Pass
+	// Passes are the last ones, Pass included, newest first.
+	Passes []Pass
 	// LastFull is when a full pass last succeeded; zero when none has.
 	LastFull time.Time
 	// ReadyWithin is how old LastFull may be for castoff to call itself ready.
@@ -88,7 +103,12 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/api/v1/services", s.apiServices)
 	mux.HandleFunc("/api/v1/status", s.apiStatus)
 	mux.HandleFunc("/{$}", s.home)
+	mux.HandleFunc("/timelines", s.timelines)
 	mux.HandleFunc("/timelines/{id}", s.timeline)
+	mux.HandleFunc("/timelines/{id}/text", s.text)
+	mux.HandleFunc("/services", s.services)
+	mux.HandleFunc("/castoff", s.daemon)
+	mux.HandleFunc("/live.js", s.asset("page/live.js", "text/javascript; charset=utf-8"))
 	mux.HandleFunc("/style.css", s.asset("page/style.css", "text/css; charset=utf-8"))
 	mux.HandleFunc("/icon.svg", s.asset("page/icon.svg", "image/svg+xml"))
 	mux.HandleFunc("/", s.notFound)
@@ -108,13 +128,13 @@ func readOnly(next http.Handler) http.Handler {
 	})
 }
 
-// secure lets a browser load castoff's own stylesheet and icon and nothing
-// else, wherever a hostile name may end up.
+// secure lets a browser load castoff's own stylesheet, icon and script, ask
+// castoff and nobody else, and nothing more, wherever a hostile name may end up.
 func secure(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; "+
-			"base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; connect-src 'self'; "+
+			"base-uri 'none'; form-action 'self'; frame-ancestors 'none'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
 		h.Set("Referrer-Policy", "no-referrer")

@@ -3,7 +3,6 @@ package status
 import (
 	"fmt"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/policy"
@@ -18,7 +17,7 @@ type outRow struct {
 	Target  string
 	Group   string
 	Since   stamp
-	For     string
+	For     clock
 	Doing   string
 	Next    []verdictLine // what keeps it out
 	Would   bool          // in observe mode: it is not out
@@ -27,7 +26,7 @@ type outRow struct {
 func newOutRow(d *policy.Detachment, r record, tl *timeline.Timeline, now time.Time) outRow {
 	row := outRow{
 		Service: d.Service.String(), Task: d.Task.ID(), Target: d.Target.Address(), Group: d.Target.Group.Name(),
-		Since: stampOf(d.Decided, now), For: wholeAgo(d.Decided, now), Doing: standing(d, now), Would: d.Mode != policy.Detaching,
+		Since: stampOf(d.Decided, now), For: clockOf(d.Decided, now), Doing: standing(d, now), Would: d.Mode != policy.Detaching,
 	}
 	if tl != nil {
 		row.Link = timelineLink(tl)
@@ -110,7 +109,7 @@ func newDetachmentSections(ds []*policy.Detachment, now time.Time) []detachmentS
 func detachmentFacts(d *policy.Detachment, now time.Time) []fact {
 	all := []fact{{"Standing", standing(d, now)}, {"Decided", at(d.Decided, now)}}
 	if !d.Called.IsZero() {
-		called := at(d.Called, now) + ", " + strings.ReplaceAll(string(d.Result), "_", " ")
+		called := at(d.Called, now) + ", " + spaced(string(d.Result))
 		if d.Tries > 1 {
 			called += fmt.Sprintf(", try %d", d.Tries)
 		}
@@ -136,7 +135,7 @@ func detachmentFacts(d *policy.Detachment, now time.Time) []fact {
 	}
 	all = append(all, fact{"Saved", saved})
 	if !d.Attached.IsZero() {
-		all = append(all, fact{"Told to go back", at(d.Attached, now) + ", " + strings.ReplaceAll(string(d.AttachResult), "_", " ")})
+		all = append(all, fact{"Told to go back", at(d.Attached, now) + ", " + spaced(string(d.AttachResult))})
 	}
 	if !d.Ended.IsZero() {
 		all = append(all, fact{"Ended", at(d.Ended, now)})

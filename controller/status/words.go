@@ -29,6 +29,19 @@ func stampAs(layout string, t, now time.Time) stamp {
 	return stamp{Text: t.Format(layout), ISO: t.Format(wireTime)}
 }
 
+// clock is an age that a script lets run on.
+type clock struct {
+	Text  string
+	Since string // for machines; empty when it stands still
+}
+
+func clockOf(t, now time.Time) clock {
+	return clock{Text: wholeAgo(t, now), Since: t.UTC().Format(wireTime)}
+}
+
+// spaced is a name of the API as people write it.
+func spaced(name string) string { return strings.ReplaceAll(name, "_", " ") }
+
 // middle is the instant halfway between the bounds, which with half their
 // width as its error says the same as both. Without a lower bound there is
 // only the upper one.

@@ -1,0 +1,151 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+)
+
+// gapsShown is how many gaps a page has.
+const gapsShown = 200
+
+// daemonPage is castoff itself: what it does, what it may not, what it cannot.
+type daemonPage struct {
+	Head   head
+	Ready  banner
+	Facts  []fact
+	Passes []passRow
+	// Classes are the gaps by kind and class, GapCount of them in all.
+	Classes       []gapClass
+	Gaps          []gapRow
+	GapCount      int
+	Configuration string
+}
+
+// MoreGaps is how many gaps are not shown.
+func (p *daemonPage) MoreGaps() int { return p.GapCount - len(p.Gaps) }
+
+type passRow struct {
+	Number int
+	Ended  stamp
+	Took   string
+	Result string
+	Bars   []bar
+}
+
+type gapClass struct {
+	Kind  fleet.GapKind
+	Class fleet.Class
+	Count int
+	Since stamp // of the oldest
+}
+
+func (s *server) daemon(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
+		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
+		return
+	}
+	render(w, r, http.StatusOK, "daemon", newDaemonPage(s.view(), time.Now()))
+}
+
+func newDaemonPage(v *View, now time.Time) *daemonPage {
+	p := &daemonPage{
+		Head: newHead(v, "castoff itself", "/castoff", now), Facts: daemonFacts(v, now),
+		Ready:    banner{"calm", "Ready: what castoff shows is up to date."},
+		GapCount: len(v.gaps()), Configuration: v.Configuration,
+	}
+	if ready, why := v.ready(now); !ready {
+		p.Ready = banner{"blind", oneLine("Not ready: " + why + ".")}
+	}
+	if sentences, level := brakeSentences(v, now); level == "halted" {
+		p.Ready = banner{worse("halted", p.Ready.Level), oneLine(p.Ready.Text + " " + sentences[0])}
+	}
+	var longest time.Duration
+	for _, pass := range v.Passes {
+		longest = max(longest, pass.Duration)
+	}
+	for _, pass := range v.Passes {
+		row := passRow{Number: pass.Number, Ended: stampOf(pass.At, now), Took: span(pass.Duration), Result: pass.Result}
+		if longest > 0 {
+			width := max(least, 100*float64(pass.Duration)/float64(longest))
+			row.Bars = []bar{{X: "0%", Width: percent(width), Class: "pass " + pass.Result}}
+		}
+		p.Passes = append(p.Passes, row)
+	}
+	p.Classes = gapClasses(v.gaps(), now)
+	for _, g := range v.gaps()[:min(p.GapCount, gapsShown)] {
+		p.Gaps = append(p.Gaps, newGapRow(&g, now))
+	}
+	return p
+}
+
+// gapClasses counts gaps, the most first.
+func gapClasses(gaps []fleet.Gap, now time.Time) []gapClass {
+	type key struct {
+		kind  fleet.GapKind
+		class fleet.Class
+	}
+	counts, since := make(map[key]int), make(map[key]time.Time)
+	for i := range gaps {
+		g := &gaps[i]
+		k := key{g.Kind, g.Class}
+		counts[k]++
+		if was, ok := since[k]; !ok || g.Since.Before(was) {
+			since[k] = g.Since
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(counts), func(a, b key) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(a.kind, b.kind), cmp.Compare(a.class, b.class))
+	})
+	classes := make([]gapClass, len(keys))
+	for i, k := range keys {
+		classes[i] = gapClass{Kind: k.kind, Class: k.class, Count: counts[k], Since: stampOf(since[k], now)}
+	}
+	return classes
+}
+
+func daemonFacts(v *View, now time.Time) []fact {
+	facts := []fact{
+		{"Version", v.Version},
+		{"Started", at(v.Started, now) + ", " + wholeAgo(v.Started, now) + " ago"},
+		{"Last pass", passWords(v.Pass, now)},
+	}
+	full := "none yet"
+	if !v.LastFull.IsZero() {
+		full = wholeAgo(v.LastFull, now) + " ago, limit " + span(v.ReadyWithin)
+	}
+	facts = append(facts, fact{"Last full pass", full})
+	if s := v.Snapshot; s != nil {
+		modes := make(map[policy.Mode]int)
+		for _, svc := range s.Services {
+			modes[v.mode(svc.ID)]++
+		}
+		facts = append(facts,
+			fact{"Watches", fmt.Sprintf("%s, %s, %s", count(len(s.Clusters), "cluster", "clusters"), count(len(s.Services), "service", "services"), count(len(s.TargetGroups), "target group", "target groups"))},
+			fact{"Modes", fmt.Sprintf("%s in mode detach, %d in mode observe", count(modes[policy.Detaching], "service", "services"), modes[policy.Observing])})
+	}
+	for _, u := range v.Usage {
+		if u.Service == (fleet.ServiceID{}) {
+			facts = append(facts, fact{"Limit of the fleet", useWords(u)})
+		}
+	}
+	state := "in memory: a restart forgets timelines and detachments"
+	if v.State != "" {
+		state = "in " + v.State
+	}
+	for _, h := range v.Halts {
+		if h.Cause == "journal" {
+			state += "; it cannot be written: " + h.Detail
+		}
+	}
+	return append(facts,
+		fact{"Journal", state},
+		fact{"Timelines", fmt.Sprintf("%d open, %d closed are kept", len(v.Open), len(v.Closed))},
+	)
+}

@@ -1,0 +1,214 @@
+package status
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+)
+
+// servicesShown is how many services a page has.
+const servicesShown = 100
+
+// servicesPage is the page of services.
+type servicesPage struct {
+	Head     head
+	Cluster  string
+	Service  string
+	Rows     []serviceRow
+	Count    int // selected, on all pages
+	Known    bool
+	Page     int
+	Pages    int
+	Previous string // links; empty where there is no such page
+	Next     string
+}
+
+type serviceRow struct {
+	Name    string
+	Mode    policy.Mode
+	Tasks   string
+	Wanted  string
+	Groups  []groupRow
+	Exposed int
+	Failing bool
+	Open    int
+	Age     string
+
+	Kind   string // how it is scheduled and deployed
+	Closed int
+	Link   string // to its timelines
+	Used   []string
+	ModeBy string // what gave it its mode
+	Rule   string // what gave it its limits
+	Limits []fact
+}
+
+type groupRow struct {
+	Name    string
+	Targets string
+	Age     string
+}
+
+func (s *server) services(w http.ResponseWriter, r *http.Request) {
+	values, err := parseValues(r.URL.RawQuery, []string{"cluster", "service", "page"})
+	if err != nil {
+		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
+		return
+	}
+	page, ok := pageNumber(values["page"])
+	if !ok {
+		refuse(w, r, http.StatusBadRequest, "invalid_query", fmt.Sprintf("page: must be a number from 1 (got %q)", clip(values["page"])))
+		return
+	}
+	render(w, r, http.StatusOK, "services", newServicesPage(s.view(), values["cluster"], values["service"], page, time.Now()))
+}
+
+func newServicesPage(v *View, cluster, service string, page int, now time.Time) *servicesPage {
+	p := &servicesPage{Head: newHead(v, "Services", "/services", now), Cluster: cluster, Service: service, Known: v.Snapshot != nil, Pages: 1, Page: 1}
+	if !p.Known {
+		return p
+	}
+	tallies := v.tallies(cluster, service)
+	p.Count = len(tallies)
+	p.Pages = max(1, (len(tallies)+servicesShown-1)/servicesShown)
+	p.Page = min(page, p.Pages) // services may have gone since the link was made
+	turn := func(n int) string {
+		values := url.Values{"page": {strconv.Itoa(n)}}
+		if cluster != "" {
+			values.Set("cluster", cluster)
+		}
+		if service != "" {
+			values.Set("service", service)
+		}
+		return "/services?" + values.Encode()
+	}
+	if p.Page > 1 {
+		p.Previous = turn(p.Page - 1)
+	}
+	if p.Page < p.Pages {
+		p.Next = turn(p.Page + 1)
+	}
+	first := (p.Page - 1) * servicesShown
+	p.Rows = newServiceRows(v, tallies[first:min(len(tallies), first+servicesShown)], now)
+	return p
+}
+
+// tallies are of the selected services, those in trouble first: there may be
+// more than a page shows.
+func (v *View) tallies(cluster, service string) []fleet.Tally {
+	open := v.openByService()
+	tallies := slices.DeleteFunc(v.Snapshot.Tally(), func(t fleet.Tally) bool {
+		return !selects(cluster, t.Service.ID.Cluster) || !selects(service, t.Service.ID.Name)
+	})
+	trouble := func(t *fleet.Tally) int {
+		return -(t.Exposed()*1_000_000 + (open[t.Service.ID]+t.Unhealthy)*1_000)
+	}
+	slices.SortStableFunc(tallies, func(a, b fleet.Tally) int { return cmp.Compare(trouble(&a), trouble(&b)) })
+	return tallies
+}
+
+func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow {
+	open, closed := v.openByService(), make(map[fleet.ServiceID]int)
+	for _, t := range v.Closed {
+		closed[t.Service]++
+	}
+	used := make(map[fleet.ServiceID][]policy.Use)
+	for _, u := range v.Usage {
+		used[u.Service] = append(used[u.Service], u)
+	}
+	rows := make([]serviceRow, 0, len(tallies))
+	for _, t := range tallies {
+		id := t.Service.ID
+		row := serviceRow{
+			Name: id.String(), Mode: v.mode(id), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
+			Tasks: "never read", Age: "–",
+			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[id], Closed: closed[id],
+			Kind: t.Service.Scheduling + ", " + t.Service.Controller,
+			Link: "/timelines?" + url.Values{"cluster": {id.Cluster}, "service": {id.Name}}.Encode(),
+		}
+		if t.Seen {
+			row.Tasks = tallied(tallyPart{t.Healthy, "healthy"}, tallyPart{t.Unhealthy, "unhealthy"}, tallyPart{t.Unknown, "unknown"})
+		}
+		if !t.Read.Never() {
+			row.Age = wholeAgo(t.Read.Sent, now)
+		}
+		for _, g := range t.Groups {
+			row.Groups = append(row.Groups, newGroupRow(g, now))
+		}
+		for _, u := range used[id] {
+			row.Used = append(row.Used, useWords(u))
+		}
+		row.addLimits(v, t.Service)
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+// addLimits says which limits are in force and what gave them.
+func (row *serviceRow) addLimits(v *View, svc *fleet.Service) {
+	if v.RuleOf != nil {
+		row.Rule = v.RuleOf(svc.ID)
+		row.ModeBy = row.Rule
+	}
+	if _, ok := svc.Tags[policy.ModeTag]; ok {
+		row.ModeBy = "tag " + policy.ModeTag
+	}
+	if v.LimitsOf != nil {
+		row.Limits = limitFacts(v.LimitsOf(svc.ID))
+	}
+}
+
+// useWords is "budget: 0 of 1 out".
+func useWords(u policy.Use) string {
+	if u.Name == "floor" {
+		return fmt.Sprintf("floor: %d healthy, at least %d", u.Used, u.Limit)
+	}
+	return fmt.Sprintf("%s: %d of %d out", u.Name, u.Used, u.Limit)
+}
+
+// limitFacts are a service's limits under the names that the configuration has
+// for them.
+func limitFacts(l policy.Limits) []fact {
+	yes := map[bool]string{true: "yes", false: "no"}
+	share := func(n int, p float64) string { return fmt.Sprintf("%d or %g %%, the stricter", n, p) }
+	allowance := func(a policy.Allowance) string {
+		return fmt.Sprintf("%g %%, at least %d, at most %d", a.Percent, a.Least, a.Most)
+	}
+	return []fact{
+		{"startup", span(l.Startup)},
+		{"stale", fmt.Sprintf("tasks %s, targets %s, inventory %s", span(l.Stale.Tasks), span(l.Stale.Targets), span(l.Stale.Inventory))},
+		{"confirm", fmt.Sprintf("%s in a row, for %s", count(l.Confirm.Reads, "read", "reads"), span(l.Confirm.For))},
+		{"during deployment", yes[l.DuringDeployment]},
+		{"floor", share(l.Floor.Count, l.Floor.Percent)},
+		{"correlated", fmt.Sprintf("%d and %g %%, cooldown %s", l.Correlated.Count, l.Correlated.Percent, span(l.Correlated.Cooldown))},
+		{"budget of the service", allowance(l.Budget.Service)},
+		{"budget of a group", allowance(l.Budget.Group)},
+		{"rate", fmt.Sprintf("%g a minute, %d at once", l.Rate.PerMinute, l.Rate.Burst)},
+		{"futile", fmt.Sprintf("%s failed within %s", count(l.Futile.Replacements, "replacement", "replacements"), span(l.Futile.Window))},
+		{"contested", fmt.Sprintf("%s, %s apart and more", count(l.Contested.Tries, "try", "tries"), span(l.Contested.Spacing))},
+		{"recovery", fmt.Sprintf("healthy for %s, times %g for each flap, at most %s", span(l.Recovery.Window), l.Recovery.Growth, span(l.Recovery.Max))},
+	}
+}
+
+func newGroupRow(g fleet.GroupTally, now time.Time) groupRow {
+	row := groupRow{Name: g.Group.Name(), Targets: "never read", Age: "–"}
+	if g.Read.Never() {
+		return row
+	}
+	var parts []tallyPart
+	for _, state := range []fleet.TargetState{
+		fleet.TargetHealthy, fleet.TargetUnhealthy, fleet.TargetUnhealthyDraining, fleet.TargetDraining,
+		fleet.TargetInitial, fleet.TargetUnavailable, fleet.TargetUnused, fleet.TargetOther,
+	} {
+		parts = append(parts, tallyPart{g.States[state], string(state)})
+	}
+	row.Targets, row.Age = tallied(parts...), wholeAgo(g.Read.Sent, now)
+	return row
+}
