@@ -38,9 +38,17 @@ func (c checkCmd) Run(to streams) error {
 }
 
 // fileError is a file that cannot be read.
-type fileError struct{ err error }
+type fileError struct {
+	err error
+	// simulated: it describes a service for castoff simulate; else it is castoff's
+	// configuration.
+	simulated bool
+}
 
 func (e *fileError) Error() string {
+	if e.simulated {
+		return fmt.Sprintf("cannot read the service's settings: %v", e.err)
+	}
 	return fmt.Sprintf("cannot read the configuration: %v; give a file that castoff may read, or leave it out to watch every cluster of the region", e.err)
 }
 

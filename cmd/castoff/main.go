@@ -50,6 +50,7 @@ type streams struct {
 type cli struct {
 	Run         runCmd         `cmd:"" help:"Watch AWS and serve what is seen."`
 	Demo        demoCmd        `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
+	Simulate    simulateCmd    `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
 	Check       checkCmd       `cmd:"" help:"Say whether a configuration file is good, and every mistake in it."`
 	Explain     explainCmd     `cmd:"" help:"Ask a running castoff why a target was, or was not, taken out."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Say whether the castoff of this machine lives: for the health check of a container."`
@@ -78,7 +79,7 @@ func run(ctx context.Context, args []string, to streams) int {
 		return explain(to.err, err)
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(to.err, "castoff: no command: give run, demo, check, explain, healthcheck or version; see castoff --help")
+		fmt.Fprintln(to.err, "castoff: no command: give run, demo, simulate, check, explain, healthcheck or version; see castoff --help")
 		return exitUsage
 	}
 	command, err := parser.Parse(args)

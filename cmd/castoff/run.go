@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -135,20 +136,26 @@ var flagOf = map[string]string{
 	"log.level": "--log-level", "log.format": "--log-format", "mode": "--mode", "state": "--state",
 }
 
+// item is which item of a list a path is about.
+var item = regexp.MustCompile(`\[[0-9]+\]`)
+
 // blameFlags names the flags behind the problems of a configuration that was
 // good before flags changed it. Where a flag is to blame, what follows from it
 // is not said.
-func blameFlags(err error) error {
+func blameFlags(err error) error { return blame(err, flagOf) }
+
+func blame(err error, flagOf map[string]string) error {
 	var wrong *config.ValidationError
 	if !errors.As(err, &wrong) {
 		return err
 	}
 	var lines []string
 	for _, p := range wrong.Problems {
-		setting, _, _ := strings.Cut(p.Path, "[")
-		if flag := flagOf[setting]; flag != "" {
+		if flag := flagOf[item.ReplaceAllString(p.Path, "")]; flag != "" {
 			p.Path = flag
-			lines = append(lines, p.String())
+			if line := p.String(); !slices.Contains(lines, line) {
+				lines = append(lines, line)
+			}
 		}
 	}
 	if len(lines) == 0 {
