@@ -112,6 +112,7 @@ func TestTemplateContainer(t *testing.T) {
 		"read-only root":  {at(c, "ReadonlyRootFilesystem"), true},
 		"dropped":         {at(c, "LinuxParameters", "Capabilities", "Drop", 0), "ALL"},
 		"state":           {at(c, "MountPoints", 0, "ContainerPath"), "/state"},
+		"log":             {at(c, "LogConfiguration", "Options", "mode"), "non-blocking"},
 		"maximum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MaximumPercent"), uint64(100)},
 		"minimum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MinimumHealthyPercent"), uint64(0)},
 		"desired count":   {at(resources, "Service", "Properties", "DesiredCount"), uint64(1)},

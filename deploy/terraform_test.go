@@ -66,6 +66,7 @@ func TestTerraformTask(t *testing.T) {
 		"command": list(at(c, "Command")), "user": quote(at(c, "User")), "readonlyRootFilesystem": at(c, "ReadonlyRootFilesystem"), "stopTimeout": at(c, "StopTimeout"),
 		"healthCheck": fmt.Sprintf("{ command = %s interval = %v timeout = %v retries = %v startPeriod = %v }", list(at(c, "HealthCheck", "Command")),
 			at(c, "HealthCheck", "Interval"), at(c, "HealthCheck", "Timeout"), at(c, "HealthCheck", "Retries"), at(c, "HealthCheck", "StartPeriod")),
+		"mode": quote(at(c, "LogConfiguration", "Options", "mode")), "max-buffer-size": quote(at(c, "LogConfiguration", "Options", "max-buffer-size")),
 		"desired_count": at(service, "DesiredCount"), "availability_zone_rebalancing": quote(at(service, "AvailabilityZoneRebalancing")),
 		"deployment_minimum_healthy_percent": at(service, "DeploymentConfiguration", "MinimumHealthyPercent"),
 		"deployment_maximum_percent":         at(service, "DeploymentConfiguration", "MaximumPercent"),

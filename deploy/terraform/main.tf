@@ -162,6 +162,8 @@ resource "aws_ecs_task_definition" "castoff" {
         awslogs-group         = aws_cloudwatch_log_group.castoff.name
         awslogs-region        = local.region
         awslogs-stream-prefix = "castoff"
+        mode                  = "non-blocking"
+        max-buffer-size       = "4m"
       }
     }
   }])
@@ -185,7 +187,7 @@ resource "aws_ecs_service" "castoff" {
   propagate_tags          = "SERVICE"
   tags                    = local.tags
 
-  # One castoff, never two: the old one stops before the new one starts.
+  # One castoff that acts, never two.
   deployment_minimum_healthy_percent = 0
   deployment_maximum_percent         = 100
   availability_zone_rebalancing      = "DISABLED"
