@@ -241,3 +241,31 @@ func TestReadmeUnknowns(t *testing.T) {
 		}
 	}
 }
+
+// TestSettingsReachTheRegion: what AWS's defaults could hide is passed on as it is.
+func TestSettingsReachTheRegion(t *testing.T) {
+	p := defaultParameters()
+	p.MinimumHealthyPercent, p.ContainerCheck.Enabled, p.Clients.Streams = 0, false, 10
+	deep, shallow := defaultGroup(), defaultGroup()
+	shallow.Check.SeesApp, shallow.DeregistrationDelay, shallow.DNSFailover.Percentage, shallow.ConnectionTermination = false, 0, 30, true
+	deep.Balancer = sim.Application
+	p.TargetGroups = []targetGroup{deep, shallow}
+	s := p.spec(simulatedService)
+	a, b := s.Groups[0], s.Groups[1]
+	if s.MinimumHealthyPercent != -1 || s.Containers[0].Check != nil || len(s.Subnets) != 3 {
+		t.Errorf("%+v", s)
+	}
+	if a.ShallowCheck || !b.ShallowCheck || a.DeregistrationDelay != 300*time.Second || b.DeregistrationDelay != -1 || a.Name == b.Name {
+		t.Errorf("%+v\n%+v", a, b)
+	}
+	if a.Traffic.Rate != 30 || b.Traffic.Streams != 5 {
+		t.Errorf("%+v\n%+v", a.Traffic, b.Traffic)
+	}
+	const termination, percentage = "deregistration_delay.connection_termination.enabled", "target_group_health.dns_failover.minimum_healthy_targets.percentage"
+	if _, set := a.Attributes[termination]; set || b.Attributes[termination] != "true" || a.Attributes[percentage] != "off" || b.Attributes[percentage] != "30" {
+		t.Errorf("%v\n%v", a.Attributes, b.Attributes)
+	}
+	if p.LaunchType = fleet.EC2; p.spec(simulatedService).Subnets != nil {
+		t.Error("tasks on EC2 have subnets of their own")
+	}
+}
