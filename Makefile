@@ -24,6 +24,7 @@ JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
 
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
+SOAKTIME ?= 10m
 ARGS ?=
 
 announce = @printf '\n== %s\n' '$(1)'
@@ -195,6 +196,11 @@ fuzz: ## every fuzz test for FUZZTIME (15s)
 broken: ## break each guard and step of acting on purpose, and demand that the tests tell (minutes)
 	$(call announce,broken on purpose)
 	@go test -timeout 60m -run '^TestBroken$$' -v ./controller/scenario -broken
+
+.PHONY: soak
+soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of what is broken go to .cache/soak
+	$(call announce,soak for $(SOAKTIME))
+	@go test -count=1 -timeout 0 -run '^TestSafetySoak$$' -v ./controller/scenario -soak $(SOAKTIME) -soakdir $(CURDIR)/.cache/soak
 
 .PHONY: demo
 demo: ## time one failure in a simulated region; ARGS are passed on

@@ -3,6 +3,7 @@ package scenario
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/policy"
@@ -29,6 +31,10 @@ type castoff struct {
 	dir    string // of the journal
 	life   *life  // nil while it does not run
 	log    tail
+	// config and handler are a script's: what it is started with, and who reads
+	// its log instead.
+	config  *config.Config
+	handler slog.Handler
 
 	mu sync.Mutex
 	// ending is how it ends at a step of acting, once; empty: it does not.
@@ -98,7 +104,7 @@ func (c *castoff) start(in rules) {
 	c.oracle.disturbed(settling)
 	c.life = l
 	l.daemon = start(c.t, c.region, set{
-		rules: in, journal: j, past: past, log: &c.log, client: c.tap,
+		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: c.handler, client: c.tap,
 		actor:    func(a controller.Actor) controller.Actor { return &watchedActor{a, l} },
 		observer: func(o controller.Observer) controller.Observer { return &watchedObserver{o, l} },
 	})

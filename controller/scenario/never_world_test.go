@@ -192,12 +192,17 @@ func (w *hostile) run(d time.Duration) {
 		return
 	}
 	for _, c := range w.castoffs {
-		for _, d := range c.life.daemon.View().Detachments {
-			if d.Open() && d.Mode == policy.Detaching {
-				w.oracle.mu.Lock()
-				w.oracle.violate(ruleUnclosed, "%s of task %s of %s, decided at %s: %s, %d tries", d.Target.Address(), d.Task.ID(), d.Service, d.Decided, d.Progress, d.Tries)
-				w.oracle.mu.Unlock()
-			}
+		w.oracle.unclosed(c)
+	}
+}
+
+// unclosed finds what a castoff still has open when it had all the time to end.
+func (o *oracle) unclosed(c *castoff) {
+	for _, d := range c.life.daemon.View().Detachments {
+		if d.Open() && d.Mode == policy.Detaching {
+			o.mu.Lock()
+			o.violate(ruleUnclosed, "%s of task %s of %s, decided at %s: %s, %d tries", d.Target.Address(), d.Task.ID(), d.Service, d.Decided, d.Progress, d.Tries)
+			o.mu.Unlock()
 		}
 	}
 }
@@ -211,9 +216,12 @@ func (w *hostile) done() bool {
 
 // closed reports that nothing is out.
 func (w *hostile) closed() bool {
-	return !slices.ContainsFunc(w.castoffs, func(c *castoff) bool {
-		return slices.ContainsFunc(c.life.daemon.View().Detachments, func(d policy.Detachment) bool { return d.Open() && d.Mode == policy.Detaching })
-	})
+	return !slices.ContainsFunc(w.castoffs, (*castoff).anyOut)
+}
+
+// anyOut reports that it has a target out.
+func (c *castoff) anyOut() bool {
+	return slices.ContainsFunc(c.life.daemon.View().Detachments, func(d policy.Detachment) bool { return d.Open() && d.Mode == policy.Detaching })
 }
 
 // wait lets time pass, second by second, and starts again what has ended.

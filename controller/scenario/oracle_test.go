@@ -31,6 +31,7 @@ type oracle struct {
 	mu       sync.Mutex
 	castoffs []*castoff
 	under    []*announced // calls under way
+	others   []stranger   // that somebody else makes
 	tasks    map[fleet.ServiceID][]sim.TaskInfo
 	rows     map[fleet.TargetGroupARN][]sim.RowInfo
 	out      map[fleet.TargetKey]gone // taken out by castoff and not seen back, of tasks that have not stopped
@@ -75,6 +76,12 @@ const (
 	ruleLeftOut    rule = "left_out"   // left out after the task recovered
 	ruleLeftIn     rule = "left_in"    // a hung task was not detached, and could have been
 	ruleUnclosed   rule = "unclosed"   // a detachment without an end
+
+	// Of observing, held where a script is judged.
+	ruleBounds   rule = "bounds"    // a milestone that does not hold the truth, or of what never happened
+	ruleUntold   rule = "untold"    // a failure without a timeline
+	ruleOpenEnds rule = "open_ends" // a timeline without an end
+	ruleMetrics  rule = "metrics"   // metrics and pages do not say the same
 )
 
 type violation struct {
@@ -94,6 +101,12 @@ type announced struct {
 	keys      []fleet.TargetKey
 	known     map[fleet.TargetKey]policy.Detachment // by the journal
 	done      map[fleet.TargetKey]bool              // a first attempt took it out, whose reply was lost
+}
+
+// stranger is a write by somebody else.
+type stranger struct {
+	operation string
+	key       fleet.TargetKey
 }
 
 // taking is a task's target that castoff took out; takings how often and when.
@@ -145,14 +158,21 @@ func newOracle(region *sim.Region, specs []sim.ServiceSpec) *oracle {
 		life: newLiveness(),
 	}
 	for _, s := range specs {
-		o.specs[fleet.ServiceID{Cluster: s.Cluster, Name: s.Name}] = s
-		for _, g := range s.Groups {
-			o.groups[g.Name] = g
-		}
+		o.know(s)
 	}
 	o.look()
 	region.Witness(o.wrote)
 	return o
+}
+
+// know takes in a service as it was made, or scaled.
+func (o *oracle) know(s sim.ServiceSpec) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.specs[fleet.ServiceID{Cluster: s.Cluster, Name: s.Name}] = s
+	for _, g := range s.Groups {
+		o.groups[g.Name] = g
+	}
 }
 
 func (o *oracle) join(c *castoff) {
@@ -287,6 +307,9 @@ func (o *oracle) wrote(w sim.Write) {
 		return a.operation == w.Operation && len(w.Keys) <= len(a.keys) &&
 			!slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(a.keys, k) })
 	})
+	if i < 0 && !slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(o.others, stranger{w.Operation, k}) }) {
+		return
+	}
 	if i < 0 {
 		o.violate(ruleForeign, "%s of %v, which nobody announced", w.Operation, w.Keys)
 		return

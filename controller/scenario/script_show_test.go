@@ -27,6 +27,7 @@ type scripted struct {
 	*daemon
 	config config.Config
 	kept   *journal.Journal
+	judged *castoff // nil: nobody judges it
 }
 
 // castoff [NAME], its configuration as input
@@ -40,6 +41,10 @@ func (s *script) cmdCastoff(a *arguments) string {
 	}
 	cfg, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
 	s.must(a, err)
+	if s.judge != nil {
+		s.startJudged(name, cfg)
+		return ""
+	}
 	s.start(name, cfg, journal.Contents{})
 	return ""
 }
@@ -64,6 +69,13 @@ func (s *script) cmdRestart(a *arguments) string {
 		a.fail("there is no castoff %q", name)
 	}
 	synctest.Wait()
+	if s.judge != nil {
+		if clock != 0 {
+			a.fail("the clock of what is judged cannot be set")
+		}
+		s.again(d, after)
+		return ""
+	}
 	past, err := d.kept.Load()
 	s.must(a, err, d.Stop(s.t.Context()))
 	time.Sleep(after)
@@ -131,7 +143,11 @@ func (s *script) cmdWait(a *arguments) string {
 	s.log.quiet = a.is("quiet")
 	d, err := time.ParseDuration(a.need("duration"))
 	s.must(a, err)
-	time.Sleep(d)
+	if s.judge == nil {
+		time.Sleep(d)
+	} else {
+		s.watch(d)
+	}
 	synctest.Wait()
 	s.names.learn(s.region, s.services)
 	return ""
@@ -410,6 +426,8 @@ func (h logHandler) Handle(_ context.Context, r slog.Record) error {
 	})
 	text := fmt.Sprintf("%s: %s", r.Message, strings.Join(rest, " "))
 	switch r.Message {
+	case "pass panicked":
+		text = r.Message + ": " + values["panic"] // the stack is of no interest
 	case "decided":
 		text = fmt.Sprintf("%s %s of %s: %s", values["action"], values["target"], values["task"], values["decision"])
 		if values["guard"] != "" {

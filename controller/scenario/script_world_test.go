@@ -43,16 +43,19 @@ func (s *script) cmdRegion(a *arguments) string {
 	}
 	o.Params = &params
 	s.region = sim.New(o)
-	s.region.Witness(func(w sim.Write) {
-		for _, key := range w.Keys {
-			state := "which is not there"
-			if row := w.Row(key); row != nil {
-				state = string(row.State)
-			}
-			s.log.add(w.At, "AWS", fmt.Sprintf("%s %s in %s (%s)", w.Operation, key.Address(), key.Group.Name(), state))
-		}
-	})
+	s.region.Witness(s.tell)
 	return ""
+}
+
+// tell logs a write that AWS carries out.
+func (s *script) tell(w sim.Write) {
+	for _, key := range w.Keys {
+		state := "which is not there"
+		if row := w.Row(key); row != nil {
+			state = string(row.State)
+		}
+		s.log.add(w.At, "AWS", fmt.Sprintf("%s %s in %s (%s)", w.Operation, key.Address(), key.Group.Name(), state))
+	}
 }
 
 // dashed writes a field's name as scripts do: NeverReregister is never-reregister.
@@ -103,18 +106,20 @@ func (s *script) cmdCluster(a *arguments) string {
 
 // service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
 // [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
-// [lb-check=tcp|http] [lb-interval=DURATION] [bridge|daemon|ipv6]
+// [healthy-percent=N] [lb-check=tcp|http] [lb-interval=DURATION] [protocol=NAME]
+// [bridge|daemon|ipv6]
 //
 // A service that has been calm for a while. KIND is reference (the default: a
 // gRPC app behind nginx, which a container check asks every 5 s and the NLB only by
 // TCP), web (one container without a check, which the balancer asks by HTTP),
-// worker (a check and no balancer), two-groups (a check and two target groups) or
-// blue-green. delay is the deregistration delay, healthy-count the group's
-// target_group_health minimum.
+// worker (a check and no balancer), two-groups (a check and two target groups),
+// two-checks (two containers with a check each) or blue-green. delay is the
+// deregistration delay, healthy-count and healthy-percent the group's
+// target_group_health minimum for routing, protocol the group's (TCP).
 func (s *script) cmdService(a *arguments) string {
 	id := s.newService(a)
 	kind := "reference"
-	for _, k := range []string{"web", "worker", "two-groups", "blue-green"} {
+	for _, k := range []string{"web", "worker", "two-groups", "two-checks", "blue-green"} {
 		if a.is(k) {
 			kind = k
 		}
@@ -130,6 +135,9 @@ func (s *script) cmdService(a *arguments) string {
 		spec.Containers[0].Check = nil
 		spec.Groups = []sim.GroupSpec{{Name: id.Name, Check: fleet.TargetCheck{Protocol: "HTTP", Interval: 10 * time.Second}}}
 	case "worker":
+	case "two-checks":
+		spec.Containers = append(spec.Containers, sim.ContainerSpec{Name: "sidecar", Ports: []int{9090}, Check: &fleet.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second, Retries: 2}})
+		spec.Groups = []sim.GroupSpec{group(id.Name)}
 	case "two-groups":
 		spec.Groups = []sim.GroupSpec{group(id.Name + "-inner"), group(id.Name + "-outer")}
 	case "blue-green":
@@ -157,6 +165,9 @@ func (s *script) cmdService(a *arguments) string {
 	s.groupArguments(a, &spec)
 	s.must(a, s.region.AddService(spec))
 	s.services = append(s.services, id)
+	if s.judge != nil {
+		s.judge.oracle.know(spec)
+	}
 	s.names.learn(s.region, s.services)
 	return ""
 }
@@ -180,6 +191,8 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 	count, counted := a.value("healthy-count")
 	protocol, checked := a.value("lb-check")
 	interval, paced := a.duration("lb-interval")
+	percent, parted := a.value("healthy-percent")
+	name, named := a.value("protocol")
 	crossZone := a.is("cross-zone")
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
@@ -192,6 +205,12 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 		}
 		if counted {
 			g.Attributes["target_group_health.unhealthy_state_routing.minimum_healthy_targets.count"] = count
+		}
+		if parted {
+			g.Attributes["target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage"] = percent
+		}
+		if named {
+			g.Protocol = name
 		}
 		if checked {
 			g.Check.Protocol = strings.ToUpper(protocol)
@@ -257,6 +276,16 @@ func (s *script) service(a *arguments, name string) fleet.ServiceID {
 	return fleet.ServiceID{}
 }
 
+// shift SERVICE [ZONE]
+//
+// A zonal shift: the service's traffic leaves the zone, or without one comes back.
+func (s *script) cmdShift(a *arguments) string {
+	id := s.service(a, a.need("service"))
+	zone, _ := a.word()
+	s.must(a, s.region.ZonalShift(id, zone))
+	return ""
+}
+
 // next SERVICE FATE…
 //
 // How the next tasks that the service starts turn out: answers, hangs, never
@@ -282,6 +311,11 @@ func (s *script) cmdScale(a *arguments) string {
 	id := s.service(a, a.need("service"))
 	n, err := strconv.Atoi(a.need("desired count"))
 	s.must(a, err, s.region.Scale(id, n))
+	if s.judge != nil {
+		spec := s.judge.oracle.specs[id]
+		spec.Desired = n
+		s.judge.oracle.know(spec)
+	}
 	return ""
 }
 
@@ -309,7 +343,11 @@ func (s *script) cmdTag(a *arguments) string {
 	} else {
 		id = s.service(a, a.need("service"))
 	}
-	s.must(a, s.region.Tag(id, a.need("key"), strings.TrimSpace(a.d.Input)))
+	set := s.region.Tag
+	if s.judge != nil {
+		set = s.judge.oracle.tag
+	}
+	s.must(a, set(id, a.need("key"), strings.TrimSpace(a.d.Input)))
 	return ""
 }
 
@@ -337,7 +375,11 @@ func (s *script) cmdFault(a *arguments) string {
 	operation, _ := a.word()
 	resource, _ := a.value("resource")
 	count, _ := a.number("count")
-	s.lifts[effect+operation] = s.region.Fault(sim.Fault{
+	set := s.region.Fault
+	if s.judge != nil {
+		set = s.judge.fault
+	}
+	s.lifts[effect+operation] = set(sim.Fault{
 		Effect: sim.Effect(strings.ReplaceAll(effect, "-", "_")), Operation: operation, Resource: resource, Count: count,
 	})
 	return ""
@@ -352,6 +394,7 @@ func (s *script) cmdLift(a *arguments) string {
 		a.fail("there is no such fault")
 	}
 	lift()
+	delete(s.lifts, effect+operation)
 	return ""
 }
 
@@ -364,6 +407,9 @@ func (s *script) cmdChange(a *arguments) string {
 	cfg.HTTPClient = sim.Doer{Region: s.region}
 	client := elb.NewFromConfig(cfg)
 	arn := s.task(a, a.need("task"))
+	if s.judge != nil {
+		defer s.judge.oracle.strangers(a.d.Cmd, s.names.targets[arn])()
+	}
 	for _, key := range s.names.targets[arn] {
 		group := aws.String(string(key.Group))
 		targets := []elbtypes.TargetDescription{{Id: aws.String(key.ID), Port: aws.Int32(int32(key.Port))}}

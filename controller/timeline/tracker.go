@@ -217,7 +217,7 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 		case f.muted || s.Task(f.tl.Task) == nil:
 			return true
 		case f.tl.Outcome == Lost:
-			return s.Task(f.tl.Task) != f.task
+			return s.Task(f.tl.Task).Read != f.task.Read
 		default:
 			return !f.task.Gone()
 		}

@@ -1,0 +1,239 @@
+package scenario
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"flag"
+	"fmt"
+	"maps"
+	randv2 "math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+var (
+	soakTime   = flag.Duration("soak", 0, "for how long TestSafetySoak runs worlds; 0: a few")
+	soakSeed   = flag.Uint64("soakseed", 0, "seed of its first world; 0: a fresh one")
+	soakWorlds = flag.Int("soakworlds", 0, "how many worlds it runs without -soak")
+	soakDir    = flag.String("soakdir", "", "where it leaves scripts of what it found")
+)
+
+// everFailed are seeds of worlds in which something was violated once. What was
+// wrong has a script of its own in testdata as well; a world draws other things
+// when the generator changes.
+var everFailed = []uint64{}
+
+// soakMinutes is for how long things happen in a world.
+const soakMinutes = 20
+
+// TestSafetySoak, SAFETY and LIVENESS: random worlds with random services, lags,
+// configurations and faults, held to all that castoff promises when it observes
+// and when it acts, after every command. A world is a script; one in which a
+// promise is broken is made small, and shown to be put into testdata.
+func TestSafetySoak(t *testing.T) {
+	seed := *soakSeed
+	if seed == 0 {
+		var b [4]byte
+		_, _ = rand.Read(b[:])
+		seed = uint64(binary.BigEndian.Uint32(b[:]))
+	}
+	began := time.Now()
+	t.Logf("first seed %d: -soakseed %d runs the same worlds", seed, seed)
+	var sum soaked
+	var next sync.Mutex
+	n := 0
+	draw := func() (uint64, bool) {
+		next.Lock()
+		defer next.Unlock()
+		n++
+		switch {
+		case n <= len(everFailed):
+			return everFailed[n-1], true
+		case *soakTime > 0:
+			return seed + uint64(n-len(everFailed)) - 1, time.Since(began) < *soakTime
+		default:
+			return seed + uint64(n-len(everFailed)) - 1, n <= len(everFailed)+*soakWorlds
+		}
+	}
+	t.Run("worlds", func(t *testing.T) {
+		for i := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint(i), func(t *testing.T) {
+				t.Parallel()
+				for seed, more := draw(); more; seed, more = draw() {
+					soak(t, seed, &sum)
+				}
+			})
+		}
+	})
+	t.Log(sum.String(time.Since(began)))
+}
+
+// soaked is what the worlds came to.
+type soaked struct {
+	mu                        sync.Mutex
+	worlds, calm, commands    int
+	timelines, effects, backs int
+	violations                int
+	simulated                 time.Duration
+	injected                  map[sim.Effect]int
+	broken                    map[rule]int
+}
+
+func (sum *soaked) String(took time.Duration) string {
+	sum.mu.Lock()
+	defer sum.mu.Unlock()
+	var faults []string
+	total := 0
+	for _, e := range slices.Sorted(maps.Keys(sum.injected)) {
+		faults = append(faults, fmt.Sprintf("%s %d", e, sum.injected[e]))
+		total += sum.injected[e]
+	}
+	return fmt.Sprintf("%d worlds (%d without trouble), %d commands, %s simulated in %s (%.0f worlds a minute); "+
+		"%d timelines, %d targets taken out, %d put back; %d faults injected: %s; %d violations %v",
+		sum.worlds, sum.calm, sum.commands, sum.simulated.Round(time.Minute), took.Round(time.Second), float64(sum.worlds)/took.Minutes(),
+		sum.timelines, sum.effects, sum.backs, total, strings.Join(faults, ", "), sum.violations, sum.broken)
+}
+
+// played is a script that has run.
+type played struct {
+	lines     []line // that could be carried out
+	outputs   []string
+	dropped   int
+	found     []violation
+	injected  map[sim.Effect]int
+	simulated time.Duration
+	timelines int
+	effects   int
+	backs     int
+	hostile   bool
+}
+
+// soak runs one world.
+func soak(t *testing.T, seed uint64, sum *soaked) {
+	p := play(t, func(s *script, p *played) { p.draw(s, seed) })
+	sum.mu.Lock()
+	sum.worlds++
+	if !p.hostile {
+		sum.calm++
+	}
+	sum.commands += len(p.lines)
+	sum.timelines, sum.effects, sum.backs = sum.timelines+p.timelines, sum.effects+p.effects, sum.backs+p.backs
+	sum.simulated += p.simulated
+	if sum.injected == nil {
+		sum.injected, sum.broken = map[sim.Effect]int{}, map[rule]int{}
+	}
+	for e, n := range p.injected {
+		sum.injected[e] += n
+	}
+	if len(p.found) > 0 {
+		sum.violations++
+		sum.broken[p.found[0].rule]++
+	}
+	sum.mu.Unlock()
+	if len(p.found) == 0 {
+		return
+	}
+	t.Errorf("seed %d: %s", seed, p.found[0])
+	small := shrink(t, p)
+	text := small.script(fmt.Sprintf("Found by the soak with seed %d: %s.", seed, small.found[0].rule))
+	if *soakDir != "" {
+		file := filepath.Join(*soakDir, fmt.Sprintf("soak_%s_%d.txt", small.found[0].rule, seed))
+		must(t, os.MkdirAll(*soakDir, 0o700), os.WriteFile(file, []byte(text), 0o600))
+	}
+	t.Logf("as a script for testdata, %d commands of %d:\n%s", len(small.lines), len(p.lines), text)
+}
+
+// play runs a script in a bubble of its own.
+func play(t *testing.T, run func(*script, *played)) *played {
+	p := &played{}
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{t: t, began: time.Now(), daemons: map[string]*scripted{}, lifts: map[string]func(){}, lenient: true}
+		run(s, p)
+		p.simulated = time.Since(s.began)
+		if s.judge == nil {
+			return
+		}
+		p.found, p.injected = s.judge.oracle.verdict(), s.region.Injected()
+		p.timelines, p.effects, p.backs = len(s.judge.judged), s.judge.oracle.effects, s.judge.oracle.backs
+	})
+	return p
+}
+
+// draw makes up a script while it runs.
+func (p *played) draw(s *script, seed uint64) {
+	d := &drawn{rng: randv2.New(randv2.NewPCG(seed, 77)), s: s, bad: map[string]bool{}}
+	if !p.all(s, d.beginning(seed)) {
+		return
+	}
+	p.hostile = d.hostile
+	for end := time.Now().Add(soakMinutes * time.Minute); time.Now().Before(end); {
+		if !p.all(s, d.next()) {
+			return
+		}
+	}
+	p.all(s, d.ending())
+}
+
+// all carries commands out, and answers false once something is violated.
+func (p *played) all(s *script, lines []line) bool {
+	for _, l := range lines {
+		if !p.one(s, l) {
+			return false
+		}
+	}
+	return true
+}
+
+// one carries a command out. One that cannot be is left out of the script.
+func (p *played) one(s *script, l line) bool {
+	cmd, args, err := datadriven.ParseLine(l.text)
+	must(s.t, err)
+	output, ok := s.try(&datadriven.TestData{Pos: "soak", Cmd: cmd, CmdArgs: args, Input: strings.Join(l.input, "\n")})
+	if !ok {
+		p.dropped++
+		return true
+	}
+	p.lines, p.outputs = append(p.lines, l), append(p.outputs, output)
+	return s.judge == nil || len(s.judge.oracle.verdict()) == 0
+}
+
+// try carries a command out, if it can be.
+func (s *script) try(d *datadriven.TestData) (output string, ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, is := r.(mistaken); !is {
+				panic(r)
+			}
+			output, ok = "", false
+		}
+	}()
+	if s.region == nil && d.Cmd != "region" {
+		return "", false
+	}
+	return s.run(d), true
+}
+
+// script writes it as a file of testdata.
+func (p *played) script(about string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# %s\n", about)
+	for i, l := range p.lines {
+		fmt.Fprintf(&b, "\n%s\n----\n%s", l, p.outputs[i])
+	}
+	b.WriteString("\nviolations\n----\n")
+	for _, v := range p.found {
+		fmt.Fprintf(&b, "%s\n", strings.ReplaceAll(strings.TrimSpace(v.String()), "\n", "\n  "))
+	}
+	return b.String()
+}
