@@ -99,6 +99,7 @@ type Controller struct {
 	history history
 	acting  acting
 	view    atomic.Pointer[status.View]
+	events  *status.Events
 	gaps    gapLog
 	jitter  *rand.Rand // used by the loop alone
 
@@ -143,6 +144,7 @@ func New(o Options) (*Controller, error) {
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 	})
+	c.events = status.NewEvents(c.view.Load().Started)
 	c.cleanups.add("journal", func(context.Context) error { return o.Journal.Close() })
 	if err := c.bind(); err != nil {
 		return nil, errors.Join(err, c.cleanups.run(context.Background()))
@@ -171,7 +173,7 @@ func (c *Controller) bind() error {
 		return nil
 	})
 	c.server = &http.Server{
-		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition}),
+		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition, Events: c.events}),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
@@ -180,6 +182,7 @@ func (c *Controller) bind() error {
 		// Handlers that panicked are in it.
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}
+	c.server.RegisterOnShutdown(c.events.Close) // it waits for streams, which have no end
 	c.cleanups.add("HTTP server", func(ctx context.Context) error {
 		if err := c.server.Shutdown(ctx); err != nil {
 			return errors.Join(err, c.server.Close())

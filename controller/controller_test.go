@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -367,6 +368,35 @@ func TestServes(t *testing.T) {
 	if conn, err := net.Dial("tcp", c.Address()); err == nil {
 		_ = conn.Close()
 		t.Error("still listening after Stop")
+	}
+}
+
+// A page that is left open hears of each pass, and does not keep castoff from
+// stopping.
+func TestEventsOfPasses(t *testing.T) {
+	o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot { return calm(fleet.Healthy) }), io.Discard)
+	o.Listen = "127.0.0.1:0"
+	c := start(t, o)
+	resp, err := http.Get("http://" + c.Address() + "/api/v1/events")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	for lines.Scan() && lines.Text() != "event: pass" {
+	}
+	if lines.Err() != nil || lines.Text() != "event: pass" {
+		t.Fatalf("no pass was told of: %v", lines.Err())
+	}
+	began := time.Now()
+	stop(t, c)
+	for lines.Scan() {
+	}
+	if lines.Err() != nil {
+		t.Errorf("the stream was cut: %v", lines.Err())
+	}
+	if took := time.Since(began); took > 4*time.Second {
+		t.Errorf("stopping took %s", took)
 	}
 }
 

@@ -75,6 +75,7 @@ func (c *Controller) pass(ctx context.Context) {
 		next.Passes = append([]status.Pass{next.Pass}, next.Passes[:min(len(next.Passes), passesShown-1)]...)
 		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
 		c.view.Store(&next)
+		c.publish(&next, now)
 	}()
 
 	limited, cancel := context.WithTimeout(ctx, c.options.Polling.Deadline)
@@ -100,6 +101,20 @@ func (c *Controller) pass(ctx context.Context) {
 		next.LastFull = snapshot.At
 	}
 	c.log.Debug("pass done", "result", result, "duration", c.now().Sub(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
+}
+
+// publish tells those who listen what the pass changed. They are not worth a
+// daemon that ends.
+func (c *Controller) publish(v *status.View, now time.Time) {
+	if c.server == nil {
+		return // nobody can
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.Error("publishing events panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	c.events.Publish(v, now)
 }
 
 // record tells metrics and log what changed.

@@ -75,22 +75,26 @@ type Pass struct {
 	Result   string // ok, partial, failed or panic; empty before the first
 }
 
-// Options are what the handler needs; both are required.
+// Options are what the handler needs.
 type Options struct {
 	// View answers the latest View. It is called once a request, concurrently,
 	// and never answers nil.
 	View func() *View
 	// Metrics serves /metrics.
 	Metrics http.Handler
+	// Events are for /api/v1/events; nil has none, and pages then ask every ten
+	// seconds.
+	Events *Events
 }
 
 type server struct {
-	view func() *View
+	view   func() *View
+	events *Events
 }
 
 // New makes the handler of everything that castoff serves.
 func New(o Options) http.Handler {
-	s := &server{view: o.View}
+	s := &server{view: o.View, events: o.Events}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", o.Metrics)
 	mux.HandleFunc("/healthz", s.healthz)
@@ -102,6 +106,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/api/v1/explain", s.apiExplain)
 	mux.HandleFunc("/api/v1/services", s.apiServices)
 	mux.HandleFunc("/api/v1/status", s.apiStatus)
+	mux.HandleFunc("/api/v1/events", s.stream)
 	mux.HandleFunc("/{$}", s.home)
 	mux.HandleFunc("/timelines", s.timelines)
 	mux.HandleFunc("/timelines/{id}", s.timeline)

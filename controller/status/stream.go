@@ -1,0 +1,153 @@
+package status
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	// beat is how often a stream says that it is alive: a page that has not heard
+	// of castoff for some of them says that it is old, and a reader that is gone
+	// is noticed.
+	beat = 10 * time.Second
+	// patience is for how long a reader may not take what is sent to it.
+	patience = 10 * time.Second
+	// batch is how many events are sent at once.
+	batch = 128
+)
+
+// reader is one stream's place in the events.
+type reader struct {
+	events *Events
+	after  int // number of the last that was sent
+}
+
+// stream answers events as they come, by the rules of
+// https://html.spec.whatwg.org/multipage/server-sent-events.html.
+func (s *server) stream(w http.ResponseWriter, r *http.Request) {
+	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
+		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
+		return
+	}
+	if s.events == nil {
+		refuse(w, r, http.StatusServiceUnavailable, "no_events", "this castoff has no events")
+		return
+	}
+	from, err := s.events.reader(r.Header.Get("Last-Event-ID"))
+	if err != nil {
+		refuse(w, r, http.StatusBadRequest, "invalid_last_event_id", err.Error())
+		return
+	}
+	if !s.events.enter() {
+		w.Header().Set("Retry-After", "60")
+		refuse(w, r, http.StatusServiceUnavailable, "too_many_streams",
+			fmt.Sprintf("%d streams are open, and no more are allowed: ask again in a minute, or read /api/v1/status now and then", streamsAllowed))
+		return
+	}
+	defer s.events.leave()
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	w.Header().Set("X-Accel-Buffering", "no") // else nginx holds events back
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
+	control := http.NewResponseController(w)
+	send := func(body []byte) bool {
+		// The server's own limit is for whole answers, and this one has no end.
+		_ = control.SetWriteDeadline(time.Now().Add(patience)) // where it cannot be set, the server's holds
+		_, err := w.Write(body)
+		return err == nil && control.Flush() == nil
+	}
+	if !send([]byte("retry: 3000\n\n")) {
+		return
+	}
+	ticker := time.NewTicker(beat)
+	defer ticker.Stop()
+	for {
+		body, more, over := from.next()
+		if len(body) > 0 {
+			if !send(body) {
+				return
+			}
+			continue
+		}
+		if over {
+			return
+		}
+		select {
+		case <-more:
+		case <-ticker.C:
+			if !send([]byte("event: beat\ndata: {}\n\n")) {
+				return
+			}
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+// enter counts a stream, if it is allowed.
+func (e *Events) enter() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed || e.streams >= streamsAllowed {
+		return false
+	}
+	e.streams++
+	return true
+}
+
+func (e *Events) leave() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.streams--
+}
+
+// reader begins after an event of which the id is given. Without one it begins
+// with the last pass: what was before is in the lists of the API.
+func (e *Events) reader(id string) (*reader, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if id == "" {
+		return &reader{events: e, after: max(0, e.last-1)}, nil
+	}
+	epoch, number, found := strings.Cut(id, "-")
+	n, err := strconv.Atoi(number)
+	if !found || epoch == "" || err != nil || n < 0 {
+		return nil, fmt.Errorf("Last-Event-ID: not one that castoff gave (got %q)", clip(id))
+	}
+	if epoch != e.epoch || n > e.last {
+		n = -1 // of another process
+	}
+	return &reader{events: e, after: n}, nil
+}
+
+// next is what there is to send; when it is nothing, more is closed once there
+// is, and over says that there never will be. One that missed events is told by a
+// reset, and goes on with the last pass.
+func (r *reader) next() (body []byte, more <-chan struct{}, over bool) {
+	e := r.events
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if r.after == e.last {
+		return nil, e.more, e.closed
+	}
+	var b bytes.Buffer
+	if oldest := e.last - len(e.ring); r.after < oldest {
+		r.after = max(0, e.last-1)
+		fmt.Fprintf(&b, "event: reset\nid: %s-%d\ndata: {}\n\n", e.epoch, r.after)
+	}
+	for _, ev := range e.ring[len(e.ring)-(e.last-r.after):] {
+		if ev.number > r.after+batch {
+			break
+		}
+		// JSON has no line breaks of its own.
+		fmt.Fprintf(&b, "event: %s\nid: %s-%d\ndata: %s\n\n", ev.kind, e.epoch, ev.number, ev.data)
+	}
+	r.after = min(e.last, r.after+batch)
+	return b.Bytes(), e.more, e.closed
+}
