@@ -3,10 +3,8 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -14,104 +12,41 @@ import (
 	"time"
 )
 
-// explainWithin is how long a daemon may take to answer, and explainMost how
-// much of an answer is read.
-const (
-	explainWithin = 15 * time.Second
-	explainMost   = 32 << 20
-)
-
 type explainCmd struct {
 	Subject string `arg:"" name:"task|ip" help:"A task: its ARN, its id or how that begins. Or a target: its address or instance, with :port or without."`
-	Server  string `env:"CASTOFF_SERVER" default:"http://127.0.0.1:9468" help:"URL of the castoff to ask (default ${default})." placeholder:"URL"`
-	JSON    bool   `name:"json" help:"Print the answer as JSON, as /api/v1/explain gives it."`
+	serverFlag
+	JSON bool `name:"json" help:"Print the answer as JSON, as /api/v1/explain gives it."`
 }
 
 func (c explainCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff explain 1f0c2a57\n" +
 		"  castoff explain --server http://castoff.internal:9468 10.0.17.201:10080\n\n" +
-		"For TLS with a CA of your own set SSL_CERT_FILE; for basic authentication give https://USER:PASSWORD@HOST as the URL, in CASTOFF_SERVER so that it is in no process list.\n"
+		serverHelp
 }
 
 // Run prints why a target was, or was not, detached.
 func (c explainCmd) Run(ctx context.Context, to streams) error {
-	base, err := url.Parse(c.Server)
+	from, err := c.reader()
 	if err != nil {
-		// The URL may have a password in it: its text is not repeated.
-		return usageError("--server is no URL: give one such as http://127.0.0.1:9468")
+		return err
 	}
-	if base.Scheme != "http" && base.Scheme != "https" || base.Host == "" {
-		return usageError(fmt.Sprintf("--server must be a URL such as http://127.0.0.1:9468 (got %s)", base.Redacted()))
-	}
-	body, err := c.ask(ctx, base)
+	defer from.close()
+	body, err := from.get(ctx, "/api/v1/explain", url.Values{"of": {c.Subject}})
 	if err != nil {
 		return err
 	}
 	if c.JSON {
-		_, err = to.out.Write(body)
-		return err
+		return from.copyJSON(to.out, body)
 	}
 	var answer explanation
-	if err := json.Unmarshal(body, &answer); err != nil {
-		return fmt.Errorf("castoff at %s answers what this castoff does not understand: %w", base.Redacted(), err)
+	if err := from.decode(body, &answer); err != nil {
+		return err
 	}
 	var text strings.Builder
 	answer.write(&text)
 	_, err = io.WriteString(to.out, text.String())
 	return err
-}
-
-// ask is the body of a good answer.
-func (c explainCmd) ask(ctx context.Context, base *url.URL) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, explainWithin)
-	defer cancel()
-	at := base.JoinPath("/api/v1/explain")
-	at.RawQuery = url.Values{"of": {c.Subject}}.Encode()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), http.NoBody)
-	if err != nil {
-		return nil, fmt.Errorf("asking castoff at %s: %w", base.Redacted(), err)
-	}
-	client := &http.Client{}
-	defer client.CloseIdleConnections()
-	response, err := client.Do(request)
-	if err != nil {
-		var failed *url.Error // says the whole URL again
-		if errors.As(err, &failed) {
-			err = failed.Err
-		}
-		return nil, fmt.Errorf("cannot ask castoff at %s: %w: say with --server or CASTOFF_SERVER where it is", base.Redacted(), err)
-	}
-	defer func() { _ = response.Body.Close() }() // only read
-	body, err := io.ReadAll(io.LimitReader(response.Body, explainMost+1))
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("reading the answer of castoff at %s: %w", base.Redacted(), err)
-	case len(body) > explainMost:
-		return nil, fmt.Errorf("castoff at %s answers more than %d MiB", base.Redacted(), explainMost>>20)
-	case response.StatusCode == http.StatusUnauthorized:
-		return nil, fmt.Errorf("castoff at %s wants a user and a password: give them in CASTOFF_SERVER, as in https://USER:PASSWORD@HOST", base.Redacted())
-	case response.StatusCode != http.StatusOK:
-		return nil, refused(base, response, body)
-	case !strings.HasPrefix(response.Header.Get("Content-Type"), "application/json"):
-		return nil, fmt.Errorf("what answers at %s is not castoff: it sends no JSON", base.Redacted())
-	}
-	return body, nil
-}
-
-// refused is castoff's own word for why it cannot explain, or that it is not
-// castoff that answers.
-func refused(base *url.URL, response *http.Response, body []byte) error {
-	var problem struct {
-		Error struct{ Code, Message string }
-	}
-	if err := json.Unmarshal(body, &problem); err != nil || problem.Error.Message == "" {
-		return fmt.Errorf("what answers at %s is not castoff, or is too old: %s", base.Redacted(), response.Status)
-	}
-	if response.StatusCode == http.StatusBadRequest {
-		return usageError(problem.Error.Message)
-	}
-	return errors.New(problem.Error.Message)
 }
 
 // line is text for a terminal, whatever it says: sentences quote what AWS says,

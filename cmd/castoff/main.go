@@ -53,7 +53,10 @@ type cli struct {
 	Simulate    simulateCmd    `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
 	Check       checkCmd       `cmd:"" help:"Say whether a configuration file is good, and every mistake in it."`
 	Explain     explainCmd     `cmd:"" help:"Ask a running castoff why a target was, or was not, taken out."`
+	Timelines   timelinesCmd   `cmd:"" help:"Ask a running castoff for the failures that it has timed, or watch them."`
+	Services    servicesCmd    `cmd:"" help:"Ask a running castoff for the services that it watches."`
 	Healthcheck healthcheckCmd `cmd:"" help:"Say whether the castoff of this machine lives: for the health check of a container."`
+	Completion  completionCmd  `cmd:"" help:"Print the script by which a shell completes castoff's commands and flags."`
 	Version     versionCmd     `cmd:"" help:"Print the version."`
 }
 
@@ -79,7 +82,7 @@ func run(ctx context.Context, args []string, to streams) int {
 		return explain(to.err, err)
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(to.err, "castoff: no command: give run, demo, simulate, check, explain, healthcheck or version; see castoff --help")
+		fmt.Fprintln(to.err, "castoff: no command: give run, demo, simulate, check, explain, timelines, services, healthcheck, completion or version; see castoff --help")
 		return exitUsage
 	}
 	command, err := parser.Parse(args)
@@ -167,6 +170,8 @@ func printable(line string) string {
 }
 
 type versionCmd struct{}
+
+func (versionCmd) Help() string { return "Example: castoff version\n" }
 
 func (versionCmd) Run(to streams) error {
 	v, rev := build()

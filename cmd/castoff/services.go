@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type servicesCmd struct {
+	Cluster string `help:"Only services of this cluster." placeholder:"NAME"`
+	Service string `help:"Only services of this name." placeholder:"NAME"`
+	serverFlag
+	JSON bool `name:"json" help:"Print the answer as JSON, as /api/v1/services gives it."`
+}
+
+func (c servicesCmd) Help() string {
+	return "Examples:\n\n" +
+		"  castoff services --cluster prod\n" +
+		"  castoff services --json | jq '.services[] | select(.timelines_open > 0)'\n\n" +
+		"One line for each target group of a service. FAILING is its open timelines, EXPOSED the targets that the balancer calls healthy although ECS calls their task UNHEALTHY, READ how old the oldest reading of its tasks is. A question mark is what could never be read.\n\n" +
+		serverHelp
+}
+
+// Run prints the services that castoff watches.
+func (c servicesCmd) Run(ctx context.Context, to streams) error {
+	from, err := c.reader()
+	if err != nil {
+		return err
+	}
+	defer from.close()
+	return c.print(ctx, from, newScreen(to.out))
+}
+
+func (c servicesCmd) print(ctx context.Context, from *reader, to screen) error {
+	body, err := from.get(ctx, "/api/v1/services", values("cluster", c.Cluster, "service", c.Service))
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return from.copyJSON(to.w, body)
+	}
+	var answer struct {
+		At       *time.Time
+		Services []shownService
+	}
+	if err := from.decode(body, &answer); err != nil {
+		return err
+	}
+	if answer.At == nil {
+		return errors.New("castoff has just started: no pass has ended yet, so that it knows no service")
+	}
+	sight, err := from.sight(ctx)
+	if err != nil {
+		return err
+	}
+	if len(answer.Services) == 0 {
+		if _, err := fmt.Fprintln(to.w, "No such service."); err != nil {
+			return err
+		}
+		return sight.print(to)
+	}
+	rows := [][]text{{{said: "SERVICE"}, {said: "MODE"}, {said: "RUNNING"}, {said: "HEALTHY"}, {said: "UNHEALTHY"}, {said: "UNKNOWN"}, {said: "FAILING"}, {said: "READ"}, {said: "EXPOSED"}, {said: "TARGET GROUP"}, {said: "TARGETS"}}}
+	for i := range answer.Services {
+		rows = append(rows, answer.Services[i].rows()...)
+	}
+	if err := to.printTable(rows, 2, 3, 4, 5, 6, 7, 8); err != nil {
+		return err
+	}
+	return sight.print(to)
+}
+
+// shownService is as much of a service as is printed.
+type shownService struct {
+	Cluster, Service, Mode line
+	Desired, Running       int
+	Tasks                  *struct {
+		Healthy, Unhealthy, Unknown int
+		Age                         *float64 `json:"age_seconds"`
+	}
+	TargetGroups  []shownGroup `json:"target_groups"`
+	TimelinesOpen int          `json:"timelines_open"`
+}
+
+type shownGroup struct {
+	Name    line         `json:"target_group"`
+	Targets map[line]int // nil while it could never be read
+	Exposed int
+}
+
+// rows are one for each target group, or one.
+func (s *shownService) rows() [][]text {
+	name := text{said: string(s.Cluster + "/" + s.Service)}
+	row := []text{name, {said: string(s.Mode)}, {said: fmt.Sprintf("%d of %d", s.Running, s.Desired)}}
+	if t := s.Tasks; t == nil {
+		row = append(row, text{said: "?"}, text{said: "?"}, text{said: "?"})
+	} else {
+		row = append(row, text{said: strconv.Itoa(t.Healthy)}, count(t.Unhealthy), text{said: strconv.Itoa(t.Unknown)})
+	}
+	row = append(row, count(s.TimelinesOpen), text{said: s.read()})
+	var rows [][]text
+	for i, g := range s.TargetGroups {
+		if i > 0 {
+			row = []text{name, {}, {}, {}, {}, {}, {}, {}}
+		}
+		exposed := count(g.Exposed)
+		if g.Targets == nil {
+			exposed = text{said: "?"}
+		}
+		rows = append(rows, append(row, exposed, text{said: string(g.Name)}, text{said: g.states()}))
+	}
+	if len(rows) == 0 {
+		rows = append(rows, append(row, text{said: "-"}, text{said: "-"}, text{said: "-"}))
+	}
+	return rows
+}
+
+// read is how old the oldest reading of its tasks is.
+func (s *shownService) read() string {
+	switch {
+	case s.Tasks == nil:
+		return "?"
+	case s.Tasks.Age == nil:
+		return "-"
+	default:
+		return figure(*s.Tasks.Age) + " s"
+	}
+}
+
+// states are the group's targets by state, those that there are.
+func (g *shownGroup) states() string {
+	if g.Targets == nil {
+		return "?"
+	}
+	var said []string
+	for _, state := range slices.Sorted(maps.Keys(g.Targets)) {
+		if n := g.Targets[state]; n != 0 {
+			said = append(said, fmt.Sprintf("%d %s", n, state))
+		}
+	}
+	if len(said) == 0 {
+		return "none"
+	}
+	return strings.Join(said, ", ")
+}
+
+// count stands out when it is not 0.
+func count(n int) text {
+	if n == 0 {
+		return text{said: "0"}
+	}
+	return text{said: strconv.Itoa(n), as: alarm}
+}
+
+// sight is what castoff says about how far what it says can be relied on: an
+// empty table of a castoff that sees nothing is no good news.
+type sight struct {
+	Now            time.Time
+	Ready          bool
+	NotReadyReason line `json:"not_ready_reason"`
+	Gaps           []struct{ Kind line }
+	Acting         struct {
+		Halts []struct{ Cause, Detail line }
+	}
+}
+
+func (r *reader) sight(ctx context.Context) (s sight, err error) {
+	err = r.ask(ctx, "/api/v1/status", nil, &s)
+	return s, err
+}
+
+// warnings are a sentence for each thing that is wrong with castoff itself.
+func (s *sight) warnings() []string {
+	var said []string
+	if !s.Ready {
+		said = append(said, "castoff is not ready, what is shown may be old: "+string(s.NotReadyReason))
+	}
+	for _, h := range s.Acting.Halts {
+		said = append(said, fmt.Sprintf("castoff has stopped acting (%s): %s", h.Cause, h.Detail))
+	}
+	if n := len(s.Gaps); n > 0 {
+		said = append(said, fmt.Sprintf("castoff does not see everything: gaps, %d", n))
+	}
+	return said
+}
+
+func (s *sight) print(to screen) error {
+	var b strings.Builder
+	for _, w := range s.warnings() {
+		b.WriteString("\n" + to.paint([]text{{w, alarm}}, 0) + "\n")
+	}
+	_, err := io.WriteString(to.w, b.String())
+	return err
+}
