@@ -59,11 +59,12 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 
 // Publish makes a pass's Snapshot, the timelines open after it and the Posture
 // what the gauges show from now on. Counters of services and target groups that
-// are new in it begin at 0; those of services that have not been in a Snapshot
+// are new in it begin at 0, and so do the phases of a service whose task fails,
+// before there is one to count; those of services that have not been in a Snapshot
 // for over an hour end.
 func (m *Metrics) Publish(s *fleet.Snapshot, open []*timeline.Timeline, p Posture) {
 	m.fleet.published.Store(publish(s, open, p))
-	m.Timelines.follow(s)
+	m.Timelines.follow(s, open)
 	m.Acting.follow(s, p.Modes)
 }
 

@@ -53,6 +53,27 @@ func TestGaugesOfWhatWasNeverReadAreAbsent(t *testing.T) {
 	}
 }
 
+// The phases of a service begin at 0 with its first failure, while it is open:
+// from 1 Prometheus sees no increase, and of a service that never fails they would
+// be a hundred series for nothing.
+func TestPhasesBeginWhenATimelineOpens(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	m.Publish(region(time.Now(), 2, 1), nil, metrics.Posture{})
+	if has(t, reg, "castoff_phase_seconds") {
+		t.Error("phases of services in which nothing fails")
+	}
+	m.Publish(region(time.Now(), 2, 1), []*timeline.Timeline{{Service: fleet.ServiceID{Cluster: "production", Name: "service-0001"}}}, metrics.Posture{})
+	for _, phase := range timeline.PhaseNames {
+		if series := `castoff_phase_seconds_count{cluster="production",phase="` + string(phase) + `",service="service-0001"} 0`; !has(t, reg, series) {
+			t.Errorf("no %s", series)
+		}
+	}
+	if has(t, reg, `castoff_phase_seconds_count{cluster="production",phase="exposure",service="service-0000"}`) {
+		t.Error("phases of the service in which nothing fails")
+	}
+}
+
 func TestSeriesEndAnHourAfterTheirService(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	reg := prometheus.NewRegistry()

@@ -84,8 +84,11 @@ func (t *Timelines) Exposed(service fleet.ServiceID, group fleet.TargetGroupARN,
 }
 
 // follow begins the series of what is new in a Snapshot and ends those of what
-// has long been gone from it. The Snapshot's own time decides.
-func (t *Timelines) follow(s *fleet.Snapshot) {
+// has long been gone from it. The Snapshot's own time decides. Phases begin with a
+// service's first open timeline: from 1 there is no increase, so that of a service
+// that seldom fails none would ever be seen, and of every service they would be a
+// hundred series that stay 0.
+func (t *Timelines) follow(s *fleet.Snapshot, open []*timeline.Timeline) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.now = s.At
@@ -94,6 +97,13 @@ func (t *Timelines) follow(s *fleet.Snapshot) {
 		p := t.service(labels)
 		for _, lb := range svc.LoadBalancers {
 			t.group(labels, p, label(lb.Group.Name()))
+		}
+	}
+	for _, tl := range open {
+		svc := labelsOf(tl.Service)
+		t.service(svc)
+		for _, phase := range timeline.PhaseNames {
+			t.phases.WithLabelValues(svc.cluster, svc.service, string(phase))
 		}
 	}
 	for svc, p := range t.seen {
