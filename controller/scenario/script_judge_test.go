@@ -11,6 +11,7 @@ import (
 
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -252,15 +253,27 @@ func (s *script) cmdSettle(a *arguments) string {
 		return ""
 	}
 	for _, d := range s.daemons {
-		s.judge.oracle.unclosed(d.judged)
+		for _, det := range d.View().Detachments {
+			if det.Open() && det.Mode == policy.Detaching && !s.sickStill(det.Service, det.Task) {
+				s.accuse(ruleUnclosed, "%s of task %s of %s, decided at %s: %s", det.Target.Address(), det.Task.ID(), det.Service, since(s.began, det.Decided), det.Progress)
+			}
+		}
 		for _, tl := range d.View().Open {
-			if tl.Opened.Before(began) {
+			if tl.Opened.Before(began) && !s.sickStill(tl.Service, tl.Task) {
 				s.accuse(ruleOpenEnds, "opened %s: %s", since(s.began, tl.Opened), describe(tl))
 			}
 		}
 		s.untold(d)
 	}
 	return ""
+}
+
+// sickStill reports that ECS has left a failing task as it is: castoff cannot
+// tell an end that has not come.
+func (s *script) sickStill(id fleet.ServiceID, arn fleet.TaskARN) bool {
+	return slices.ContainsFunc(s.region.Tasks(id), func(t sim.TaskInfo) bool {
+		return t.ARN == arn && isUp(&t) && t.Health == fleet.Unhealthy
+	})
 }
 
 // long is for how long a failure is seen for certain where nothing is in the way.
