@@ -36,7 +36,7 @@ help: ## list the targets
 	done
 
 .PHONY: check
-check: tools fmt vet lint conformance test tidy verify deploy-check ## all that must hold before a commit lands
+check: tools fmt vet lint conformance test tidy verify browser deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -201,6 +201,15 @@ broken: ## break each guard and step of acting on purpose, and demand that the t
 soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of what is broken go to .cache/soak
 	$(call announce,soak for $(SOAKTIME))
 	@go test -count=1 -timeout 0 -run '^TestSafetySoak$$' -v ./controller/scenario -soak $(SOAKTIME) -soakdir $(CURDIR)/.cache/soak
+
+.PHONY: browser
+browser: ## every page in Chromium: both widths and colour schemes, accessibility, live updates; SCREENSHOTS=DIR keeps pictures
+	$(call announce,browser)
+	@deploy/check/tools.sh node npm chromium
+	mkdir -p .cache/browser
+	cp controller/status/browser/package.json controller/status/browser/package-lock.json .cache/browser/
+	(cd .cache/browser && npm ci --silent --no-audit --no-fund --ignore-scripts)
+	SCREENSHOTS=$${SCREENSHOTS:-$(CURDIR)/.cache/screenshots} go test -count 1 -timeout 20m -v -run '^TestBrowser$$' ./controller/status -browser $(CURDIR)/.cache/browser/node_modules
 
 .PHONY: demo
 demo: ## time one failure in a simulated region; ARGS are passed on

@@ -111,8 +111,11 @@ func TestHostileNamesAreText(t *testing.T) {
 					if !slices.Equal(g, w) {
 						t.Errorf("%s has other elements than with harmless names", path)
 					}
-					if text := strings.NewReplacer("\x00", "\uFFFD").Replace(s); !strings.Contains(html.UnescapeString(got.Body.String()), text) {
+					if text := strings.NewReplacer("\x00", "\uFFFD", "\u202e", "[U+202E]", "\u2066", "[U+2066]").Replace(s); !strings.Contains(html.UnescapeString(got.Body.String()), text) {
 						t.Errorf("%s does not show the name", path)
+					}
+					if strings.ContainsAny(got.Body.String(), "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069") {
+						t.Errorf("%s lets a name turn the words around it", path)
 					}
 					for key := range got.Header() {
 						if key == "X-Injected" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -84,5 +85,14 @@ func render(w http.ResponseWriter, r *http.Request, code int, name string, page 
 	if err := pages.ExecuteTemplate(&body, name, page); err != nil {
 		panic(fmt.Errorf("render the %s page: %w", name, err)) // a bug of ours, as in writeJSON
 	}
-	write(w, r, code, "text/html; charset=utf-8", body.Bytes())
+	write(w, r, code, "text/html; charset=utf-8", []byte(directions.Replace(body.String())))
 }
+
+// directions are the characters that open or close a direction of writing. An
+// isolate that a name opens and never closes swallows the end of the element
+// that it is in, bdi too, and what castoff says after it reads backwards: dloh.
+// So they are shown by their numbers. See https://www.unicode.org/reports/tr9/.
+var directions = strings.NewReplacer(
+	"\u202a", "[U+202A]", "\u202b", "[U+202B]", "\u202c", "[U+202C]", "\u202d", "[U+202D]", "\u202e", "[U+202E]",
+	"\u2066", "[U+2066]", "\u2067", "[U+2067]", "\u2068", "[U+2068]", "\u2069", "[U+2069]",
+)

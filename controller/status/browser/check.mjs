@@ -1,0 +1,178 @@
+// Opens every view of castoff's pages in Chromium, at both widths and in both
+// colour schemes, and demands that they are whole, accessible and live.
+//
+//   node check.mjs NODE_MODULES '{"busy": "http://127.0.0.1:1", ...}'
+//
+// Screenshots are left in $SCREENSHOTS, if that is set. Ends with 1 if anything
+// is wrong.
+import { createRequire } from "node:module";
+import { mkdirSync } from "node:fs";
+import path from "node:path";
+
+const [modules, given] = process.argv.slice(2);
+const sites = JSON.parse(given);
+const require = createRequire(path.resolve(modules) + "/");
+const { chromium } = require("playwright-core");
+const axe = require.resolve("axe-core/axe.min.js");
+const shots = process.env.SCREENSHOTS || "";
+if (shots) mkdirSync(shots, { recursive: true });
+
+let wrong = 0;
+let checks = 0;
+const demand = (ok, what) => {
+  checks++;
+  if (ok) return;
+  wrong++;
+  console.error(`WRONG: ${what}`);
+};
+
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM || "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
+
+// open makes a page that may ask only its own site, and tells what went wrong in it.
+const open = async (options) => {
+  const context = await browser.newContext({ locale: "en-GB", ...options });
+  const page = await context.newPage();
+  page.setDefaultTimeout(30_000);
+  const said = [];
+  const asked = new Set();
+  page.on("console", (m) => { if (["error", "warning"].includes(m.type())) said.push(m.text()); });
+  page.on("pageerror", (e) => said.push(String(e)));
+  page.on("dialog", (d) => { said.push(`dialog: ${d.message()}`); d.dismiss(); });
+  page.on("request", (r) => asked.add(new URL(r.url()).origin));
+  return { context, page, said, asked };
+};
+
+const firstTimeline = async (page, site, list) => {
+  await page.goto(site + list);
+  const link = await page.locator('main a[href^="/timelines/"]').first().getAttribute("href");
+  return link;
+};
+
+const views = async (page, name) => {
+  const site = sites[name];
+  const all = ["/", "/timelines", "/services", "/castoff"];
+  if (name === "busy") {
+    all.push(await firstTimeline(page, site, "/"), await firstTimeline(page, site, "/timelines"), "/timelines?outcome=won", "/nowhere");
+  }
+  if (name === "hostile") all.push(await firstTimeline(page, site, "/"));
+  return all;
+};
+
+const audit = async (page, where) => {
+  await page.evaluate(() => document.querySelectorAll("details").forEach((d) => { d.open = true; }));
+  const found = await page.evaluate(async () => {
+    const { violations } = await window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] });
+    return violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.slice(0, 3).map((n) => n.html.slice(0, 160)).join(" | ")}`);
+  });
+  for (const v of found) console.error(`axe, ${where}: ${v}`);
+  demand(found.length === 0, `${where}: ${found.length} accessibility violations`);
+};
+
+const file = (view) => view.replace(/[^a-z0-9]+/gi, "-").replace(/^-|-$/g, "").slice(0, 40) || "now";
+
+for (const width of [360, 1920]) {
+  for (const colorScheme of ["light", "dark"]) {
+    const { context, page, said, asked } = await open({ viewport: { width, height: width === 360 ? 780 : 1080 }, colorScheme });
+    // As an init script it is no script of the page's, and the policy stays in force.
+    await page.addInitScript({ path: axe });
+    for (const name of ["busy", "calm", "hostile", "start"]) {
+      for (const view of await views(page, name)) {
+        said.length = 0;
+        const where = `${name} ${view} at ${width} ${colorScheme}`;
+        await page.goto(sites[name] + view);
+        await page.locator("main").waitFor();
+        const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+        demand(over <= 0, `${where}: ${over} px wider than the screen`);
+        if (shots) await page.screenshot({ path: path.join(shots, `${name}-${file(view)}-${width}-${colorScheme}.png`), fullPage: true, timeout: 120_000 });
+        await audit(page, where);
+        if (name === "hostile") {
+          demand((await page.locator("main script, main img").count()) === 0, `${where}: a name became an element`);
+          if (view === "/") demand((await page.locator("main").innerText()).includes("<script>alert(1)</script>"), `${where}: the name is not shown`);
+        }
+        const errors = said.filter((s) => !/status of 4\d\d|status of 503/.test(s));
+        demand(errors.length === 0, `${where}: the browser says ${errors.join("; ")}`);
+      }
+    }
+    for (const origin of asked) demand(Object.values(sites).includes(origin), `a request went to ${origin}`);
+    await context.close();
+  }
+}
+
+// Without script everything is there, and the page reloads by itself.
+{
+  const { context, page } = await open({ viewport: { width: 1280, height: 900 }, javaScriptEnabled: false });
+  for (const view of ["/", "/timelines", "/services", "/castoff"]) {
+    const answer = await page.goto(sites.busy + view);
+    demand(answer.status() === 200 && (await page.locator("main h1").count()) === 1, `without script ${view} is not whole`);
+    demand((await page.locator('noscript meta[http-equiv="refresh"]').count()) + (await page.locator('meta[http-equiv="refresh"]').count()) > 0, `without script ${view} does not reload`);
+  }
+  await page.goto(sites.busy + "/timelines");
+  await page.locator('select[name="outcome"]').selectOption("lost");
+  await page.locator('form button[type="submit"]').click();
+  demand((await page.locator("main").innerText()).includes("0 closed timelines"), "without script the filters do not filter");
+  await context.close();
+}
+
+// The keyboard reaches everything, and what has the focus can be seen.
+{
+  const { context, page } = await open({ viewport: { width: 1280, height: 900 } });
+  await page.goto(sites.busy + "/");
+  await page.keyboard.press("Tab");
+  demand((await page.evaluate(() => document.activeElement.textContent)) === "Skip to content", "the first stop of the keyboard is not the skip link");
+  await page.keyboard.press("Tab");
+  demand((await page.evaluate(() => getComputedStyle(document.activeElement).outlineStyle)) === "solid", "the focus cannot be seen");
+  await context.close();
+}
+
+// A page that is left open follows the passes without being loaded again, and
+// clocks run between them.
+{
+  const { context, page, said } = await open({ viewport: { width: 1280, height: 900 } });
+  let loads = 0;
+  page.on("load", () => { loads++; });
+  await page.goto(sites.live + "/");
+  demand((await page.locator(".banner.calm").count()) === 1, "the page that is to change is not calm at first");
+  await page.waitForTimeout(1500); // for the stream to open
+  const began = Date.now();
+  await page.evaluate(() => {
+    window.stays = "the same page";
+    new MutationObserver((_, o) => {
+      if (document.querySelector("[data-live] .banner.exposed")) { window.seen = Date.now(); o.disconnect(); }
+    }).observe(document.getElementById("now"), { childList: true });
+  });
+  const passed = Number(await (await context.request.get(sites.live + "/test/advance")).text());
+  await page.locator("[data-live] .banner.exposed").waitFor({ timeout: 15_000 });
+  const seen = await page.evaluate(() => window.seen);
+  console.log(`from the pass's end to the page: ${seen - passed} ms`);
+  demand(loads === 1 && (await page.evaluate(() => window.stays)) === "the same page", "the live update loaded the page again");
+  demand(Date.now() - began < 15_000, "the live update took too long");
+  demand((await page.locator("#spoken").innerText()).includes("exposed"), "a reader of the screen is not told");
+  const clock = page.locator(".hot .clock").first();
+  const before = await clock.innerText();
+  await page.waitForTimeout(2500);
+  demand(before !== (await clock.innerText()), "the clock stands still");
+  demand(said.length === 0, `live: the browser says ${said.join("; ")}`);
+  await context.close();
+}
+
+// What the first page costs.
+for (const name of ["busy", "large"]) {
+  const { context, page } = await open({ viewport: { width: 360, height: 780 } });
+  await page.goto(sites[name] + "/", { waitUntil: "load" });
+  await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
+  const cost = await page.evaluate(() => {
+    const all = [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")];
+    const paint = performance.getEntriesByName("first-contentful-paint")[0];
+    return { bytes: all.reduce((n, e) => n + e.transferSize, 0), requests: all.length, paint: Math.round(paint.startTime) };
+  });
+  console.log(`${name}: ${cost.bytes} bytes, ${cost.requests} requests, first paint after ${cost.paint} ms`);
+  demand(cost.requests <= 5 && cost.bytes < 600_000, `${name}: the first page is too heavy`);
+  await context.close();
+}
+
+console.log(`${checks} checks, ${wrong} wrong`);
+await browser.close();
+process.exit(wrong ? 1 : 0);
