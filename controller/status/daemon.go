@@ -71,7 +71,7 @@ func newDaemonPage(v *View, now time.Time) *daemonPage {
 		longest = max(longest, pass.Duration)
 	}
 	for _, pass := range v.Passes {
-		row := passRow{Number: pass.Number, Ended: stampOf(pass.At, now), Took: span(pass.Duration), Result: pass.Result}
+		row := passRow{Number: pass.Number, Ended: stampOf(pass.At, now), Took: tookWords(pass.Duration), Result: pass.Result}
 		if longest > 0 {
 			width := max(least, 100*float64(pass.Duration)/float64(longest))
 			row.Bars = []bar{{X: "0%", Width: percent(width), Class: "pass " + pass.Result}}
@@ -83,6 +83,14 @@ func newDaemonPage(v *View, now time.Time) *daemonPage {
 		p.Gaps = append(p.Gaps, newGapRow(&g, now))
 	}
 	return p
+}
+
+// tookWords is in milliseconds where tenths of a second would say nothing.
+func tookWords(d time.Duration) string {
+	if d < time.Second {
+		return fmt.Sprintf("%d ms", d.Round(time.Millisecond).Milliseconds())
+	}
+	return span(d)
 }
 
 // gapClasses counts gaps, the most first.

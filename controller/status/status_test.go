@@ -493,3 +493,20 @@ func TestTimelinePage(t *testing.T) {
 		})
 	}
 }
+
+// castoff's own page says what it runs with, and what its passes cost.
+func TestCastoffPage(t *testing.T) {
+	v := sample(time.Now())
+	v.Configuration, v.State = "region: \"<b>\"\n", "/var/lib/castoff"
+	v.Passes = []status.Pass{{Number: 7, At: time.Now(), Duration: 240 * time.Millisecond, Result: "ok"}, {Number: 6, At: time.Now(), Duration: 1300 * time.Millisecond, Result: "partial"}}
+	v.Halts = []policy.Halt{{Cause: "journal", Detail: "the disk is full"}}
+	page := rows(get(handler(v), "/castoff").Body.String())
+	for _, want := range []string{
+		"| ok | 240 ms |", "| partial | 1.3 s |", `region: "<b>"`, "in /var/lib/castoff; it cannot be written: the disk is full",
+		"1 service in mode detach, 2 in mode observe", "target_health | denied | 1 |",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("lacks %q in\n%s", want, page)
+		}
+	}
+}

@@ -10,6 +10,7 @@
   let heard = Date.now();
   let busy = false;
   let again = false;
+  let asked = 0;
   let spoken = "";
 
   const whole = (n, unit) => `${n} ${unit}`;
@@ -117,7 +118,9 @@
 
   const refresh = async () => {
     if (busy) { again = true; return; }
-    if (document.hidden || reading()) { again = true; return; }
+    // Passes may be quicker than anybody reads.
+    if (document.hidden || reading() || Date.now() - asked < 1000) { again = true; return; }
+    asked = Date.now();
     busy = true;
     again = false;
     try {
