@@ -196,6 +196,9 @@ func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.T
 	sent := c.now().Round(0)
 	err := c.options.Actor.Deregister(ctx, until, group, keys)
 	if c.tooLate(group, "deregister", err) {
+		for _, d := range ds {
+			c.keep(d.Unmade())
+		}
 		return
 	}
 	result := resultOf(err)

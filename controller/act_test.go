@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"testing"
@@ -126,6 +127,25 @@ func sum(t *testing.T, reg *prometheus.Registry, name string) (total float64) {
 		}
 	}
 	return total
+}
+
+// A call that no request left for is none: it is asked for again in the next
+// pass, and until then uses up nobody's budget.
+func TestCallThatCouldNotLeaveCountsForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		o, reg := actor(policy.Detaching, hand{deregister: func(context.Context) error {
+			calls++
+			return &fleet.CallError{Class: fleet.Paced, Err: errors.New("too late")}
+		}})
+		c := start(t, o)
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		ds := c.View().Detachments
+		if calls < 2 || len(ds) != 1 || ds[0].Out() || ds[0].Rejected != 0 || sum(t, reg, "castoff_detach_calls_total") != 0 {
+			t.Errorf("%d calls, %+v", calls, ds)
+		}
+	})
 }
 
 // A target that is back and is taken out again in the same pass is two

@@ -252,6 +252,23 @@ func TestDeniedWriteSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// What a write rests on is good until an instant, and no request leaves after it.
+func TestNoRequestLeavesTooLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		a := Actor{observer(t, Options{Config: f.config()})}
+		key := []fleet.TargetKey{webTarget(0)}
+		err := a.Deregister(t.Context(), time.Now().Add(-1), web(), key)
+		var call *fleet.CallError
+		if !errors.As(err, &call) || call.Class != fleet.Paced || call.MayHaveHappened || len(f.taken()) != 0 {
+			t.Errorf("%v, sent %v", err, f.taken())
+		}
+		if err := a.Deregister(t.Context(), time.Now(), web(), key); err != nil || len(f.taken()) != 1 {
+			t.Errorf("in time: %v, sent %v", err, f.taken())
+		}
+	})
+}
+
 // A write waits for its own tokens, no longer than it may, and without one
 // nothing is sent.
 func TestWritesArePaced(t *testing.T) {

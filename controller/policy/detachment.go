@@ -40,9 +40,10 @@ const (
 	Accepted    Result = "accepted"
 	Rejected    Result = "rejected"     // nothing happened: denied, throttled, refused
 	NotAnswered Result = "not_answered" // it may have happened
+	NotMade     Result = "not_made"     // no request has left
 )
 
-// Results lists every result.
+// Results lists every result of a call that was made.
 var Results = []Result{Accepted, Rejected, NotAnswered}
 
 // Bounds hold an instant: it was not before the one and not after the other. A
@@ -134,9 +135,9 @@ func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
 func (d *Detachment) due() bool { return d.Mode == Detaching && d.Called.IsZero() }
 
 // Out reports that the target counts as out for the budgets. One that AWS did not
-// let go is not: groups that castoff may not change must not use up what others
-// may lose. It is asked for again when it may go.
-func (d *Detachment) Out() bool { return d.Open() && !(d.due() && d.Result == Rejected) }
+// let go, or was not asked to, is not: groups that castoff may not change must not
+// use up what others may lose. It is asked for again when it may go.
+func (d *Detachment) Out() bool { return d.Open() && !(d.due() && d.Result != "") }
 
 // Detachment is the record to write before an allowed verdict is carried out:
 // the open one of the same target and task, if there is one among them, else a
@@ -175,6 +176,14 @@ func (d Detachment) Call(sent time.Time, r Result) Detachment {
 	d.Called, d.Result, d.Progress = sent, r, Out
 	d.Attached, d.AttachResult = time.Time{}, ""
 	d.Tries++
+	return d
+}
+
+// Unmade notes that the call which was written down was not made.
+func (d Detachment) Unmade() Detachment {
+	if d.due() {
+		d.Result = NotMade
+	}
 	return d
 }
 
@@ -239,8 +248,9 @@ func (d *Detachment) until(end Bounds) Saved {
 }
 
 // Saved is the time saved. It is known once ECS itself has begun to take the
-// task down; for a task that recovered it never is, nor after the clock was set back, nor for a target that no call
-// has taken out. While the target was in service again, none was saved.
+// task down; for a task that recovered it never is, nor after the clock was set
+// back, nor for a target that no call has taken out. While the target was in
+// service again, none was saved.
 func (d *Detachment) Saved() (s Saved, ok bool) {
 	if d.ECS == nil || d.from().IsZero() || d.Rewound {
 		return Saved{}, false

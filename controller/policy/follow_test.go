@@ -441,6 +441,14 @@ func TestAskedForAgainCounts(t *testing.T) {
 	if d.Out() {
 		t.Error("rejected, and out")
 	}
+	asked := d
+	asked.Result = ""
+	if unmade := asked.Unmade(); !asked.Out() || unmade.Out() || unmade.Result != NotMade {
+		t.Errorf("asked for %+v, not made %+v", asked, unmade)
+	}
+	if called := asked.Call(noon, Accepted); called.Unmade() != called {
+		t.Error("a call that was made is undone")
+	}
 	v := Verdict{Action: Detach, Target: d.Target, Task: d.Task, Started: d.Started, Mode: Detaching}
 	if again := v.Detachment(prod, []Detachment{d}); again.Result != "" || !again.Out() || !again.Decided.Equal(d.Decided) {
 		t.Errorf("%+v", again)
