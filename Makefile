@@ -192,6 +192,11 @@ broken: ## break each guard and step of acting on purpose, and demand that the t
 	$(call announce,broken on purpose)
 	@go test -timeout 60m -run '^TestBroken$$' -v ./controller/scenario -broken
 
+.PHONY: mutants
+mutants: ## change policy in a thousand ways, one at a time, and demand that its tests tell (an hour)
+	$(call announce,mutants)
+	@go test -count=1 -timeout 0 -run '^TestMutants$$' -v ./controller/policy -mutants
+
 .PHONY: soak
 soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of what is broken go to .cache/soak
 	$(call announce,soak for $(SOAKTIME))

@@ -9,7 +9,7 @@ import (
 
 func TestConfirm(t *testing.T) {
 	testGuard(t, Confirm, []guardCase{
-		{"two readings", nil, Allow, OK, "2 readings in a row of it failing, 2 needed", 0},
+		{"two readings", nil, Allow, OK, "= 2 readings in a row of it failing, 2 needed", 0},
 		{"three are wanted", func(s *scene) { s.limits.Confirm.Reads = 3 }, Hold, Unconfirmed, "2 readings in a row of it failing, 3 needed", 0},
 		{"for longer", func(s *scene) { s.limits.Confirm.For = 10 * time.Second }, Hold, Unconfirmed, "for 2s, 10s needed", 7900 * time.Millisecond},
 		{"for just as long", func(s *scene) { s.limits.Confirm.For = 2100 * time.Millisecond }, Allow, OK, "", 0},
