@@ -67,8 +67,8 @@ var mistakes = []mistake{
 	{"and at once", []edit{{"policy/contested.go", "if q.Now.Before(next) {", "if q.Now.Before(next) && false {"}}, []rule{ruleContested}, ""},
 	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, "TestSafetyMachineStoodStill"},
 	{"no second look", []edit{
-		{"act.go", "s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, time.Now())...), []fleet.TargetGroupARN{group})", ""},
-		{"act.go", "began, until := seen(s, group, tasksOf(verdicts, of))", "began, until := time.Now(), time.Now().Add(holds)"},
+		{"act.go", "s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, c.now())...), []fleet.TargetGroupARN{group})", ""},
+		{"act.go", "began, until := seen(s, group, tasksOf(verdicts, of))", "began, until := c.now(), c.now().Add(holds)"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
 	}, []rule{ruleLook}, "TestSafetyEndedAtEachStep"},
 	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(ds) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
@@ -76,7 +76,7 @@ var mistakes = []mistake{
 	{"others are not read again", []edit{{"act.go", "t.Read.Age(at) > holds", "t.Read.Age(at) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
 	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
 	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
-	{"a restart has no startup window", []edit{{"controller.go", "c.acting.began = time.Now().Round(0)", "c.acting.began = time.Now().Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
+	{"a restart has no startup window", []edit{{"pass.go", "c.acting.began = began.Round(0)", "c.acting.began = began.Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
 	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, "TestSafetyEndedAtEachStep"},
 	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, "TestSafetyPauseAndTheWayBack"},
 	{"any pause keeps out", []edit{{"policy/reattach.go", "func(p Pause) bool { return !p.KeepOut }", "func(p Pause) bool { return false }"}}, []rule{ruleLeftOut}, "TestSafetyPauseAndTheWayBack"},
@@ -102,11 +102,14 @@ const (
 // purpose, and the properties of this package must find the harm that it keeps
 // away, by its name. The tree is not touched: the compiler is given other files.
 func TestBroken(t *testing.T) {
+	top, err := filepath.Abs("..")
+	must(t, err)
+	for _, m := range mistakes {
+		m.write(t, top, t.TempDir()) // so that a change of the code that a mistake must follow shows at once
+	}
 	if !*broken {
 		t.Skip("takes minutes; make broken runs it")
 	}
-	top, err := filepath.Abs("..")
-	must(t, err)
 	var table strings.Builder
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) {
@@ -134,11 +137,10 @@ func TestBroken(t *testing.T) {
 	t.Logf("\n%s", table.String())
 }
 
-// build compiles the tests of this package over a broken castoff.
-func (m mistake) build(t *testing.T, top string) (binary string) {
+// write writes the broken files and answers what the compiler is to replace.
+func (m mistake) write(t *testing.T, top, dir string) (replace map[string]string) {
 	t.Helper()
-	dir := t.TempDir()
-	replace := map[string]string{}
+	replace = map[string]string{}
 	for _, e := range m.edits {
 		path := filepath.Join(top, filepath.FromSlash(e.file))
 		from := path
@@ -148,7 +150,7 @@ func (m mistake) build(t *testing.T, top string) (binary string) {
 		b, err := os.ReadFile(from)
 		must(t, err)
 		if n := strings.Count(string(b), e.was); n != 1 {
-			t.Fatalf("%s has %q %d times: the code has changed, and this mistake must follow", e.file, e.was, n)
+			t.Fatalf("%s: %s has %q %d times: the code has changed, and this mistake must follow", m.name, e.file, e.was, n)
 		}
 		replace[path] = filepath.Join(dir, fmt.Sprintf("%d.go", len(replace)))
 		if from != path {
@@ -156,8 +158,15 @@ func (m mistake) build(t *testing.T, top string) (binary string) {
 		}
 		must(t, os.WriteFile(replace[path], []byte(strings.Replace(string(b), e.was, e.is, 1)), 0o600))
 	}
+	return replace
+}
+
+// build compiles the tests of this package over a broken castoff.
+func (m mistake) build(t *testing.T, top string) (binary string) {
+	t.Helper()
+	dir := t.TempDir()
 	overlay := filepath.Join(dir, "overlay.json")
-	b, err := json.Marshal(map[string]any{"Replace": replace})
+	b, err := json.Marshal(map[string]any{"Replace": m.write(t, top, dir)})
 	must(t, err, os.WriteFile(overlay, b, 0o600))
 	binary = filepath.Join(dir, "broken.test")
 	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-vet=off", "-overlay", overlay, "-o", binary, ".").CombinedOutput(); err != nil {
