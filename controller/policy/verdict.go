@@ -171,14 +171,12 @@ func Reasons() []Reason {
 }
 
 // Value is one number that a finding rests on, with the limit that it was held
-// against, if any.
+// against.
 type Value struct {
 	Name  string // such as healthy_left
 	Got   float64
 	Limit float64
 	Unit  string // seconds; empty for a count
-	// Limited: Limit means something.
-	Limited bool
 }
 
 // Finding is what one guard says.
@@ -254,11 +252,11 @@ func refuse(r Reason, sentence string, values ...Value) Finding {
 }
 
 func count(name string, got int, limit int) Value {
-	return Value{Name: name, Got: float64(got), Limit: float64(limit), Limited: true}
+	return Value{Name: name, Got: float64(got), Limit: float64(limit)}
 }
 
 func seconds(name string, got, limit time.Duration) Value {
-	return Value{Name: name, Got: got.Seconds(), Limit: limit.Seconds(), Limited: true, Unit: "seconds"}
+	return Value{Name: name, Got: got.Seconds(), Limit: limit.Seconds(), Unit: "seconds"}
 }
 
 // percent writes a percentage as people do: 12.5 %, 50 %.

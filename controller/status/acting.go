@@ -228,11 +228,7 @@ func toWireVerdict(v *policy.Verdict) wireVerdict {
 			Values: []wireValue{},
 		}
 		for _, value := range f.Values {
-			wv := wireValue{Name: value.Name, Got: number(value.Got), Unit: optional(value.Unit)}
-			if value.Limited {
-				wv.Limit = number(value.Limit)
-			}
-			wf.Values = append(wf.Values, wv)
+			wf.Values = append(wf.Values, wireValue{Name: value.Name, Got: number(value.Got), Limit: number(value.Limit), Unit: optional(value.Unit)})
 		}
 		w.Guards = append(w.Guards, wf)
 	}

@@ -110,11 +110,7 @@ func newVerdictSections(vs []*policy.Verdict, now time.Time) []verdictSection {
 
 // valueWords is "healthy left 2, limit 3".
 func valueWords(v policy.Value) string {
-	said := strings.ReplaceAll(v.Name, "_", " ") + " " + quantity(v.Got, v.Unit)
-	if v.Limited {
-		said += ", limit " + quantity(v.Limit, v.Unit)
-	}
-	return said
+	return strings.ReplaceAll(v.Name, "_", " ") + " " + quantity(v.Got, v.Unit) + ", limit " + quantity(v.Limit, v.Unit)
 }
 
 func quantity(n float64, unit string) string {

@@ -50,7 +50,7 @@ func named(now time.Time, s string) *status.View {
 		d.Task, d.Service, d.Target, d.Zone, d.Sentence = fleet.TaskARN(s), id, key, s, s
 		for j := range d.Findings {
 			d.Findings[j].Sentence = s
-			d.Findings[j].Values = []policy.Value{{Name: s, Unit: s, Got: math.NaN(), Limit: math.Inf(1), Limited: true}}
+			d.Findings[j].Values = []policy.Value{{Name: s, Unit: s, Got: math.NaN(), Limit: math.Inf(1)}}
 		}
 	}
 	attach := v.Verdicts[0]

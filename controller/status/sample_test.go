@@ -161,10 +161,10 @@ func act(v *status.View, now time.Time) {
 		}),
 		held(v.Open[0], decided, policy.Finding{
 			Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
-			Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2, Limited: true}},
+			Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2}},
 		}, policy.Finding{
 			Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the service may lose 1 tasks a minute, 1 at once: the next at a quarter past",
-			Until: decided.Add(41 * time.Second), Values: []policy.Value{{Name: "tokens", Limit: 1, Limited: true}},
+			Until: decided.Add(41 * time.Second), Values: []policy.Value{{Name: "tokens", Limit: 1}},
 		}),
 	}
 	out := taken(v.Open[1], policy.Detaching)
@@ -199,7 +199,7 @@ func held(t *timeline.Timeline, at time.Time, not ...policy.Finding) policy.Verd
 		f := policy.Finding{Guard: g, Decision: policy.Allow, Reason: policy.OK, Sentence: "nothing against it"}
 		if g == policy.Confirm {
 			f.Sentence, f.Values = "seen failing in 3 readings in a row for 6s", []policy.Value{
-				{Name: "reads", Got: 3, Limit: 2, Limited: true}, {Name: "failing", Got: 6.1234, Limit: 0, Limited: true, Unit: "seconds"},
+				{Name: "reads", Got: 3, Limit: 2}, {Name: "failing", Got: 6.1234, Limit: 0, Unit: "seconds"},
 			}
 		}
 		for _, n := range not {
