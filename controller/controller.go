@@ -101,6 +101,7 @@ type Controller struct {
 	view    atomic.Pointer[status.View]
 	events  *status.Events
 	gaps    gapLog
+	rights  rightsLog
 	jitter  *rand.Rand // used by the loop alone
 
 	listener net.Listener
@@ -136,7 +137,7 @@ func New(o Options) (*Controller, error) {
 	c := &Controller{
 		options: o, now: o.Now, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
 		acting: acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
-		gaps:   gapLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
+		gaps:   gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: c.now(), Notice: o.Notice,

@@ -96,6 +96,7 @@ func (c *Controller) pass(ctx context.Context) {
 	c.showActing(&next)
 	c.options.Metrics.Publish(snapshot, next.Open, c.posture(&next))
 	c.gaps.report(snapshot.Gaps)
+	c.rights.report(snapshot, next.Modes)
 	result = outcome(snapshot, began)
 	if full(snapshot) {
 		next.LastFull = snapshot.At

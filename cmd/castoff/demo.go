@@ -146,13 +146,15 @@ func demoRegion(c demoCmd) (*sim.Region, error) {
 	grpc := sim.ReferenceWorkload(demoCluster, demoService.Name)
 	grpc.Desired = 6 // two a zone: the last of a zone would stay
 	grpc.Groups[0].Traffic = sim.Traffic{Rate: demoFlows}
+	managed := map[string]string{"castoff:managed": "true"}
+	grpc.Groups[0].Tags = managed
 	return region, errors.Join(
 		region.AddCluster(demoCluster, sim.ClusterOptions{}),
 		region.AddService(grpc),
 		region.AddService(sim.ServiceSpec{
 			Cluster: demoCluster, Name: "web", Settled: true,
 			Containers: []sim.ContainerSpec{{Name: "web", Ports: []int{8080}}},
-			Groups:     []sim.GroupSpec{{Check: fleet.TargetCheck{Protocol: "HTTP"}}},
+			Groups:     []sim.GroupSpec{{Check: fleet.TargetCheck{Protocol: "HTTP"}, Tags: managed}},
 		}),
 		region.AddService(sim.ServiceSpec{
 			Cluster: demoCluster, Name: "worker", Desired: 4, Settled: true,

@@ -1,0 +1,49 @@
+package controller
+
+import (
+	"log/slog"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+)
+
+// The tag by which deploy/iam/detach.json lets castoff change a target group.
+const (
+	managedTag   = "castoff:managed"
+	managedValue = "true"
+)
+
+// rightsLog tells of target groups that castoff is to change and that have not
+// got the tag which deploy/iam/detach.json asks for. ELBv2 cannot be asked whether
+// a call would be denied, and nobody wants to learn it from the first failure; but
+// another policy may ask for no tag, so that it is a warning and no guard.
+type rightsLog struct {
+	log  *slog.Logger
+	said map[fleet.TargetGroupARN]bool
+}
+
+// report logs those that were not there the last time.
+func (l *rightsLog) report(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.Mode) {
+	unread := make(map[string]bool)
+	for _, g := range s.Gaps {
+		unread[g.Ref] = unread[g.Ref] || g.Kind == fleet.GapTags
+	}
+	untagged := make(map[fleet.TargetGroupARN]bool)
+	for _, svc := range s.Services {
+		if modes[svc.ID] != policy.Detaching {
+			continue
+		}
+		for _, lb := range svc.LoadBalancers {
+			g := s.TargetGroup(lb.Group)
+			if g == nil || unread[string(lb.Group)] || g.Tags[managedTag] == managedValue {
+				continue
+			}
+			if !l.said[lb.Group] && !untagged[lb.Group] {
+				l.log.Warn("castoff will be denied to act, if it has the rights of deploy/iam/detach.json: the target group has not got the tag "+managedTag+"="+managedValue,
+					"cluster", svc.ID.Cluster, "service", svc.ID.Name, "target_group", g.Name)
+			}
+			untagged[lb.Group] = true
+		}
+	}
+	l.said = untagged
+}
