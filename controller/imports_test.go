@@ -25,7 +25,7 @@ type room struct {
 	why     string
 }
 
-// house is the whole of castoff. fleet ← timeline, policy ← config ←
+// house is the whole of castoff. fleet ← timeline, policy ← notify ← config ←
 // controller ← cmd, and fleet ← awsapi, journal, status, sim.
 var house = map[string]room{
 	"controller/fleet": {nil,
@@ -34,7 +34,9 @@ var house = map[string]room{
 		"timeline is pure: snapshots in, timelines out, and so it can be tested without a world around it"},
 	"controller/policy": {[]string{"controller/fleet"},
 		"policy is pure, and says what it needs in its own words: a guard must not depend on how timelines are kept"},
-	"controller/config": {[]string{"controller/fleet", "controller/timeline", "controller/policy"},
+	"controller/notify": {[]string{"controller/fleet", "controller/timeline", "controller/policy"},
+		"notify is pure: what castoff knows goes in, what to tell comes out; sending it is another's"},
+	"controller/config": {[]string{"controller/fleet", "controller/timeline", "controller/policy", "controller/notify"},
 		"config makes values for others to take; it starts nothing"},
 	"controller/awsapi": {[]string{"controller/fleet"},
 		"awsapi knows AWS and nothing of what is done with the answers"},
@@ -88,7 +90,7 @@ var bans = []ban{
 // pure are the packages that are told everything, the time included, and the
 // standard packages that would tell them something behind their caller's back.
 var (
-	pure   = []string{"controller/fleet", "controller/timeline", "controller/policy"}
+	pure   = []string{"controller/fleet", "controller/timeline", "controller/policy", "controller/notify"}
 	impure = []string{"bufio", "context", "crypto/rand", "database", "expvar", "io", "log", "math/rand", "net", "os", "runtime", "sync", "syscall", "testing"}
 	// harmless are parts of the above that only name or compute things.
 	harmless = []string{"net/netip", "net/url"}

@@ -1,0 +1,247 @@
+package notify
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// fact is something that holds, and is told when it begins to.
+type fact struct {
+	event Event
+	// mark tells it from everything else of its event, also from the same of
+	// another day.
+	mark         string
+	service      fleet.ServiceID
+	target       *Target
+	since, until time.Time
+	sentence     string
+	decided      time.Time // of a detachment's
+}
+
+// gather are facts by what they are about, which is less than their marks: while
+// one goes on, a mark that changes is no news.
+type gather map[string]fact
+
+func (g gather) add(f fact, about ...string) { g[where(f.event, about...)] = f }
+
+func where(e Event, about ...string) string { return string(e) + "\x00" + marked(about...) }
+
+// facts are what holds in a State.
+func (t *Teller) facts(s State) map[string]fact {
+	g := gather{}
+	look := s.look()
+	look.exposures(g, t.rule.ExposedFor)
+	look.detachments(g, t.held)
+	for _, l := range s.Guards.Latches {
+		g.add(fact{
+			event: Latched, service: l.Service, since: l.Since, until: l.Until, mark: marked(l.Service.String(), stamp(l.Since)),
+			sentence: latchSentence(l),
+		}, l.Service.String())
+	}
+	for i := range s.Pauses {
+		p := &s.Pauses[i]
+		if !p.Active(s.At) {
+			continue
+		}
+		about := []string{string(p.Scope), p.Service.String(), string(p.From), p.Owner, p.Reason}
+		g.add(fact{
+			event: Paused, service: p.Service, until: p.Until, mark: marked(append(about, stamp(p.Until))...), sentence: pauseSentence(p),
+		}, about...)
+	}
+	for _, h := range s.Halts {
+		g.add(fact{event: Halted, since: s.At, mark: marked(h.Cause, stamp(s.At)), sentence: h.Detail}, h.Cause)
+	}
+	return g
+}
+
+// lookup is a State with what has to be found in it often.
+type lookup struct {
+	State
+	open     map[fleet.TaskARN]*timeline.Timeline
+	sick     map[fleet.TaskARN]time.Time
+	verdicts map[place]*policy.Verdict
+}
+
+type place struct {
+	task   fleet.TaskARN
+	target fleet.TargetKey
+}
+
+func (s State) look() *lookup {
+	l := &lookup{
+		State: s, open: make(map[fleet.TaskARN]*timeline.Timeline, len(s.Open)), sick: map[fleet.TaskARN]time.Time{},
+		verdicts: make(map[place]*policy.Verdict, len(s.Verdicts)),
+	}
+	for _, tl := range s.Open {
+		l.open[tl.Task] = tl
+		if m, ok := tl.Milestone(timeline.Unhealthy); ok {
+			l.sick[tl.Task] = m.NotAfter
+		}
+	}
+	// A task that was well in between is failing since it failed again, which the
+	// timeline does not say.
+	for _, w := range s.Guards.Watches {
+		if !w.Sick.IsZero() {
+			l.sick[w.Task] = w.Sick
+		}
+	}
+	for i := range s.Verdicts {
+		if v := &s.Verdicts[i]; v.Action == policy.Detach {
+			l.verdicts[place{v.Task, v.Target}] = v
+		}
+	}
+	return l
+}
+
+// target is what is known of a target, whatever is told of it.
+func (l *lookup) target(task fleet.TaskARN, key fleet.TargetKey) Target {
+	t := Target{Key: key, Task: task, Failing: l.sick[task], Verdict: l.verdicts[place{task, key}]}
+	if tl := l.open[task]; tl != nil {
+		t.Timeline = tl.ID
+	}
+	if v := t.Verdict; v != nil {
+		t.Mode = v.Mode
+	}
+	return t
+}
+
+// exposures are the targets that have been exposed for longer than a limit. The
+// time is what is known to have passed: from the first reading that showed it.
+func (l *lookup) exposures(g gather, limit time.Duration) {
+	if l.Snapshot == nil {
+		return
+	}
+	l.Snapshot.Exposed(func(task *fleet.Task, _ *fleet.TargetGroup, row *fleet.Target) bool {
+		t := l.target(task.ARN, row.Key)
+		t.Zone = row.Zone
+		t.Since = l.exposedSince(task.ARN, row.Key)
+		if t.For = l.At.Sub(t.Since); !t.Since.IsZero() && t.For >= limit {
+			g.add(fact{event: Exposed, service: task.Service, target: &t, since: t.Since, mark: marked(targetMark(&t), stamp(t.Since))}, targetMark(&t))
+		}
+		return true
+	})
+}
+
+// exposedSince is the later of when the task was read failing and when its target
+// was read healthy, for the last time that it became so.
+func (l *lookup) exposedSince(task fleet.TaskARN, key fleet.TargetKey) time.Time {
+	since := l.sick[task]
+	tl := l.open[task]
+	if since.IsZero() || tl == nil {
+		return since
+	}
+	for i := range tl.Targets {
+		if good := tl.Targets[i].Good; tl.Targets[i].Key == key && len(good) > 0 {
+			if from := good[len(good)-1].From.NotAfter; from.After(since) {
+				since = from
+			}
+		}
+	}
+	return since
+}
+
+// detachments are what is told of the open ones.
+func (l *lookup) detachments(g gather, held map[string]fact) {
+	for i := range l.Detachments {
+		d := &l.Detachments[i]
+		if !d.Open() {
+			continue
+		}
+		t := l.target(d.Task, d.Target)
+		t.Zone, t.Mode = d.Zone, d.Mode
+		mark := marked(targetMark(&t), stamp(d.Decided))
+		add := func(e Event, since time.Time, mark, sentence string) {
+			about := t
+			about.Since, about.Sentence = since, sentence
+			g.add(fact{event: e, service: d.Service, target: &about, since: since, mark: mark, decided: d.Decided}, targetMark(&t), stamp(d.Decided))
+		}
+		if d.Mode != policy.Detaching {
+			add(WouldDetach, d.Decided, mark, "Nothing was done: the service's mode is observe.")
+			continue
+		}
+		if !d.Called.IsZero() {
+			add(Detached, d.Called, mark, calledSentence(d))
+		}
+		if limit := l.limits(d.Service).Contested.Tries; limit > 0 && d.Back != nil && d.Tries >= limit {
+			add(Contested, d.Back.NotBefore, marked(mark, strconv.Itoa(d.Tries)), contestedSentence(d))
+		}
+		// Once told, it is the same denial until a call gets through, though castoff
+		// asks again every few minutes.
+		_, told := held[where(Denied, targetMark(&t), stamp(d.Decided))]
+		if d.Rejected > 0 && (told || l.denied(d.Target.Group)) {
+			add(Denied, d.RejectedAt, mark, deniedSentence(d))
+		}
+	}
+}
+
+func (l *lookup) limits(id fleet.ServiceID) policy.Limits {
+	if l.Limits == nil {
+		return policy.Limits{}
+	}
+	return l.Limits(id)
+}
+
+func (l *lookup) denied(group fleet.TargetGroupARN) bool {
+	return slices.ContainsFunc(l.Denied, func(d policy.Denial) bool { return d.Group == group })
+}
+
+// over is the news that a fact no longer holds; not ok when that is none.
+func (f fact) over(s State) (over fact, ok bool) {
+	var d *policy.Detachment
+	if f.event == Detached {
+		if d = s.detachment(f); d == nil || d.Open() {
+			return fact{}, false // its end went by, or its call is about to be made again
+		}
+		f.event = f.event.end(d.Outcome)
+	} else {
+		f.event = f.event.end("")
+	}
+	if f.event == "" {
+		return fact{}, false
+	}
+	if f.target != nil {
+		l, t := s.look(), *f.target
+		t.Verdict = l.verdicts[place{t.Task, t.Key}]
+		if t.For = s.At.Sub(f.since); d != nil {
+			t.For = d.Ended.Sub(f.since)
+			t.Sentence = endSentence(d)
+		} else {
+			t.Sentence = l.unexposedSentence(t.Task, t.Key)
+		}
+		t.For = max(0, t.For)
+		f.target = &t
+	}
+	return f, true
+}
+
+// detachment is the one that a fact is about; nil when the State no longer has it.
+func (s State) detachment(f fact) *policy.Detachment {
+	i := slices.IndexFunc(s.Detachments, func(d policy.Detachment) bool {
+		return d.Mode == policy.Detaching && d.Task == f.target.Task && d.Target == f.target.Key && d.Decided.Equal(f.decided)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &s.Detachments[i]
+}
+
+func targetMark(t *Target) string {
+	return marked(string(t.Task), string(t.Key.Group), t.Key.Address())
+}
+
+func marked(parts ...string) string { return strings.Join(parts, "\x01") }
+
+// stamp is an instant that reads the same after a restart.
+func stamp(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return fmt.Sprint(t.UnixNano())
+}

@@ -1,0 +1,168 @@
+package notify
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// State is what castoff knows after a pass. The zero one is that of a castoff
+// that knows of nothing.
+type State struct {
+	At       time.Time
+	Snapshot *fleet.Snapshot // may be nil
+	Open     []*timeline.Timeline
+	Verdicts []policy.Verdict
+	// Detachments are the open ones, and then those that ended, newest first.
+	Detachments []policy.Detachment
+	Guards      policy.State
+	Pauses      []policy.Pause
+	Halts       []policy.Halt
+	Denied      []policy.Denial
+	Limits      func(fleet.ServiceID) policy.Limits // nil: there are none
+}
+
+// Rule is what one receiver wants to know.
+type Rule struct {
+	Events []Event
+	// About reports that a service is of interest. It is asked with a cluster
+	// alone about what concerns a whole cluster, and not about what concerns all.
+	// Nil: everything is.
+	About func(fleet.ServiceID) bool
+	// ExposedFor is how long a target must have been exposed to be told of.
+	ExposedFor time.Duration
+}
+
+// Notification is one thing to tell: one event of one service, or cluster, or of
+// everything.
+type Notification struct {
+	// ID follows from what it is about alone.
+	ID    string
+	Event Event
+	At    time.Time // when castoff knew
+	// Service is zero for what concerns everything, and a cluster alone for what
+	// concerns that.
+	Service fleet.ServiceID
+	// Targets are those that it is about, by their keys; none for what stops
+	// castoff.
+	Targets []Target
+	// Since and Until are of what stops castoff; zero when not known. Sentence is
+	// what there is to say about it.
+	Since, Until time.Time
+	Sentence     string
+}
+
+// Target is a target that a notification is about.
+type Target struct {
+	ID       string // as if the notification were about it alone
+	Key      fleet.TargetKey
+	Task     fleet.TaskARN
+	Zone     string      // may be empty
+	Timeline timeline.ID // empty: there is none
+	Mode     policy.Mode
+	Failing  time.Time // since when ECS is known to call its task UNHEALTHY; zero: not known
+	// Since is when it began to be so: exposed, out. For is how long that lasted,
+	// or has.
+	Since time.Time
+	For   time.Duration
+	// Verdict is the last one about taking it out; nil when there is none.
+	Verdict *policy.Verdict
+	// Sentence is what was done about it, or what ended it.
+	Sentence string
+}
+
+// Teller knows what one receiver has been told. It is for one goroutine.
+type Teller struct {
+	rule Rule
+	held map[string]fact
+}
+
+// NewTeller makes the Teller of a receiver that has been told what held in the
+// past: the State of an earlier castoff, as far as its journal has it.
+func NewTeller(r Rule, past State) *Teller {
+	t := &Teller{rule: r}
+	t.held = t.facts(past)
+	return t
+}
+
+// Next is what is to be told after a pass, in the order of Events, then of
+// services.
+func (t *Teller) Next(s State) []Notification {
+	now := t.facts(s)
+	var news []fact
+	for _, place := range slices.Sorted(maps.Keys(now)) {
+		if _, old := t.held[place]; !old {
+			news = append(news, now[place])
+		}
+	}
+	for _, place := range slices.Sorted(maps.Keys(t.held)) {
+		if _, goesOn := now[place]; !goesOn {
+			if over, ok := t.held[place].over(s); ok {
+				news = append(news, over)
+			}
+		}
+	}
+	t.held = now
+	news = slices.DeleteFunc(news, func(f fact) bool { return !t.wants(f) })
+	return group(news, s.At)
+}
+
+func (t *Teller) wants(f fact) bool {
+	return slices.Contains(t.rule.Events, f.event) &&
+		(t.rule.About == nil || f.service == fleet.ServiceID{} || t.rule.About(f.service))
+}
+
+// group makes one notification of all that is of one event and one service: when
+// a hundred tasks fail at once nobody reads a hundred messages.
+func group(news []fact, at time.Time) []Notification {
+	slices.SortStableFunc(news, func(a, b fact) int {
+		return cmp.Or(cmp.Compare(slices.Index(Events, a.event), slices.Index(Events, b.event)), a.service.Compare(b.service))
+	})
+	var ns []Notification
+	for _, f := range news {
+		id := identity(f.event, f.mark)
+		last := len(ns) - 1
+		if f.target == nil || last < 0 || ns[last].Event != f.event || ns[last].Service != f.service {
+			ns = append(ns, Notification{ID: id, Event: f.event, At: at, Service: f.service, Since: f.since, Until: f.until, Sentence: f.sentence})
+			last++
+		}
+		if f.target != nil {
+			target := *f.target
+			target.ID = id
+			ns[last].Targets = append(ns[last].Targets, target)
+		}
+	}
+	for i := range ns {
+		if targets := ns[i].Targets; len(targets) > 1 {
+			ids := make([]string, len(targets))
+			for j := range targets {
+				ids[j] = targets[j].ID
+			}
+			slices.Sort(ids)
+			ns[i].ID = identity(ns[i].Event, strings.Join(ids, " "))
+		}
+	}
+	return ns
+}
+
+// identity is the id of what is said to be told apart by a mark.
+func identity(e Event, mark string) string {
+	sum := sha256.Sum256([]byte(string(e) + "\x00" + mark))
+	return string(e) + "-" + hex.EncodeToString(sum[:12])
+}
+
+// Trial is what is sent to see whether a receiver is reached.
+func Trial(now time.Time) Notification {
+	return Notification{
+		ID: identity(Test, now.UTC().Format(time.RFC3339Nano)), Event: Test, At: now,
+		Sentence: "Somebody asked for it. Nothing has happened.",
+	}
+}
