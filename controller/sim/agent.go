@@ -13,7 +13,7 @@ const checkTook = 20 * time.Millisecond
 // belongs to, its command goes through the task's front to its app.
 func (t *task) containerProbe(c *container) *probe {
 	r, check := t.region, c.spec.Check
-	return &probe{
+	p := &probe{
 		region: r, interval: r.scale(check.Interval), timeout: r.scale(check.Timeout), took: r.scale(checkTook),
 		fromEnd: true, passes: 1, fails: check.Retries, leniency: t.started.Add(r.scale(check.StartPeriod)),
 		try: func() finding {
@@ -27,6 +27,12 @@ func (t *task) containerProbe(c *container) *probe {
 			t.report(c)
 		},
 	}
+	if r.runtime != nil {
+		p.ask = func(report func(bool)) {
+			r.runtime.Agent.Check(Check{Task: t.arn, Container: c.spec.Name, Command: check.Command, Timeout: p.timeout, Report: report})
+		}
+	}
+	return p
 }
 
 // report has the agent tell ECS of a container's health, when it comes to it:

@@ -118,6 +118,9 @@ func (r *Region) nextOf(phase time.Time, period time.Duration) time.Time {
 func (r *Region) AddService(spec ServiceSpec) error {
 	given := spec
 	spec, err := spec.withDefaults()
+	if err == nil && r.runtime != nil {
+		err = r.runtime.takes(spec)
+	}
 	if err != nil {
 		return fmt.Errorf("add service %s/%s: %w", spec.Cluster, spec.Name, err)
 	}

@@ -10,6 +10,10 @@
 // time of its own by [Options.Now], and may do without the wire, which costs more
 // than the world: [Region.Snapshot], [Region.Deregister], [Region.Register].
 //
+// What is inside tasks and on the wire to them can be real: [Options.Runtime] starts
+// and stops their containers and makes their checks. The failures that are done to
+// a region then only say what was done to the real thing, for the truth's sake.
+//
 // The region keeps the truth ([Region.Truth]), so that what a daemon says can
 // be compared with what happened.
 //

@@ -220,7 +220,7 @@ func (g *targetGroup) remove(w *row) {
 	if l := g.lanes[w.key]; l != nil {
 		l.row = nil
 		if g.terminatesDeregistered() {
-			l.cut()
+			l.reset()
 		}
 	}
 }

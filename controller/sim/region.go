@@ -2,6 +2,7 @@ package sim
 
 import (
 	"container/heap"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -40,6 +41,9 @@ type Options struct {
 	// and goes by whole milliseconds: a fraction is dropped. Latency and whatever
 	// else waits still waits by the clock.
 	Now func() time.Time
+	// Runtime makes what is inside tasks, and the wire to them, real; nil: both are
+	// modelled. With one, Speed should be 1, and services be on Fargate.
+	Runtime *Runtime
 }
 
 // Region is a simulated AWS region with ECS and ELBv2 in it. It is an
@@ -54,6 +58,8 @@ type Region struct {
 	params  Params
 	latency time.Duration
 	clock   func() time.Time // nil: time.Now
+	runtime *Runtime         // nil: all is modelled
+	subnet  string           // of tasks' addresses: the first two bytes
 
 	mu     sync.Mutex
 	rng    *rand.Rand
@@ -91,6 +97,8 @@ func New(o Options) *Region {
 		params:           DefaultParams(),
 		latency:          o.Latency,
 		clock:            o.Now,
+		runtime:          o.Runtime,
+		subnet:           "10.0",
 		rng:              rand.New(rand.NewPCG(o.Seed, 0x6361_7374_6f66_66)),
 		clusterNames:     map[string]*cluster{},
 		definitions:      map[string]*definition{},
@@ -107,6 +115,10 @@ func New(o Options) *Region {
 	}
 	if o.Params != nil {
 		r.params = *o.Params
+	}
+	if o.Runtime != nil {
+		first := o.Runtime.Network.Addr().As4()
+		r.subnet = fmt.Sprintf("%d.%d", first[0], first[1])
 	}
 	r.replies = newReplies(r, o.Seed)
 	if o.Throttle {

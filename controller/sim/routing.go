@@ -291,7 +291,10 @@ func (l *lane) arrive() {
 	if l.changed {
 		l.look()
 	}
-	if !l.accepts || was != nil && was != l.to || l.resets() {
+	switch {
+	case l.resets():
+		l.reset()
+	case !l.accepts || was != nil && was != l.to:
 		l.cut()
 	}
 	if was == l.to && answered == l.answered && (l.had > 0) == (l.share > 0) && until.Equal(l.until) {

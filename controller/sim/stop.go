@@ -35,7 +35,6 @@ func (t *task) exit() {
 	if !t.alive {
 		return
 	}
-	t.fail(Exit)
 	t.touch()
 	for i := len(t.containers) - 1; i >= 0; i-- {
 		if c := t.containers[i]; !c.spec.NotEssential {
@@ -44,7 +43,13 @@ func (t *task) exit() {
 			break
 		}
 	}
-	t.turnApp(refusing, t.front && len(t.containers) > 1)
+	t.gaveUp(t.front && len(t.containers) > 1)
+}
+
+// gaveUp is when an essential container has ended by itself.
+func (t *task) gaveUp(front bool) {
+	t.fail(Exit)
+	t.turnApp(refusing, front)
 	t.region.after(t.region.draw(t.region.params.ExitReport), func() {
 		if t.desired == fleet.Stopped {
 			return
@@ -134,6 +139,11 @@ func (t *task) terminate() {
 	t.stops++
 	t.to(fleet.Stopping)
 	t.stamp()
+	if t.launched {
+		r.runtime.Agent.Stop(t.arn)
+		t.reap()
+		return
+	}
 	if !t.alive {
 		t.ended(0)
 		return

@@ -25,11 +25,24 @@ func (g *targetGroup) targetProbe(w *row) *probe {
 		p.passes = initial
 	}
 	p.try = func() finding { return g.find(w.key) }
+	if r.runtime != nil {
+		p.ask = func(report func(bool)) {
+			r.runtime.Nodes.Check(Check{Target: w.key, Protocol: g.check.Protocol, Port: g.checkPort(w.key), Timeout: p.timeout, Report: report})
+		}
+	}
 	p.turns = func(v verdict, f finding) {
 		p.passes = healthy
 		g.turn(w, v, f)
 	}
 	return p
+}
+
+// checkPort is the port of a target that is checked.
+func (g *targetGroup) checkPort(key fleet.TargetKey) int {
+	if port, err := strconv.Atoi(g.check.Port); err == nil {
+		return port
+	}
+	return key.Port
 }
 
 // find makes one check of a target.
@@ -42,7 +55,7 @@ func (g *targetGroup) find(key fleet.TargetKey) finding {
 	// The check goes to the task that has the address now, whose it was before
 	// does not matter.
 	other := 0
-	if port, err := strconv.Atoi(g.check.Port); err == nil && port != key.Port {
+	if port := g.checkPort(key); port != key.Port {
 		other = port
 		key.Port = port
 	}

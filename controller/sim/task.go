@@ -57,6 +57,7 @@ type task struct {
 	stopCode, stoppedReason                               string
 
 	mind
+	launched bool // the runtime was told to start it
 	cut      bool // its agent cannot reach ECS, which keeps the last health that it heard
 	stops    int  // raised when the task is told to stop: what was still to come does not
 	drainEnd time.Time
@@ -169,7 +170,7 @@ func (r *Region) giveAddress(t *task) {
 	for {
 		n := r.addressSeq % (1<<16 - 512)
 		r.addressSeq++
-		t.ipv4 = fmt.Sprintf("10.0.%d.%d", 1+n/254, 1+n%254)
+		t.ipv4 = fmt.Sprintf("%s.%d.%d", r.subnet, 1+n/254, 1+n%254)
 		if n/254 < 255 && r.addresses[t.ipv4] == nil {
 			r.addresses[t.ipv4] = t
 			if t.service != nil && t.service.spec.IPv6 {
@@ -277,7 +278,13 @@ func (t *task) pending(f Fate) {
 			for _, target := range t.targets {
 				target.group.register(target.key, t.zone, t)
 			}
-			t.then(p.Activating, func() { t.run(f) })
+			t.then(p.Activating, func() {
+				if t.region.runtime != nil {
+					t.launch() // and runs when that is reported
+					return
+				}
+				t.run(f)
+			})
 		})
 	})
 }
@@ -288,10 +295,13 @@ func (t *task) run(f Fate) {
 	t.to(fleet.Running)
 	t.started = r.now
 	t.alive = true
-	if f == StartsHung {
+	switch {
+	case r.runtime != nil:
+		t.turnApp(refusing, true) // until it is reported to answer
+	case f == StartsHung:
 		t.fail(Hang)
 		t.turnApp(hung, true)
-	} else {
+	default:
 		t.turnApp(refusing, true)
 		t.booting = true
 		t.then(r.params.Boot, func() {
@@ -342,4 +352,7 @@ func (r *Region) settledTask(s *service) {
 		target.group.settle(target.key, t.zone, t)
 	}
 	t.served, t.servingAt = true, r.now
+	if r.runtime != nil {
+		t.launch()
+	}
 }

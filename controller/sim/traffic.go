@@ -213,6 +213,14 @@ func (g *targetGroup) renewStreams(part float64) {
 	g.connectStreams()
 }
 
+// reset is cut by the balancer's nodes, which end every connection.
+func (l *lane) reset() {
+	l.cut()
+	if r := l.group.region; r.runtime != nil {
+		r.runtime.Nodes.Cut(l.key)
+	}
+}
+
 // cut ends a way's streams all at once.
 func (l *lane) cut() {
 	l.group.waiting += l.streams
