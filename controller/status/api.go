@@ -1,72 +1,84 @@
 package status
 
-import (
-	"encoding/json"
-	"fmt"
-	"net/http"
-	"time"
+import "github.com/castoff-ecs/castoff/controller/fleet"
 
-	"github.com/castoff-ecs/castoff/controller/fleet"
-	"github.com/castoff-ecs/castoff/controller/timeline"
-)
+// apiRoute is an address of the API that answers JSON. All of them are in
+// openapi.yaml, which the tests hold to them.
+type apiRoute struct {
+	path  string
+	takes []string
+	// timed says that the answer has ages, or tells the time.
+	timed  bool
+	answer func(*View, request) (any, error)
+}
 
-func (s *server) apiTimelines(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.RawQuery)
-	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+var api = []apiRoute{
+	{"/api/v1/timelines", timelineFilters, false, apiTimelines},
+	{"/api/v1/timelines/{id}", nil, false, apiTimeline},
+	{"/api/v1/tasks", taskFilters, true, apiTasks},
+	{"/api/v1/verdicts", verdictFilters, false, apiVerdicts},
+	{"/api/v1/detachments", detachmentFilters, false, apiDetachments},
+	{"/api/v1/explain", []string{"of"}, true, apiExplain},
+	{"/api/v1/services", []string{"cluster", "service"}, true, apiServices},
+	{"/api/v1/status", nil, true, apiStatus},
+}
+
+func (a *apiRoute) route() *route {
+	rt := &route{path: a.path, takes: a.takes, contentType: jsonType, lasts: forever, validator: byContent}
+	if a.timed {
+		rt.lasts, rt.validator = 0, byPass
 	}
-	v := s.view()
+	rt.answer = func(v *View, q request) ([]byte, error) {
+		answer, err := a.answer(v, q)
+		if err != nil {
+			return nil, err
+		}
+		return encode(answer), nil
+	}
+	return rt
+}
+
+func apiTimelines(v *View, r request) (any, error) {
+	q, err := parseQuery(r.values)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.known(q.cluster, q.service); err != nil {
+		return nil, err
+	}
 	ts, next := q.page(v)
 	records := v.records()
 	page := wirePage{Timelines: make([]wireTimeline, len(ts)), NextCursor: optional(next)}
 	for i, t := range ts {
 		page.Timelines[i] = toWireTimeline(t, records[t.Task])
 	}
-	writeJSON(w, r, http.StatusOK, page)
+	return page, nil
 }
 
-func (s *server) apiTimeline(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
-	}
-	v := s.view()
-	t := v.find(timeline.ID(r.PathValue("id")))
-	if t == nil {
-		refuse(w, r, http.StatusNotFound, "not_found", noSuchTimeline(r.PathValue("id")))
-		return
-	}
-	writeJSON(w, r, http.StatusOK, toWireTimeline(t, v.records()[t.Task]))
-}
-
-func noSuchTimeline(id string) string {
-	return fmt.Sprintf("no timeline %q: it never was, or it closed so long ago that it is no longer kept", clip(id))
-}
-
-func (s *server) apiServices(w http.ResponseWriter, r *http.Request) {
-	values, err := parseValues(r.URL.RawQuery, []string{"cluster", "service"})
+func apiTimeline(v *View, r request) (any, error) {
+	t, err := v.find(r.id)
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	v, now := s.view(), time.Now()
+	return toWireTimeline(t, v.records()[t.Task]), nil
+}
+
+func apiServices(v *View, r request) (any, error) {
+	cluster, service := r.values["cluster"], r.values["service"]
+	if err := v.known(cluster, service); err != nil {
+		return nil, err
+	}
 	answer := wireServices{Services: []wireService{}}
 	if v.Snapshot != nil {
 		answer.At = instant(v.Snapshot.At)
-		open := v.openByService()
+		all := v.served()
 		for _, t := range v.Snapshot.Tally() {
-			id := t.Service.ID
-			if c := values["cluster"]; c != "" && c != id.Cluster {
-				continue
+			if id := t.Service.ID; selects(cluster, id.Cluster) && selects(service, id.Name) {
+				answer.Services = append(answer.Services, v.toWireService(t, all, r.now))
 			}
-			if n := values["service"]; n != "" && n != id.Name {
-				continue
-			}
-			answer.Services = append(answer.Services, toWireService(t, v.mode(id), open[id], now))
 		}
 	}
-	writeJSON(w, r, http.StatusOK, answer)
+	return answer, nil
 }
 
 func (v *View) openByService() map[fleet.ServiceID]int {
@@ -77,19 +89,15 @@ func (v *View) openByService() map[fleet.ServiceID]int {
 	return open
 }
 
-func (s *server) apiStatus(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
-	}
-	v, now := s.view(), time.Now()
+func apiStatus(v *View, r request) (any, error) {
+	now := r.now
 	ready, why := v.ready(now)
 	answer := wireStatus{
 		Version: v.Version, Started: instant(v.Started), Now: instant(now),
 		Ready: ready, NotReadyReason: optional(why),
 		LastFull: instant(v.LastFull), ReadyWithin: seconds(v.ReadyWithin),
 		TimelinesOpen: len(v.Open), TimelinesKept: len(v.Closed),
-		Acting: v.acting(now), Gaps: []wireGap{},
+		Usage: append([]wireUse{}, v.served().usage[fleet.ServiceID{}]...), Acting: v.acting(now), Gaps: []wireGap{},
 	}
 	if p := v.Pass; !p.At.IsZero() {
 		answer.Pass = &wirePass{Number: p.Number, At: instant(p.At), Duration: seconds(p.Duration), Result: p.Result}
@@ -110,7 +118,7 @@ func (s *server) apiStatus(w http.ResponseWriter, r *http.Request) {
 	for _, g := range v.gaps() {
 		answer.Gaps = append(answer.Gaps, wireGap{Kind: g.Kind, Ref: g.Ref, Class: g.Class, Detail: g.Detail, Since: instant(g.Since)})
 	}
-	writeJSON(w, r, http.StatusOK, answer)
+	return answer, nil
 }
 
 // exposedTasks are the tasks of the targets exposed now, one for each target.
@@ -121,14 +129,4 @@ func exposedTasks(s *fleet.Snapshot) []fleet.TaskARN {
 		return true
 	})
 	return tasks
-}
-
-func writeJSON(w http.ResponseWriter, r *http.Request, code int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
-		// The wire types hold nothing that cannot be encoded: a bug of ours,
-		// which the server's own recovery logs.
-		panic(fmt.Errorf("encode %T: %w", v, err))
-	}
-	write(w, r, code, "application/json", append(body, '\n'))
 }

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -19,12 +18,13 @@ type verdictQuery struct {
 	paging
 }
 
-func parseVerdictQuery(raw string) (verdictQuery, error) {
-	values, err := parseValues(raw, []string{"cluster", "service", "task", "action", "decision", "reason", "limit", "cursor"})
-	if err != nil {
+var verdictFilters = []string{"cluster", "service", "task", "action", "decision", "reason", "limit", "cursor"}
+
+func parseVerdictQuery(values map[string]string) (q verdictQuery, err error) {
+	q = verdictQuery{cluster: values["cluster"], service: values["service"]}
+	if q.task, err = parseTask(values["task"]); err != nil {
 		return verdictQuery{}, err
 	}
-	q := verdictQuery{cluster: values["cluster"], service: values["service"], task: values["task"]}
 	if q.action, err = oneOf("action", values["action"], []policy.Action{policy.Detach, policy.Attach}); err != nil {
 		return verdictQuery{}, err
 	}
@@ -66,13 +66,14 @@ func placeOf(id fleet.ServiceID, task fleet.TaskARN, key fleet.TargetKey, rest s
 	return strings.Join([]string{id.Cluster, id.Name, string(task), string(key.Group), key.ID, strconv.Itoa(key.Port), rest}, "\x00")
 }
 
-func (s *server) apiVerdicts(w http.ResponseWriter, r *http.Request) {
-	q, err := parseVerdictQuery(r.URL.RawQuery)
+func apiVerdicts(v *View, r request) (any, error) {
+	q, err := parseVerdictQuery(r.values)
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	v := s.view()
+	if err := v.known(q.cluster, q.service); err != nil {
+		return nil, err
+	}
 	var selected []*policy.Verdict
 	for i := range v.Verdicts {
 		if q.matches(&v.Verdicts[i]) {
@@ -87,7 +88,7 @@ func (s *server) apiVerdicts(w http.ResponseWriter, r *http.Request) {
 	for i, verdict := range selected {
 		answer.Verdicts[i] = toWireVerdict(verdict)
 	}
-	writeJSON(w, r, http.StatusOK, answer)
+	return answer, nil
 }
 
 // detachmentQuery selects detachments. Zero values select everything.
@@ -100,12 +101,13 @@ type detachmentQuery struct {
 	paging
 }
 
-func parseDetachmentQuery(raw string) (detachmentQuery, error) {
-	values, err := parseValues(raw, []string{"cluster", "service", "task", "mode", "state", "outcome", "since", "until", "limit", "cursor"})
-	if err != nil {
+var detachmentFilters = []string{"cluster", "service", "task", "mode", "state", "outcome", "since", "until", "limit", "cursor"}
+
+func parseDetachmentQuery(values map[string]string) (q detachmentQuery, err error) {
+	q = detachmentQuery{cluster: values["cluster"], service: values["service"]}
+	if q.task, err = parseTask(values["task"]); err != nil {
 		return detachmentQuery{}, err
 	}
-	q := detachmentQuery{cluster: values["cluster"], service: values["service"], task: values["task"]}
 	if q.mode, err = oneOf("mode", values["mode"], policy.Modes); err != nil {
 		return detachmentQuery{}, err
 	}
@@ -115,10 +117,7 @@ func parseDetachmentQuery(raw string) (detachmentQuery, error) {
 	if q.outcome, err = oneOf("outcome", values["outcome"], policy.Outcomes); err != nil {
 		return detachmentQuery{}, err
 	}
-	if q.since, err = parseTime("since", values["since"]); err != nil {
-		return detachmentQuery{}, err
-	}
-	if q.until, err = parseTime("until", values["until"]); err != nil {
+	if q.since, q.until, err = parseTimes(values); err != nil {
 		return detachmentQuery{}, err
 	}
 	q.paging, err = parsePaging(values)
@@ -134,13 +133,14 @@ func (q *detachmentQuery) matches(d *policy.Detachment) bool {
 		!d.Decided.Before(q.since) && (q.until.IsZero() || d.Decided.Before(q.until))
 }
 
-func (s *server) apiDetachments(w http.ResponseWriter, r *http.Request) {
-	q, err := parseDetachmentQuery(r.URL.RawQuery)
+func apiDetachments(v *View, r request) (any, error) {
+	q, err := parseDetachmentQuery(r.values)
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	v := s.view()
+	if err := v.known(q.cluster, q.service); err != nil {
+		return nil, err
+	}
 	var selected []*policy.Detachment
 	for i := range v.Detachments {
 		if q.matches(&v.Detachments[i]) {
@@ -148,5 +148,5 @@ func (s *server) apiDetachments(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	selected, next := pageOf(selected, q.paging, detachmentPosition)
-	writeJSON(w, r, http.StatusOK, wireDetachmentPage{Detachments: toWireDetachments(selected), NextCursor: optional(next)})
+	return wireDetachmentPage{Detachments: toWireDetachments(selected), NextCursor: optional(next)}, nil
 }

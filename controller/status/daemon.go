@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"net/http"
 	"slices"
 	"time"
 
@@ -44,14 +43,6 @@ type gapClass struct {
 	Class fleet.Class
 	Count int
 	Since stamp // of the oldest
-}
-
-func (s *server) daemon(w http.ResponseWriter, r *http.Request) {
-	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
-	}
-	render(w, r, http.StatusOK, "daemon", newDaemonPage(s.view(), time.Now()))
 }
 
 func newDaemonPage(v *View, now time.Time) *daemonPage {

@@ -1,7 +1,7 @@
 package status
 
 import (
-	"encoding/json"
+	"bytes"
 	"fmt"
 	"slices"
 	"strconv"
@@ -113,10 +113,7 @@ func (e *Events) compare(v *View, now time.Time) []event {
 		at := place{d.Task, d.Target, string(d.Action)}
 		verdicts[at] = string(d.Decision) + string(d.Guard) + string(d.Reason) + string(d.Mode)
 		if e.verdicts[at] != verdicts[at] {
-			events = append(events, newEvent("verdict", wireVerdictEvent{
-				Action: d.Action, Cluster: d.Service.Cluster, Service: d.Service.Name, Task: d.Task, Target: toWireTargetKey(d.Target),
-				Mode: d.Mode, Decision: d.Decision, Acts: d.Acts(), Guard: optional(d.Guard), Reason: d.Reason, Sentence: d.Sentence,
-			}))
+			events = append(events, newEvent("verdict", toWireVerdictEvent(d)))
 		}
 	}
 	e.verdicts = verdicts
@@ -208,11 +205,7 @@ func mark(t *timeline.Timeline) string {
 }
 
 func newEvent(kind string, data any) event {
-	body, err := json.Marshal(data)
-	if err != nil {
-		panic(fmt.Errorf("encode %T: %w", data, err)) // as in writeJSON
-	}
-	return event{kind: kind, data: body}
+	return event{kind: kind, data: bytes.TrimSuffix(encode(data), []byte("\n"))}
 }
 
 // The wire types of events; the rules of wire.go hold.
@@ -240,6 +233,7 @@ type wireTimelineEvent struct {
 	Milestones []wireMilestone  `json:"milestones"`
 }
 
+// wireVerdictEvent is a verdict without its guards.
 type wireVerdictEvent struct {
 	Action   policy.Action   `json:"action"`
 	Cluster  string          `json:"cluster"`
@@ -252,4 +246,11 @@ type wireVerdictEvent struct {
 	Guard    *string         `json:"guard"`
 	Reason   policy.Reason   `json:"reason"`
 	Sentence string          `json:"sentence"`
+}
+
+func toWireVerdictEvent(v *policy.Verdict) wireVerdictEvent {
+	return wireVerdictEvent{
+		Action: v.Action, Cluster: v.Service.Cluster, Service: v.Service.Name, Task: v.Task, Target: toWireTargetKey(v.Target),
+		Mode: v.Mode, Decision: v.Decision, Acts: v.Acts(), Guard: optional(v.Guard), Reason: v.Reason, Sentence: v.Sentence,
+	}
 }

@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -148,47 +147,38 @@ func (t *told) rank() int {
 	}
 }
 
-func (s *server) apiExplain(w http.ResponseWriter, r *http.Request) {
-	values, err := parseValues(r.URL.RawQuery, []string{"of"})
+func apiExplain(v *View, r request) (any, error) {
+	now := r.now
+	of, err := parseSubject(r.values["of"])
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	of, err := parseSubject(values["of"])
-	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
-	}
-	v, now := s.view(), time.Now()
 	if v.Snapshot == nil {
-		refuse(w, r, http.StatusServiceUnavailable, "no_pass_yet", "castoff has just started: no pass has ended yet, so nothing is known")
-		return
+		return nil, &problem{noPassYet, "castoff has just started: no pass has ended yet, so nothing is known"}
 	}
 	all := v.tell(of)
 	if of.prefix != "" && len(all) > 1 {
 		if i := slices.IndexFunc(all, func(t *told) bool { return t.arn.ID() == of.prefix }); i >= 0 {
 			all = all[i : i+1]
 		} else {
-			refuse(w, r, http.StatusConflict, "ambiguous", ambiguous(of.prefix, all))
-			return
+			return nil, &problem{ambiguous, severalTasks(of.prefix, all)}
 		}
 	}
 	answer := wireExplanation{
-		Of: values["of"], At: instant(v.Snapshot.At), Age: ageOf(v.Snapshot, now),
+		Of: r.values["of"], At: instant(v.Snapshot.At), Age: ageOf(v.Snapshot, now),
 		Tasks: []wireTold{}, Unowned: v.unowned(of), Acting: v.acting(now), Gaps: len(v.gaps()),
 	}
 	if len(all) == 0 && len(answer.Unowned) == 0 {
-		refuse(w, r, http.StatusNotFound, "not_found", v.unknown(values["of"], now))
-		return
+		return nil, &problem{notFound, v.unknown(r.values["of"], now)}
 	}
 	answer.Omitted = max(0, len(all)-explained)
 	for _, t := range all[:min(len(all), explained)] {
 		answer.Tasks = append(answer.Tasks, v.toWireTold(t, now))
 	}
-	writeJSON(w, r, http.StatusOK, answer)
+	return answer, nil
 }
 
-func ambiguous(prefix string, all []*told) string {
+func severalTasks(prefix string, all []*told) string {
 	const most = 10
 	var ids []string
 	for _, t := range all[:min(len(all), most)] {
@@ -290,15 +280,22 @@ func (v *View) toWireTold(t *told, now time.Time) wireTold {
 	for _, tl := range t.timelines {
 		w.Timelines = append(w.Timelines, toWireTimeline(tl, t.record))
 	}
-	if task := t.task; task != nil {
-		w.Now = &wireTask{
-			LastStatus: task.LastStatus, DesiredStatus: task.DesiredStatus, Health: task.Health,
-			Connectivity: optional(task.Connectivity), Started: instant(task.Started), Zone: optional(task.Zone),
-			StoppedReason: optional(task.StoppedReason), Age: age(task.Read, now), Targets: []wireRow{},
-		}
-		for _, key := range task.Targets {
-			w.Now.Targets = append(w.Now.Targets, v.toWireRow(key, task))
-		}
+	w.Now = v.toWireTask(t.task, now)
+	return w
+}
+
+// toWireTask is null for a task that is in no reading.
+func (v *View) toWireTask(task *fleet.Task, now time.Time) *wireTask {
+	if task == nil {
+		return nil
+	}
+	w := &wireTask{
+		LastStatus: task.LastStatus, DesiredStatus: task.DesiredStatus, Health: task.Health,
+		Connectivity: optional(task.Connectivity), Started: instant(task.Started), Zone: optional(task.Zone),
+		StoppedReason: optional(task.StoppedReason), Age: age(task.Read, now), Targets: []wireRow{},
+	}
+	for _, key := range task.Targets {
+		w.Targets = append(w.Targets, v.toWireRow(key, task))
 	}
 	return w
 }

@@ -3,10 +3,8 @@ package status
 import (
 	"cmp"
 	"maps"
-	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -67,20 +65,22 @@ type phaseSummary struct {
 	p50, p95 time.Duration
 }
 
-func (s *server) timelines(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.RawQuery)
+func timelines(v *View, r request) (any, error) {
+	q, err := parseQuery(r.values)
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	given := r.URL.Query() // parseQuery has seen that it is one
+	if err := v.known(q.cluster, q.service); err != nil {
+		return nil, err
+	}
+	given := r.given()
 	if given.Get("limit") == "" {
 		q.limit = listRows
 	}
 	if !given.Has("state") {
 		q.state = "closed"
 	}
-	render(w, r, http.StatusOK, "timelines", newListPage(s.view(), &q, given, time.Now()))
+	return newListPage(v, &q, given, r.now), nil
 }
 
 func newListPage(v *View, q *query, given url.Values, now time.Time) *listPage {
@@ -225,22 +225,11 @@ func (p *phaseSummary) Title() string {
 	return string(p.Name) + ": half within " + p.P50 + ", 95 of 100 within " + p.P95
 }
 
-// text answers a timeline as text, to be pasted where pages cannot be.
-func (s *server) text(w http.ResponseWriter, r *http.Request) {
-	v := s.view()
-	t := v.find(timeline.ID(r.PathValue("id")))
-	if t == nil {
-		refuse(w, r, http.StatusNotFound, "not_found", noSuchTimeline(r.PathValue("id")))
-		return
+// text is a timeline as text, to be pasted where pages cannot be.
+func text(v *View, r request) ([]byte, error) {
+	t, err := v.find(r.id)
+	if err != nil {
+		return nil, err
 	}
-	write(w, r, http.StatusOK, "text/plain; charset=utf-8", timelineText(newTimelinePage(t, v, time.Now())))
-}
-
-// pageNumber reads the parameter page, which begins with 1.
-func pageNumber(value string) (int, bool) {
-	if value == "" {
-		return 1, true
-	}
-	n, err := strconv.Atoi(value)
-	return n, err == nil && n >= 1 && n <= 1_000_000
+	return timelineText(newTimelinePage(t, v, r.now)), nil
 }

@@ -8,8 +8,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
 //go:embed page
@@ -17,29 +15,51 @@ var pageFiles embed.FS
 
 var pages = template.Must(template.ParseFS(pageFiles, "page/*.html"))
 
-func (s *server) home(w http.ResponseWriter, r *http.Request) {
-	render(w, r, http.StatusOK, "home", newHomePage(s.view(), time.Now()))
-}
-
-func (s *server) timeline(w http.ResponseWriter, r *http.Request) {
-	v := s.view()
-	t := v.find(timeline.ID(r.PathValue("id")))
-	if t == nil {
-		refuse(w, r, http.StatusNotFound, "not_found", noSuchTimeline(r.PathValue("id")))
-		return
+// pageRoute is an address that answers a page. A page is made anew once a second,
+// for the times in it run on.
+func pageRoute(path string, takes []string, name string, page func(*View, request) (any, error)) *route {
+	return &route{
+		path: path, takes: takes, contentType: pageType, lasts: time.Second, validator: noValidator,
+		answer: func(v *View, r request) ([]byte, error) {
+			p, err := page(v, r)
+			if err != nil {
+				return nil, err
+			}
+			return mustRender(name, p), nil
+		},
 	}
-	render(w, r, http.StatusOK, "timeline", newTimelinePage(t, v, time.Now()))
 }
 
-func (s *server) asset(name, contentType string) http.HandlerFunc {
-	body, err := pageFiles.ReadFile(name)
+// site is all that people read.
+var site = []*route{
+	pageRoute("/{$}", nil, "home", func(v *View, r request) (any, error) { return newHomePage(v, r.now), nil }),
+	pageRoute("/timelines", timelineFilters, "timelines", timelines),
+	pageRoute("/timelines/{id}", nil, "timeline", func(v *View, r request) (any, error) {
+		t, err := v.find(r.id)
+		if err != nil {
+			return nil, err
+		}
+		return newTimelinePage(t, v, r.now), nil
+	}),
+	{path: "/timelines/{id}/text", contentType: textType, lasts: time.Second, validator: byContent, answer: text},
+	pageRoute("/services", []string{"cluster", "service", "page"}, "services", services),
+	pageRoute("/castoff", nil, "daemon", func(v *View, r request) (any, error) { return newDaemonPage(v, r.now), nil }),
+}
+
+// asset serves an embedded file.
+func asset(files embed.FS, name, contentType, cache string) http.HandlerFunc {
+	body, err := files.ReadFile(name)
 	if err != nil {
 		panic(err) // embedded: a bug of ours, seen by every test
 	}
+	tag := contentTag(body)
 	return func(w http.ResponseWriter, r *http.Request) {
-		// Long enough to spare a request a page, short enough that nobody sees
-		// an old look after an upgrade for long.
-		w.Header().Set("Cache-Control", "max-age=300")
+		w.Header().Set("ETag", tag)
+		w.Header().Set("Cache-Control", cache)
+		if matches(r, tag) {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
 		write(w, r, http.StatusOK, contentType, body)
 	}
 }
@@ -80,12 +100,12 @@ type problemPage struct {
 	Message string
 }
 
-func render(w http.ResponseWriter, r *http.Request, code int, name string, page any) {
+func mustRender(name string, page any) []byte {
 	var body bytes.Buffer
 	if err := pages.ExecuteTemplate(&body, name, page); err != nil {
-		panic(fmt.Errorf("render the %s page: %w", name, err)) // a bug of ours, as in writeJSON
+		panic(fmt.Errorf("render the %s page: %w", name, err)) // a bug of ours, as in encode
 	}
-	write(w, r, code, "text/html; charset=utf-8", []byte(directions.Replace(body.String())))
+	return []byte(directions.Replace(body.String()))
 }
 
 // directions are the characters that open or close a direction of writing. An

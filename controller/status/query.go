@@ -20,8 +20,8 @@ const (
 	maxLimit     = 1000
 )
 
-// filters are the names that /api/v1/timelines knows.
-var filters = []string{"cluster", "service", "trigger", "outcome", "state", "since", "until", "limit", "cursor"}
+// timelineFilters are the parameters of /api/v1/timelines.
+var timelineFilters = []string{"cluster", "service", "trigger", "outcome", "state", "since", "until", "limit", "cursor"}
 
 // query selects timelines. Zero values select everything.
 type query struct {
@@ -99,14 +99,10 @@ func pageOf[T any](selected []T, p paging, at func(T) position) (page []T, next 
 	return selected, next
 }
 
-// parseQuery reads a query string. Its errors name what is allowed; an empty
-// value selects everything.
-func parseQuery(raw string) (query, error) {
-	values, err := parseValues(raw, filters)
-	if err != nil {
-		return query{}, err
-	}
-	q := query{cluster: values["cluster"], service: values["service"]}
+// parseQuery reads the parameters of a list of timelines. Its errors name what is
+// allowed; an empty value selects everything.
+func parseQuery(values map[string]string) (q query, err error) {
+	q = query{cluster: values["cluster"], service: values["service"]}
 	if q.trigger, err = oneOf("trigger", values["trigger"], timeline.Triggers); err != nil {
 		return query{}, err
 	}
@@ -116,10 +112,7 @@ func parseQuery(raw string) (query, error) {
 	if q.state, err = oneOf("state", values["state"], []string{"open", "closed"}); err != nil {
 		return query{}, err
 	}
-	if q.since, err = parseTime("since", values["since"]); err != nil {
-		return query{}, err
-	}
-	if q.until, err = parseTime("until", values["until"]); err != nil {
+	if q.since, q.until, err = parseTimes(values); err != nil {
 		return query{}, err
 	}
 	if q.paging, err = parsePaging(values); err != nil {
@@ -172,6 +165,31 @@ func parseTime(name, value string) (time.Time, error) {
 	return t, nil
 }
 
+// parseTimes reads since and until, which no time can be between when the one is
+// not before the other.
+func parseTimes(values map[string]string) (since, until time.Time, err error) {
+	if since, err = parseTime("since", values["since"]); err != nil {
+		return since, until, err
+	}
+	if until, err = parseTime("until", values["until"]); err != nil {
+		return since, until, err
+	}
+	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
+		return since, until, fmt.Errorf("until: must be later than since (got %q and %q)", clip(values["until"]), clip(values["since"]))
+	}
+	return since, until, nil
+}
+
+// parseTask reads a task's ARN or its id.
+func parseTask(s string) (string, error) {
+	if s != "" {
+		if of, err := parseSubject(s); err != nil || of.target != "" {
+			return "", fmt.Errorf("task: must be a task's ARN or its id (got %q)", clip(s))
+		}
+	}
+	return s, nil
+}
+
 // matches reports whether the query selects t, cursor aside. Since and until
 // are about when it was opened; since is included, until is not.
 func (q *query) matches(t *timeline.Timeline) bool {
@@ -206,16 +224,16 @@ func (q *query) all(v *View) (ts []*timeline.Timeline) {
 	return ts
 }
 
-// find is a View's timeline of that id; nil when it has none.
-func (v *View) find(id timeline.ID) *timeline.Timeline {
+// find is a View's timeline of that id.
+func (v *View) find(id string) (*timeline.Timeline, error) {
 	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
 		for _, t := range list {
-			if t.ID == id {
-				return t
+			if t.ID == timeline.ID(id) {
+				return t, nil
 			}
 		}
 	}
-	return nil
+	return nil, &problem{notFound, fmt.Sprintf("no timeline %q: it never was, or it closed so long ago that it is no longer kept; /timelines has those that are", clip(id))}
 }
 
 // clip bounds what an error repeats of its input, at a rune's end.

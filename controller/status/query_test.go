@@ -67,7 +67,7 @@ func TestPagesStayStableWhileTimelinesArrive(t *testing.T) {
 				old = append(old, tl.ID)
 			}
 		}
-		s := &server{view: func() *View { return v }}
+		s := handlerOf(func() *View { return v })
 		seen := walk(t, s, service, rapid.IntRange(1, 4).Draw(t, "limit"), func() {
 			arrive()
 			settle()
@@ -83,15 +83,28 @@ func TestPagesStayStableWhileTimelinesArrive(t *testing.T) {
 	})
 }
 
+func handlerOf(view func() *View) http.Handler {
+	return New(Options{View: view, Metrics: http.NotFoundHandler()})
+}
+
+// timelineQuery reads a query string.
+func timelineQuery(raw string) (query, error) {
+	values, err := parseValues(raw, timelineFilters)
+	if err != nil {
+		return query{}, err
+	}
+	return parseQuery(values)
+}
+
 // walk follows the cursors to the last page, calling between before each next
 // one.
-func walk(t *rapid.T, s *server, service string, limit int, between func()) (seen []timeline.ID) {
+func walk(t *rapid.T, s http.Handler, service string, limit int, between func()) (seen []timeline.ID) {
 	cursor := ""
 	last := "9999"
 	for range 1000 {
 		w := httptest.NewRecorder()
 		query := url.Values{"limit": {fmt.Sprint(limit)}, "service": {service}, "cursor": {cursor}}.Encode()
-		s.apiTimelines(w, httptest.NewRequest(http.MethodGet, "/api/v1/timelines?"+query, nil))
+		s.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/timelines?"+query, nil))
 		if w.Code != http.StatusOK {
 			t.Fatalf("%s: %s", query, w.Body)
 		}
@@ -151,7 +164,7 @@ func TestFilters(t *testing.T) {
 		"cluster=c2&service=web&outcome=retired": "closed",
 	} {
 		t.Run(query, func(t *testing.T) {
-			q, err := parseQuery(query)
+			q, err := timelineQuery(query)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +189,7 @@ func FuzzParseQuery(f *testing.F) {
 	}
 	v := &View{Closed: []*timeline.Timeline{{ID: "a", Opened: noon, Closed: noon}, {ID: "b", Opened: noon, Closed: noon}}}
 	f.Fuzz(func(t *testing.T, raw string) {
-		q, err := parseQuery(raw)
+		q, err := timelineQuery(raw)
 		if err != nil {
 			if n := len(err.Error()); n > 500 {
 				t.Errorf("the error repeats its input: %d bytes", n)
@@ -207,22 +220,10 @@ func FuzzParseActingQueries(f *testing.F) {
 		Verdicts:    []policy.Verdict{{Action: policy.Detach, Task: "arn:aws:ecs:x:y:task/c/1", Target: key}, {Target: key}},
 		Detachments: []policy.Detachment{{Target: key, Decided: noon}, {Task: "t", Decided: noon}},
 	}
+	h := handlerOf(func() *View { return v })
 	f.Fuzz(func(t *testing.T, raw string) {
-		_, errV := parseVerdictQuery(raw)
-		_, errD := parseDetachmentQuery(raw)
-		for _, err := range []error{errV, errD} {
-			if err != nil && len(err.Error()) > 1500 {
-				t.Errorf("the error repeats its input: %d bytes", len(err.Error()))
-			}
-		}
-		s := &server{view: func() *View { return v }}
-		for path, serve := range map[string]http.HandlerFunc{"verdicts": s.apiVerdicts, "detachments": s.apiDetachments, "explain": s.apiExplain} {
-			r := httptest.NewRequest(http.MethodGet, "/api/v1/"+path, nil)
-			r.URL.RawQuery = raw
-			w := httptest.NewRecorder()
-			if serve(w, r); !json.Valid(w.Body.Bytes()) {
-				t.Errorf("%s: %s", path, w.Body)
-			}
+		for _, path := range []string{"tasks", "services", "verdicts", "detachments", "explain"} {
+			answersWell(t, h, "/api/v1/"+path, raw, http.StatusOK, http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable)
 		}
 		values, err := url.ParseQuery(raw)
 		if err != nil {
@@ -239,6 +240,58 @@ func FuzzParseActingQueries(f *testing.F) {
 			t.Errorf("%q means what has no name", values.Get("of"))
 		}
 	})
+}
+
+// FuzzRequests asks every address that answers from a View.
+func FuzzRequests(f *testing.F) {
+	for _, seed := range [][2]string{
+		{"a", ""}, {"", "page=1"}, {"a", "page=2"}, {"\x00", "page=99999999999999999999"}, {"a/b", "state=open&limit=5"}, {"..", "cluster=c&service=x"},
+		{"a", "service=%ff"}, {"a", "exposed=maybe"}, {"a", "task=arn:"}, {"%", "since=2026-03-01T12:00:00Z&until=2026-03-01T11:00:00Z"}, {"a", "cursor=" + strings.Repeat("A", 9000)},
+	} {
+		f.Add(seed[0], seed[1])
+	}
+	id := fleet.ServiceID{Cluster: "c", Name: "s"}
+	v := &View{
+		Snapshot: fleet.NewSnapshot(fleet.Snapshot{At: noon, Clusters: []*fleet.Cluster{{Name: "c"}}, Services: []*fleet.Service{{ID: id}}}),
+		Open:     []*timeline.Timeline{{ID: "a", Task: "arn:aws:ecs:x:y:task/c/1", Service: id, Opened: noon}},
+	}
+	h := handlerOf(func() *View { return v })
+	f.Fuzz(func(t *testing.T, id, raw string) {
+		for i := range api {
+			path := strings.ReplaceAll(api[i].path, "{id}", url.PathEscape(id))
+			answersWell(t, h, path, raw, http.StatusOK, http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest, http.StatusNotFound, http.StatusConflict, http.StatusRequestURITooLong)
+		}
+		for _, rt := range site {
+			path := strings.ReplaceAll(strings.ReplaceAll(rt.path, "{$}", ""), "{id}", url.PathEscape(id))
+			answersWell(t, h, path, raw, http.StatusOK, http.StatusMovedPermanently, http.StatusTemporaryRedirect, http.StatusBadRequest, http.StatusNotFound, http.StatusRequestURITooLong)
+		}
+	})
+}
+
+// answersWell asks, and demands one of the codes, valid JSON of the API, and no
+// error that repeats what it was asked.
+func answersWell(t *testing.T, h http.Handler, path, raw string, codes ...int) {
+	t.Helper()
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	var err error
+	if r.URL, err = url.Parse(path); err != nil {
+		t.Skip(err)
+	}
+	r.URL.RawQuery = raw
+	r.RequestURI = path + "?" + raw
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if !slices.Contains(codes, w.Code) {
+		t.Errorf("%s?%s: %d %s", path, raw, w.Code, w.Body)
+	}
+	if strings.HasPrefix(path, "/api/") && w.Code < 300 || w.Code >= 400 && strings.HasPrefix(r.URL.Path, "/api/") {
+		if !json.Valid(w.Body.Bytes()) {
+			t.Errorf("%s?%s: %s", path, raw, w.Body)
+		}
+	}
+	if w.Code >= 400 && w.Body.Len() > 6000 {
+		t.Errorf("%s?%s: the error has %d bytes", path, raw, w.Body.Len())
+	}
 }
 
 func TestSpan(t *testing.T) {

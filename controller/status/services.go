@@ -3,7 +3,6 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -56,18 +55,36 @@ type groupRow struct {
 	Age     string
 }
 
-func (s *server) services(w http.ResponseWriter, r *http.Request) {
-	values, err := parseValues(r.URL.RawQuery, []string{"cluster", "service", "page"})
+func services(v *View, r request) (any, error) {
+	cluster, service := r.values["cluster"], r.values["service"]
+	if err := v.known(cluster, service); err != nil {
+		return nil, err
+	}
+	page, err := pageNumber(r.values["page"])
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
-		return
+		return nil, err
 	}
-	page, ok := pageNumber(values["page"])
-	if !ok {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", fmt.Sprintf("page: must be a number from 1 (got %q)", clip(values["page"])))
-		return
+	p := newServicesPage(v, cluster, service, page, r.now)
+	if page > p.Pages {
+		return nil, badPage(p.Pages, r.values["page"])
 	}
-	render(w, r, http.StatusOK, "services", newServicesPage(s.view(), values["cluster"], values["service"], page, time.Now()))
+	return p, nil
+}
+
+// pageNumber reads the parameter page, which begins with 1.
+func pageNumber(value string) (int, error) {
+	if value == "" {
+		return 1, nil
+	}
+	n, err := strconv.Atoi(value)
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("page: must be a number from 1 (got %q)", clip(value))
+	}
+	return n, nil
+}
+
+func badPage(pages int, got string) error {
+	return fmt.Errorf("page: must be 1..%d, for there is no more (got %q)", pages, clip(got))
 }
 
 func newServicesPage(v *View, cluster, service string, page int, now time.Time) *servicesPage {
@@ -78,7 +95,7 @@ func newServicesPage(v *View, cluster, service string, page int, now time.Time) 
 	tallies := v.tallies(cluster, service)
 	p.Count = len(tallies)
 	p.Pages = max(1, (len(tallies)+servicesShown-1)/servicesShown)
-	p.Page = min(page, p.Pages) // services may have gone since the link was made
+	p.Page = min(page, p.Pages)
 	turn := func(n int) string {
 		values := url.Values{"page": {strconv.Itoa(n)}}
 		if cluster != "" {
@@ -153,16 +170,22 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 
 // addLimits says which limits are in force and what gave them.
 func (row *serviceRow) addLimits(v *View, svc *fleet.Service) {
-	if v.RuleOf != nil {
-		row.Rule = v.RuleOf(svc.ID)
-		row.ModeBy = row.Rule
-	}
-	if _, ok := svc.Tags[policy.ModeTag]; ok {
-		row.ModeBy = "tag " + policy.ModeTag
-	}
+	row.ModeBy, row.Rule = v.origins(svc)
 	if v.LimitsOf != nil {
 		row.Limits = limitFacts(v.LimitsOf(svc.ID))
 	}
+}
+
+// origins are what gave a service its mode and its limits: a tag, a rule of the
+// configuration, or default; empty when it is not known.
+func (v *View) origins(svc *fleet.Service) (mode, limits string) {
+	if v.RuleOf != nil {
+		limits = v.RuleOf(svc.ID)
+	}
+	if _, ok := svc.Tags[policy.ModeTag]; ok {
+		return "tag " + policy.ModeTag, limits
+	}
+	return limits, limits
 }
 
 // useWords is "budget: 0 of 1 out".

@@ -7,10 +7,8 @@
 package status
 
 import (
-	"bytes"
+	"embed"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -90,48 +88,39 @@ type Options struct {
 type server struct {
 	view   func() *View
 	events *Events
+	shelf  *shelf
 }
 
 // New makes the handler of everything that castoff serves.
 func New(o Options) http.Handler {
-	s := &server{view: o.View, events: o.Events}
+	s := &server{view: o.View, events: o.Events, shelf: newShelf()}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", o.Metrics)
 	mux.HandleFunc("/healthz", s.healthz)
 	mux.HandleFunc("/readyz", s.readyz)
-	mux.HandleFunc("/api/v1/timelines", s.apiTimelines)
-	mux.HandleFunc("/api/v1/timelines/{id}", s.apiTimeline)
-	mux.HandleFunc("/api/v1/verdicts", s.apiVerdicts)
-	mux.HandleFunc("/api/v1/detachments", s.apiDetachments)
-	mux.HandleFunc("/api/v1/explain", s.apiExplain)
-	mux.HandleFunc("/api/v1/services", s.apiServices)
-	mux.HandleFunc("/api/v1/status", s.apiStatus)
+	for i := range api {
+		mux.HandleFunc(api[i].path, s.serve(api[i].route()))
+	}
 	mux.HandleFunc("/api/v1/events", s.stream)
-	mux.HandleFunc("/{$}", s.home)
-	mux.HandleFunc("/timelines", s.timelines)
-	mux.HandleFunc("/timelines/{id}", s.timeline)
-	mux.HandleFunc("/timelines/{id}/text", s.text)
-	mux.HandleFunc("/services", s.services)
-	mux.HandleFunc("/castoff", s.daemon)
-	mux.HandleFunc("/live.js", s.asset("page/live.js", "text/javascript; charset=utf-8"))
-	mux.HandleFunc("/style.css", s.asset("page/style.css", "text/css; charset=utf-8"))
-	mux.HandleFunc("/icon.svg", s.asset("page/icon.svg", "image/svg+xml"))
-	mux.HandleFunc("/", s.notFound)
-	return secure(readOnly(mux))
+	mux.HandleFunc("/api/v1/openapi.yaml", asset(description, "openapi.yaml", "application/yaml", "private, no-cache"))
+	for _, rt := range site {
+		mux.HandleFunc(rt.path, s.serve(rt))
+	}
+	for name, contentType := range map[string]string{"live.js": "text/javascript; charset=utf-8", "style.css": "text/css; charset=utf-8", "icon.svg": "image/svg+xml"} {
+		// Long enough to spare a request a page, short enough that nobody sees an
+		// old look after an upgrade for long.
+		mux.HandleFunc("/"+name, asset(pageFiles, "page/"+name, contentType, "max-age=300"))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, &problem{notFound, "there is nothing at this address"})
+	})
+	return secure(frank(bounded(mux)))
 }
 
-// readOnly refuses every method that could mean a change.
-func readOnly(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			w.Header().Set("Allow", "GET, HEAD")
-			refuse(w, r, http.StatusMethodNotAllowed, "method_not_allowed",
-				"castoff's pages and API are read-only: GET and HEAD are allowed")
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
+// description is of the API, for programs and for those who write them.
+//
+//go:embed openapi.yaml
+var description embed.FS
 
 // secure lets a browser load castoff's own stylesheet, icon and script, ask
 // castoff and nobody else, and nothing more, wherever a hostile name may end up.
@@ -148,32 +137,4 @@ func secure(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		next.ServeHTTP(w, r)
 	})
-}
-
-// refuse answers an error in the form that the path's readers expect.
-func refuse(w http.ResponseWriter, r *http.Request, code int, word, message string) {
-	switch {
-	case strings.HasPrefix(r.URL.Path, "/api/"):
-		writeJSON(w, r, code, wireError{Error: wireProblem{Code: word, Message: message}})
-	case code == http.StatusMethodNotAllowed:
-		write(w, r, code, "text/plain; charset=utf-8", []byte(message+"\n"))
-	default:
-		render(w, r, code, "problem", problemPage{Title: http.StatusText(code), Message: message})
-	}
-}
-
-func (s *server) notFound(w http.ResponseWriter, r *http.Request) {
-	refuse(w, r, http.StatusNotFound, "not_found", "there is nothing at this address")
-}
-
-// write sends a whole body, so that a failure while making it never leaves
-// half a page, and HEAD knows its length.
-func write(w http.ResponseWriter, r *http.Request, code int, contentType string, body []byte) {
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(code)
-	if r.Method == http.MethodHead {
-		return
-	}
-	_, _ = bytes.NewReader(body).WriteTo(w) // a reader that went away is no news
 }

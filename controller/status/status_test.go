@@ -57,7 +57,12 @@ func TestAnswers(t *testing.T) {
 		{"/timelines?limit=1", 200, page, "Older"},
 		{"/services", 200, page, "production/worker"},
 		{"/services?service=api", 200, page, "1 service, those in trouble first"},
-		{"/services?page=9", 200, page, "3 services"},
+		{"/services?page=9", 400, page, "page: must be 1..1, for there is no more"},
+		{"/services?page=1", 200, page, "3 services"},
+		{"/services?cluster=prod", 400, page, "known are production"},
+		{"/?x=1", 400, page, "none is known here"},
+		{"/timelines/" + closedID + "?x=1", 400, page, "none is known here"},
+		{"/timelines?service=apu", 400, page, "known are api, web, worker"},
 		{"/services?page=0", 400, page, "page: must be a number from 1"},
 		{"/services?state=open", 400, page, "known are cluster, service, page"},
 		{"/castoff", 200, page, "Ready: what castoff shows is up to date."},
@@ -67,7 +72,22 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/status", 200, js, `"ready":true`},
 		{"/api/v1/status?x=1", 400, js, `unknown parameter \"x\"`},
 		{"/api/v1/services", 200, js, `"service":"worker"`},
-		{"/api/v1/services?service=nope", 200, js, `"services":[]`},
+		{"/api/v1/services?service=nope", 400, js, `service: castoff knows none of this name (got \"nope\"): known are api, web, worker`},
+		{"/api/v1/services?service=api&cluster=staging", 400, js, `cluster: castoff knows none of this name (got \"staging\"): known are production`},
+		{"/api/v1/tasks", 200, js, `"next_cursor":null`},
+		{"/api/v1/tasks?exposed=true&service=api", 200, js, `"timeline":"` + openID},
+		{"/api/v1/tasks?task=1f0c", 200, js, `"tasks":[]`},
+		{"/api/v1/tasks?task=a%20b", 400, js, "must be a task's ARN or its id"},
+		{"/api/v1/tasks?exposed=perhaps", 400, js, "must be one of true, false"},
+		{"/api/v1/tasks?limit=0", 400, js, "must be 1..1000"},
+		{"/api/v1/tasks?state=open", 400, js, "known are cluster, service, task, exposed, limit, cursor"},
+		{"/api/v1/tasks?cluster=prod", 400, js, "known are production"},
+		{"/api/v1/timelines?since=2026-03-01T12:00:00Z&until=2026-03-01T12:00:00Z", 400, js, "until: must be later than since"},
+		{"/api/v1/verdicts?task=%3Cb%3E", 400, js, "must be a task's ARN or its id"},
+		{"/api/v1/verdicts?service=nope", 400, js, "castoff knows none of this name"},
+		{"/api/v1/detachments?task=10.0.0.1", 400, js, "must be a task's ARN or its id"},
+		{"/api/v1/detachments?cluster=nope", 400, js, "castoff knows none of this name"},
+		{"/api/v1/openapi.yaml", 200, "application/yaml", "openapi: 3.1.0"},
 		{"/api/v1/services?name=api", 400, js, "known are cluster, service"},
 		{"/api/v1/timelines", 200, js, `"next_cursor":null`},
 		{"/api/v1/timelines?state=open&service=api&cluster=production", 200, js, openID},
@@ -137,7 +157,7 @@ func TestAnswers(t *testing.T) {
 					}
 				}
 				checkHead(t, h, tt.path, w.Code, w.Header())
-				checkReadOnly(t, h, tt.path, tt.contentType == js)
+				checkReadOnly(t, h, tt.path, strings.HasPrefix(tt.path, "/api/"))
 			})
 		})
 	}
@@ -176,6 +196,7 @@ func TestJSON(t *testing.T) {
 		"status":      "/api/v1/status",
 		"verdicts":    "/api/v1/verdicts?decision=hold",
 		"detachments": "/api/v1/detachments",
+		"tasks":       "/api/v1/tasks",
 		"explain":     "/api/v1/explain?of=1f0c2a57b1c2",
 		"error":       "/api/v1/timelines?outcome=won",
 	} {

@@ -30,22 +30,20 @@ type reader struct {
 // https://html.spec.whatwg.org/multipage/server-sent-events.html.
 func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_query", err.Error())
+		refuse(w, r, err)
 		return
 	}
 	if s.events == nil {
-		refuse(w, r, http.StatusServiceUnavailable, "no_events", "this castoff has no events")
+		refuse(w, r, &problem{noEvents, "this castoff has no events"})
 		return
 	}
 	from, err := s.events.reader(r.Header.Get("Last-Event-ID"))
 	if err != nil {
-		refuse(w, r, http.StatusBadRequest, "invalid_last_event_id", err.Error())
+		refuse(w, r, &problem{invalidLastEventID, err.Error()})
 		return
 	}
 	if !s.events.enter() {
-		w.Header().Set("Retry-After", "60")
-		refuse(w, r, http.StatusServiceUnavailable, "too_many_streams",
-			fmt.Sprintf("%d streams are open, and no more are allowed: ask again in a minute, or read /api/v1/status now and then", streamsAllowed))
+		refuse(w, r, &problem{tooManyStreams, fmt.Sprintf("%d streams are open, and no more are allowed: ask again in a minute, or read /api/v1/status now and then", streamsAllowed)})
 		return
 	}
 	defer s.events.leave()

@@ -18,8 +18,8 @@ type wireError struct {
 }
 
 type wireProblem struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
+	Code    problemCode `json:"code"`
+	Message string      `json:"message"`
 }
 
 type wirePage struct {
@@ -111,6 +111,17 @@ type wireService struct {
 	Tasks         *wireTasks  `json:"tasks"` // null while they could never be read
 	TargetGroups  []wireGroup `json:"target_groups"`
 	TimelinesOpen int         `json:"timelines_open"`
+	TimelinesKept int         `json:"timelines_closed"`
+	ModeFrom      *string     `json:"mode_from"`   // null: not known
+	LimitsFrom    *string     `json:"limits_from"` // a rule of the configuration, or default; null: not known
+	Usage         []wireUse   `json:"usage"`
+}
+
+// wireUse is how near a limit is.
+type wireUse struct {
+	Name  string `json:"name"` // budget, or floor, where used is what stays healthy
+	Used  int    `json:"used"`
+	Limit int    `json:"limit"`
 }
 
 type wireTasks struct {
@@ -140,6 +151,7 @@ type wireStatus struct {
 	Snapshot       *wireSnapshot `json:"snapshot"`
 	TimelinesOpen  int           `json:"timelines_open"`
 	TimelinesKept  int           `json:"timelines_closed"`
+	Usage          []wireUse     `json:"usage"` // of the fleet's limits
 	Acting         wireActing    `json:"acting"`
 	Gaps           []wireGap     `json:"gaps"`
 }
@@ -228,14 +240,34 @@ func toWireMilestones(ms []timeline.Milestone) []wireMilestone {
 	return ws
 }
 
-func toWireService(t fleet.Tally, mode policy.Mode, open int, now time.Time) wireService {
+// served is what a View knows of its services, beside the Snapshot.
+type served struct {
+	open, closed map[fleet.ServiceID]int
+	usage        map[fleet.ServiceID][]wireUse // the fleet's under the zero id
+}
+
+func (v *View) served() served {
+	all := served{v.openByService(), make(map[fleet.ServiceID]int), make(map[fleet.ServiceID][]wireUse)}
+	for _, t := range v.Closed {
+		all.closed[t.Service]++
+	}
+	for _, u := range v.Usage {
+		all.usage[u.Service] = append(all.usage[u.Service], wireUse{Name: u.Name, Used: u.Used, Limit: u.Limit})
+	}
+	return all
+}
+
+func (v *View) toWireService(t fleet.Tally, all served, now time.Time) wireService {
 	svc := t.Service
 	w := wireService{
-		Cluster: svc.ID.Cluster, Service: svc.ID.Name, Mode: mode, Status: svc.Status,
+		Cluster: svc.ID.Cluster, Service: svc.ID.Name, Mode: v.mode(svc.ID), Status: svc.Status,
 		Scheduling: svc.Scheduling, Controller: svc.Controller,
 		Desired: svc.Desired, Running: svc.Running, Pending: svc.Pending,
-		TargetGroups: []wireGroup{}, TimelinesOpen: open,
+		TargetGroups: []wireGroup{}, TimelinesOpen: all.open[svc.ID], TimelinesKept: all.closed[svc.ID],
+		Usage: append([]wireUse{}, all.usage[svc.ID]...),
 	}
+	mode, limits := v.origins(svc)
+	w.ModeFrom, w.LimitsFrom = optional(mode), optional(limits)
 	if t.Seen {
 		w.Tasks = &wireTasks{Healthy: t.Healthy, Unhealthy: t.Unhealthy, Unknown: t.Unknown, Age: age(t.Read, now)}
 	}
