@@ -149,6 +149,7 @@ func (s *service) complete(d *deployment) {
 func (d *deployment) prove(s *service) {
 	if s.spec.Breaker != BreakerNeverResets {
 		d.proven, d.failed = true, 0
+		s.touch()
 	}
 }
 
@@ -161,6 +162,7 @@ func (s *service) countFailure(t *task) {
 		return
 	}
 	d.failed++
+	s.touch()
 	if s.spec.Breaker == BreakerOff || d.rollout != rolloutInProgress || d != s.deployments[0] || d.failed < breakerThreshold(s.desired) {
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -117,15 +116,43 @@ func (r *Region) ecsRequest(op ecsOperation, body []byte) (*ecsRequest, *apiErro
 		return nil, invalid("SerializationException", "%s", err)
 	}
 	if !r.params.IgnoreUnknownMembers {
-		var members map[string]json.RawMessage
-		_ = json.Unmarshal(body, &members) // it is an object, or null: that was tried
-		for _, name := range slices.Sorted(maps.Keys(members)) {
+		names := memberNames(body)
+		slices.Sort(names)
+		for _, name := range names {
 			if !isOneOf(name, op.members) {
 				return nil, invalid("SerializationException", "unknown member %q", name)
 			}
 		}
 	}
 	return &q, q.check(op)
+}
+
+// memberNames are the names of the members of a valid JSON object, without those
+// of the objects in it.
+func memberNames(object []byte) []string {
+	var names []string
+	for depth, i := 0, 0; i < len(object); i++ {
+		switch object[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			from := i
+			for i++; object[i] != '"'; i++ {
+				if object[i] == '\\' {
+					i++
+				}
+			}
+			after := bytes.TrimLeft(object[i+1:], " \t\r\n")
+			if depth == 1 && len(after) > 0 && after[0] == ':' {
+				var name string
+				_ = json.Unmarshal(object[from:i+1], &name) // it is a string
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // check holds what is one of a few words to them.
@@ -152,16 +179,65 @@ func (q *ecsRequest) check(op ecsOperation) *apiError {
 	return nil
 }
 
-func isOneOf(word, words string) bool { return slices.Contains(strings.Fields(words), word) }
+func isOneOf(word, words string) bool {
+	for w := range strings.FieldsSeq(words) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
 
-func ecsReply(out any) reply {
+// described is a reply that lists things which are text already, and those that
+// were not found.
+type described struct {
+	name     string
+	texts    [][]byte
+	failures []failureJSON
+}
+
+// body is the reply as one text.
+func (d described) body() []byte {
+	failures := []byte("[]")
+	if len(d.failures) > 0 {
+		failures = ecsText(d.failures)
+	}
+	size := len(d.name) + len(failures) + 32
+	for _, t := range d.texts {
+		size += len(t) + 1
+	}
+	b := append(make([]byte, 0, size), `{"`+d.name+`":[`...)
+	for i, t := range d.texts {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, t...)
+	}
+	b = append(b, `],"failures":`...)
+	b = append(b, failures...)
+	return append(b, '}')
+}
+
+// ecsText is a value as ECS's JSON has it. None of the region's own has anything
+// that JSON cannot say.
+func ecsText[T any](v T) []byte {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(out); err != nil {
-		return ecsError(&apiError{http.StatusInternalServerError, "ServerException", err.Error()})
+	if err := enc.Encode(v); err != nil {
+		panic(err)
 	}
-	return reply{http.StatusOK, "application/x-amz-json-1.1", bytes.TrimSuffix(b.Bytes(), []byte("\n"))}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}
+
+func ecsReply(out any) reply {
+	var body []byte
+	if d, ok := out.(described); ok {
+		body = d.body()
+	} else {
+		body = ecsText(out)
+	}
+	return reply{http.StatusOK, "application/x-amz-json-1.1", body}
 }
 
 func ecsError(e *apiError) reply {

@@ -43,25 +43,22 @@ func (r *Region) describeServices(q *ecsRequest) (any, *apiError) {
 	if err := c.ofCluster(q.Services...); err != nil {
 		return nil, err
 	}
-	out := struct {
-		Services []serviceJSON `json:"services"`
-		Failures []failureJSON `json:"failures"`
-	}{[]serviceJSON{}, []failureJSON{}}
+	out := described{name: "services"}
 	for _, ref := range q.Services {
-		var j serviceJSON
-		s := c.serviceNamed(ref)
-		there := s != nil
-		if there {
-			j, there = s.shown(r.asked(q.operation))
+		var shown *state[serviceJSON]
+		if s := c.serviceNamed(ref); s != nil {
+			shown = s.shown(r.asked(q.operation))
 		}
-		if !there {
-			out.Failures = append(out.Failures, missing(ecsARN("service/"+c.name+"/"+lastSegment(ref))))
-			continue
-		}
-		if !q.includes("TAGS") {
+		switch {
+		case shown == nil:
+			out.failures = append(out.failures, missing(ecsARN("service/"+c.name+"/"+lastSegment(ref))))
+		case q.includes("TAGS"):
+			out.texts = append(out.texts, shown.text(ecsText))
+		default:
+			j := shown.value
 			j.Tags = []tagJSON{}
+			out.texts = append(out.texts, ecsText(j))
 		}
-		out.Services = append(out.Services, j)
 	}
 	return out, nil
 }
@@ -77,25 +74,20 @@ func (r *Region) describeTasks(q *ecsRequest) (any, *apiError) {
 	if err := c.ofCluster(q.Tasks...); err != nil {
 		return nil, err
 	}
-	out := struct {
-		Tasks    []taskJSON    `json:"tasks"`
-		Failures []failureJSON `json:"failures"`
-	}{[]taskJSON{}, []failureJSON{}}
+	out := described{name: "tasks"}
 	for _, ref := range q.Tasks {
-		var j taskJSON
-		t := c.taskNamed(ref)
-		there := t != nil
-		if there {
-			j, there = t.shown(r.asked(q.operation))
+		var shown *state[taskJSON]
+		if t := c.taskNamed(ref); t != nil {
+			shown = t.shown(r.asked(q.operation))
 		}
-		if !there {
+		if shown == nil {
 			if !strings.HasPrefix(ref, "arn:") {
 				ref = ecsARN("task/" + c.name + "/" + ref)
 			}
-			out.Failures = append(out.Failures, missing(ref))
+			out.failures = append(out.failures, missing(ref))
 			continue
 		}
-		out.Tasks = append(out.Tasks, j)
+		out.texts = append(out.texts, shown.text(ecsText))
 	}
 	return out, nil
 }
@@ -199,8 +191,8 @@ func (r *Region) describeTaskSets(q *ecsRequest) (any, *apiError) {
 		TaskSets []taskSetJSON `json:"taskSets"`
 		Failures []failureJSON `json:"failures"`
 	}{[]taskSetJSON{}, []failureJSON{}}
-	if shown, there := s.shown(r.asked(q.operation)); there && shown.TaskSets != nil {
-		out.TaskSets = shown.TaskSets
+	if shown := s.shown(r.asked(q.operation)); shown != nil && shown.value.TaskSets != nil {
+		out.TaskSets = shown.value.TaskSets
 	}
 	if len(q.TaskSets) == 0 {
 		return out, nil

@@ -45,8 +45,7 @@ func (r *Region) listServices(q *ecsRequest) (any, *apiError) {
 		return nil, err
 	}
 	services := slices.DeleteFunc(slices.Clone(c.services), func(s *service) bool {
-		_, there := s.shown(q.at)
-		return !there || q.LaunchType != "" && q.LaunchType != s.spec.LaunchType || q.ResourceManagementType == "ECS" ||
+		return !s.known(q.at) || q.LaunchType != "" && q.LaunchType != s.spec.LaunchType || q.ResourceManagementType == "ECS" ||
 			q.SchedulingStrategy != "" && q.SchedulingStrategy != s.spec.Scheduling
 	})
 	from, to, err := q.page(len(services), 10, func(seq int) int {
@@ -154,8 +153,13 @@ func (t *task) listed(desired fleet.TaskStatus, at time.Time) bool {
 	if !at.Before(t.region.now) {
 		return t.desired == desired
 	}
-	j, ok := t.past.asOf(at)
-	return ok && j.Desired == string(desired)
+	s := t.past.asOf(at)
+	return s != nil && s.value.Desired == string(desired)
+}
+
+// known reports whether a list of an instant has the service.
+func (s *service) known(at time.Time) bool {
+	return !at.Before(s.region.now) || s.past.asOf(at) != nil
 }
 
 // wants applies the filters of ListTasks.

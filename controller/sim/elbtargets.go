@@ -1,7 +1,9 @@
 package sim
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/xml"
 	"net/netip"
 	"net/url"
 	"slices"
@@ -115,27 +117,47 @@ func (r *Region) describeTargetHealth(form url.Values) (any, *apiError) {
 	if err != nil {
 		return nil, err
 	}
-	out := struct {
-		Rows membersXML[rowXML] `xml:"TargetHealthDescriptions"`
-	}{}
-	rows := g.shown(r.asked("DescribeTargetHealth"))
+	shown := g.shown(r.asked("DescribeTargetHealth"))
+	if shown == nil {
+		shown = new(state[[]rowXML])
+	}
 	if len(asked) == 0 {
-		out.Rows.Members = rows
+		var out struct {
+			Rows struct {
+				Text []byte `xml:",innerxml"`
+			} `xml:"TargetHealthDescriptions"`
+		}
+		out.Rows.Text = shown.text(rowsText)
 		return out, nil
+	}
+	var out struct {
+		Rows membersXML[rowXML] `xml:"TargetHealthDescriptions"`
 	}
 	for _, a := range asked {
 		key := g.keyOf(a)
 		// Asked for with another zone, a target reads as absent (user:
 		// aws-load-balancer-controller PR 4544).
-		if i := slices.IndexFunc(rows, func(x rowXML) bool {
+		if i := slices.IndexFunc(shown.value, func(x rowXML) bool {
 			return x.Target.ID == key.ID && x.Target.Port == key.Port && (a.zone == "" || a.zone == x.Target.Zone)
 		}); i >= 0 {
-			out.Rows.Members = append(out.Rows.Members, rows[i])
+			out.Rows.Members = append(out.Rows.Members, shown.value[i])
 			continue
 		}
 		out.Rows.Members = append(out.Rows.Members, g.rowXML(key, a.zone, fleet.TargetUnused, reasonNotRegistered, ""))
 	}
 	return out, nil
+}
+
+// rowsText is the list of rows as XML.
+func rowsText(rows []rowXML) []byte {
+	var b bytes.Buffer
+	enc := xml.NewEncoder(&b)
+	for _, x := range rows {
+		if err := enc.EncodeElement(x, xml.StartElement{Name: xml.Name{Local: "member"}}); err != nil {
+			panic(err) // there is nothing in a row that XML cannot say
+		}
+	}
+	return b.Bytes()
 }
 
 // keyOf is the row that a request means; without a port, the group's own.

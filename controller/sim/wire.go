@@ -116,16 +116,20 @@ func (r *Region) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 
 // read takes a request in.
 func (r *Region) read(req *http.Request) (*call, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, req.Body, maxRequest))
-	if err != nil {
+	var b bytes.Buffer
+	if n := req.ContentLength; n > 0 && n <= maxRequest {
+		b.Grow(int(n) + bytes.MinRead)
+	}
+	if _, err := b.ReadFrom(http.MaxBytesReader(nil, req.Body, maxRequest)); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	c := &call{service: ECS, body: body}
+	c := &call{service: ECS, body: b.Bytes()}
 	if target := req.Header.Get("X-Amz-Target"); target != "" {
 		c.operation = strings.TrimPrefix(target, "AmazonEC2ContainerServiceV20141113.")
 		return c, nil
 	}
-	if c.form, err = url.ParseQuery(string(body)); err != nil {
+	var err error
+	if c.form, err = url.ParseQuery(b.String()); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
 	c.operation = c.form.Get("Action")
@@ -188,7 +192,11 @@ func (c *call) fail(e *apiError) reply {
 }
 
 func requestID(n uint64) string {
-	return fmt.Sprintf("00000000-0000-4000-8000-%012d", n)
+	b := append(make([]byte, 0, 40), "00000000-0000-4000-8000-"...)
+	for least := uint64(100_000_000_000); n < least && least > 1; least /= 10 {
+		b = append(b, '0')
+	}
+	return string(strconv.AppendUint(b, n, 10))
 }
 
 // sleep waits in the bubble's or the real time; false when the client has gone.
@@ -241,17 +249,25 @@ func (d Doer) Do(req *http.Request) (rep *http.Response, err error) {
 	return &http.Response{
 		Status: strconv.Itoa(w.status) + " " + http.StatusText(w.status), StatusCode: w.status,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: w.header, Request: req,
-		Body: io.NopCloser(bytes.NewReader(w.body.Bytes())), ContentLength: int64(w.body.Len()),
+		Body: io.NopCloser(bytes.NewReader(w.body)), ContentLength: int64(len(w.body)),
 	}, nil
 }
 
-// recorder keeps a reply for Doer.
+// recorder keeps a reply for Doer. Its body is written at once, in [Region.ServeHTTP]
+// or by http.Error, by whoever has no more use for it.
 type recorder struct {
 	header http.Header
 	status int
-	body   bytes.Buffer
+	body   []byte
 }
 
-func (w *recorder) Header() http.Header         { return w.header }
-func (w *recorder) WriteHeader(status int)      { w.status = status }
-func (w *recorder) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *recorder) Header() http.Header    { return w.header }
+func (w *recorder) WriteHeader(status int) { w.status = status }
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.body != nil {
+		panic("a reply in parts")
+	}
+	w.body = b
+	return len(b), nil
+}
