@@ -37,6 +37,7 @@ func TestRecheck(t *testing.T) {
 		{"the task was not read again", func(s *scene) { s.task("web", 0).Read.Sent = s.now.Add(-time.Second - 1) }, Stale, NotReadAgain},
 		{"the group was not read again", func(s *scene) { s.group("web").Read.Sent = s.now.Add(-time.Second - 1) }, Stale, NotReadAgain},
 		{"the service was not read again", func(s *scene) { s.service("web").Read.Sent = s.now.Add(-time.Minute) }, "", OK},
+		{"the group's settings were not read again", func(s *scene) { s.group("web").Inventory.Sent = s.now.Add(-time.Minute) }, "", OK},
 		{"well again", func(s *scene) { heal(s.task("web", 0)) }, Trigger, NotUnhealthy},
 		{"leaving", func(s *scene) { s.task("web", 0).LastStatus = fleet.Deactivating }, Identity, Leaving},
 		{"started again", func(s *scene) { s.task("web", 0).Started = noon }, Identity, Restarted},
@@ -435,5 +436,12 @@ func TestWords(t *testing.T) {
 		if p.String() != want[i] {
 			t.Errorf("%s, want %s", p, want[i])
 		}
+	}
+}
+
+func TestFindingOfAGuardThatWasNotAsked(t *testing.T) {
+	s, v := allowed(t)
+	if f, ok := v.Finding(Recovery); ok || f.Guard != "" {
+		t.Errorf("%+v of a verdict about %s", f, s.task("web", 0).ARN.ID())
 	}
 }

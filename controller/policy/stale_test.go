@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -59,4 +60,21 @@ func TestStale(t *testing.T) {
 	age(func(s *scene) *fleet.Read { return &s.group("web").Inventory }, 5*time.Minute, "settings")
 	age(func(s *scene) *fleet.Read { return &s.service("web").Read }, 5*time.Minute, "service")
 	testGuard(t, Stale, cases)
+}
+
+// Its ages are shown beside their limits.
+func TestStaleShowsAges(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	s.read()
+	s.decide()
+	v := verdict(t, s.decide(), taskARN("web", 0))
+	f, _ := v.Finding(Stale)
+	want := []Value{
+		{"task_age", 0.2, 15, "seconds"}, {"targets_age", 0.2, 15, "seconds"},
+		{"service_age", 0.2, 300, "seconds"}, {"settings_age", 0.2, 300, "seconds"},
+	}
+	if !slices.Equal(f.Values, want) {
+		t.Errorf("got %v, want %v", f.Values, want)
+	}
 }
