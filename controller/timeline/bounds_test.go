@@ -55,6 +55,11 @@ func randomWorld(t *rapid.T) *world {
 		case "hang", "supersede":
 			l.unhealthy = known
 			l.onset = known.Add(-gap("detection", 5, 24))
+			if rapid.Bool().Draw(t, "cut off") { // the verdict falls while it is, and comes to ECS with the agent
+				l.back = known.Add(-gap("report", 0, 15))
+				l.cutOff = l.back.Add(-gap("dark", 1, 150))
+				l.onset = l.onset.Add(-gap("verdict", 0, int(l.back.Sub(l.cutOff)/time.Second)))
+			}
 			if kind == "supersede" {
 				l.reason = "Scaling activity initiated by (deployment ecs-svc/1)"
 			}

@@ -70,6 +70,7 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 		f.wasKnown = was != nil || t.calm.knew(is)
 		if was != nil {
 			_, f.wasHealthy = checks(was, s.Definitions[f.tl.Definition])
+			f.wasHealthy = f.wasHealthy || t.dark[is.ARN].Well
 		}
 	}
 	if is.Failing() && !is.Leaving() && !f.known(Unhealthy) {
@@ -88,7 +89,9 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 		f.set(m)
 	}
 	if f.tl.Trigger == Exit && !f.known(Onset) {
-		f.set(exitOnset(t.beforeFailure(was, is), is, t.settings.ExitLag))
+		before := t.beforeFailure(was, is)
+		before.Sent = t.heard(f.tl.Task, before.Sent, t.settings.ExitLag)
+		f.set(exitOnset(before, is, t.settings.ExitLag))
 	}
 }
 
@@ -373,7 +376,9 @@ func (f *failure) estimateOnset(t *Tracker, s *fleet.Snapshot) {
 		if !ok {
 			return
 		}
-		m, by, ok := containerOnset(f.task, s.Definitions[f.tl.Definition], unhealthy.Bounds, f.wasHealthy, t.settings.ReportLag)
+		verdict := unhealthy.Bounds
+		verdict.NotBefore = t.heard(f.tl.Task, verdict.NotBefore, t.settings.ReportLag)
+		m, by, ok := containerOnset(f.task, s.Definitions[f.tl.Definition], verdict, f.wasHealthy, t.settings.ReportLag)
 		if !ok {
 			return
 		}

@@ -18,6 +18,8 @@ type State struct {
 	Taken    []fleet.TaskARN // replacements for good, sorted
 	// Recovered are the failures of tasks in sight that have recovered.
 	Recovered map[fleet.TaskARN]Survived
+	// Dark are the tasks in sight whose agent is cut off, or has just come back.
+	Dark map[fleet.TaskARN]Darkness `json:",omitempty"`
 	// Tasks and Groups are the last readings of the failing tasks' services, and
 	// of tasks on their way out.
 	Tasks  []*fleet.Task
@@ -85,7 +87,7 @@ func (t *Tracker) State() State {
 		s.Taken = append(s.Taken, arn)
 	}
 	slices.Sort(s.Taken)
-	s.Recovered = maps.Clone(t.recovered)
+	s.Recovered, s.Dark = maps.Clone(t.recovered), maps.Clone(t.dark)
 	groups := map[fleet.TargetGroupARN]bool{}
 	for _, f := range t.failures {
 		s.Failures = append(s.Failures, f.state())
@@ -171,6 +173,7 @@ func Restore(settings Settings, s State) *Tracker {
 		t.taken[arn] = true
 	}
 	maps.Copy(t.recovered, s.Recovered)
+	maps.Copy(t.dark, s.Dark)
 	for _, fs := range s.Failures {
 		f := fs.failure()
 		if is := t.prev.Task(f.tl.Task); is != nil {

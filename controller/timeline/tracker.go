@@ -59,13 +59,14 @@ type Tracker struct {
 	// recovered are the failures of tasks that are in sight and have recovered:
 	// ECS may still stop them for that.
 	recovered map[fleet.TaskARN]Survived
-	exposed   []exposure // sorted by key
-	calm      Calm       // before the restart; zero without one
+	dark      map[fleet.TaskARN]Darkness // of tasks in sight whose agent is cut off, or has just come back
+	exposed   []exposure                 // sorted by key
+	calm      Calm                       // before the restart; zero without one
 }
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -145,7 +146,11 @@ func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
 		if len(before) > 0 && before[0].ARN == is.ARN {
 			was = before[0]
 		}
-		if was == is || !is.Failing() && !is.Leaving() {
+		if was == is {
+			continue
+		}
+		t.watchAgent(s, was, is)
+		if !is.Failing() && !is.Leaving() {
 			continue
 		}
 		if f := t.failure(is.ARN); f != nil {
@@ -225,6 +230,11 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	for arn := range t.recovered {
 		if s.Task(arn) == nil {
 			delete(t.recovered, arn)
+		}
+	}
+	for arn := range t.dark {
+		if s.Task(arn) == nil {
+			delete(t.dark, arn)
 		}
 	}
 	for arn := range t.taken {

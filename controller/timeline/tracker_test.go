@@ -103,6 +103,52 @@ func TestFourSteps(t *testing.T) {
 	}
 }
 
+// What an agent saw while it was cut off from ECS, ECS hears when it is back: the
+// app may have hung at any time since it was last heard of.
+func TestAgentCutOff(t *testing.T) {
+	for _, c := range []struct {
+		name               string
+		cutOff, back       float64
+		from, restart      float64
+		earliest           float64 // onset
+		unhealthyNotBefore float64
+	}{
+		// the last reading before it, less the check, 2 × (5 + 3) + 3, and 20 s of reporting lag
+		{"seen from the start", 512, 601, 450, 0, 510 - 19 - 20, 600},
+		{"already when castoff began", 480, 601, 500, 0, 0, 600}, // since the task was created
+		{"castoff was restarted meanwhile", 512, 601, 450, 540, 510 - 19 - 20, 600},
+		{"back for longer than any report takes", 512, 560, 450, 0, 600 - 19 - 20, 600},
+		{"back for not quite as long", 512, 585, 450, 0, 510 - 19 - 20, 600},
+		{"another time", 580, 590, 450, 0, 575 - 19 - 20, 600},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.cutOff, l.back = sec(c.cutOff), sec(c.back)
+			l.replacement = w.add(fresh("b", 623))
+			tracker, camera, from := NewTracker(DefaultSettings()), &camera{w: w}, sec(c.from)
+			if c.restart > 0 {
+				camera.film(tracker, from, sec(c.restart), poll)
+				from = sec(c.restart).Add(poll)
+				var err error
+				if tracker, err = camera.restart(tracker, from); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tl := only(t, camera.film(tracker, from, sec(1200), poll))
+			if m := bounds(t, tl, Onset); !m.NotBefore.Equal(sec(c.earliest)) || !m.NotAfter.Equal(sec(600)) {
+				t.Errorf("onset %s … %s, want %s … %s", m.NotBefore, m.NotAfter, sec(c.earliest), sec(600))
+			}
+			if m := bounds(t, tl, Unhealthy); !m.NotBefore.Equal(sec(c.unhealthyNotBefore)) {
+				t.Errorf("unhealthy from %s", m.NotBefore)
+			}
+			if n := len(tracker.State().Dark); n != 0 {
+				t.Errorf("%d tasks are still taken for cut off", n)
+			}
+		})
+	}
+}
+
 // The stamp's meaning is open: whichever it is, stopping must hold the truth.
 func TestStoppingStamp(t *testing.T) {
 	for _, onDeactivating := range []bool{false, true} {

@@ -28,6 +28,7 @@ type life struct {
 	created, started         time.Time
 	onset                    time.Time
 	unhealthy, recovered     time.Time
+	cutOff, back             time.Time // of its agent, from ECS
 	registered, serving      time.Time
 	lbUnhealthy, lbRecovered time.Time
 	deactivating             time.Time
@@ -100,6 +101,9 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 	}
 	if came(l.unhealthy, now) && !came(l.recovered, now) {
 		t.Health = fleet.Unhealthy
+	}
+	if came(l.cutOff, now) && !came(l.back, now) {
+		t.Connectivity = fleet.Disconnected
 	}
 	if came(l.deactivating, now) {
 		t.LastStatus, t.DesiredStatus, t.StopCode, t.StoppedReason = fleet.Deactivating, fleet.Stopped, l.stopCode, l.reason

@@ -1,0 +1,56 @@
+package timeline
+
+import (
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Darkness is a time in which the agent of a task was, or may have been, cut off from ECS: the task's
+// health stayed what it last was, and what happened meanwhile came to ECS when the
+// agent was back. Only castoff knows when that began: ECS has a timestamp for the
+// return alone (connectivityAt).
+type Darkness struct {
+	// Since is when the last reading before it was sent; zero when there was none.
+	Since time.Time
+	// Well: that reading showed every check passing.
+	Well bool
+	// Until is when the first reading after it was received; zero while it lasts.
+	Until time.Time `json:",omitzero"`
+}
+
+// watchAgent takes note of a new reading of a task whose agent is cut off, or has
+// just come back. One that is seen for the first time may have.
+func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
+	d, dark := t.dark[is.ARN]
+	switch {
+	case is.Connectivity == fleet.Disconnected:
+		if !dark {
+			d.Since = t.before(was, is).Sent
+			if was != nil {
+				_, d.Well = checks(was, s.Definitions[was.Definition])
+			}
+		}
+		d.Until = time.Time{}
+		t.dark[is.ARN] = d
+	case !dark && was == nil && !t.calm.knew(is):
+		t.dark[is.ARN] = Darkness{Until: is.Read.Received}
+	case !dark:
+	case d.Until.IsZero():
+		d.Until = is.Read.Received
+		t.dark[is.ARN] = d
+	case was != nil && !was.Read.Sent.Before(d.Until.Add(t.settings.ReportLag)):
+		delete(t.dark, is.ARN) // all that there was to tell has been told
+	}
+}
+
+// heard is the last reading that would have told of what happened to a task before
+// it, when the one that was sent at an instant did not: that one, unless the task's
+// agent was cut off then, or had what takes up to lag to report. Zero: none.
+func (t *Tracker) heard(task fleet.TaskARN, sent time.Time, lag time.Duration) time.Time {
+	d, dark := t.dark[task]
+	if dark && d.Since.Before(sent) && (d.Until.IsZero() || sent.Before(d.Until.Add(lag))) {
+		return d.Since
+	}
+	return sent
+}
