@@ -162,6 +162,9 @@ func (s *script) cmdService(a *arguments) string {
 	case a.is("ipv6"):
 		spec.IPv6 = true
 	}
+	for i := range spec.Groups {
+		spec.Groups[i].Tags = map[string]string{"castoff:managed": "true"}
+	}
 	s.groupArguments(a, &spec)
 	s.must(a, s.region.AddService(spec))
 	s.services = append(s.services, id)
