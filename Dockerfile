@@ -26,8 +26,9 @@ ARG VERSION=
 ARG REVISION=
 # Time zones are in the binary (timetzdata), for TZ and the times in logs. Nothing is
 # inlined: castoff waits for AWS most of the time, and AWS's SDK with all its
-# operations is most of the binary, which is 3 MB smaller so.
-RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -tags timetzdata \
+# operations is most of the binary, which is 3 MB smaller so. The lab is left out
+# (nolab): it needs programs that are not here, and brings gRPC, 1.5 MB.
+RUN CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH} go build -trimpath -buildvcs=false -tags timetzdata,nolab \
       -gcflags=all=-l \
       -ldflags "-s -w -X main.version=${VERSION} -X main.revision=${REVISION}" \
       -o /out/castoff ./cmd/castoff \

@@ -16,6 +16,10 @@ SHELL := bash
 LINT_VERSION := 2.15.0
 LINT := .cache/bin/golangci-lint-$(LINT_VERSION)
 
+# The health check of the reference workload: the version of its Dockerfile.
+PROBE_VERSION := v0.4.40
+PROBE := .cache/bin/grpc-health-probe
+
 # AWS's API models, as data, and the SDK of another language than Go.
 MODELS_VERSION := 2.1692.0
 JS_SDK_VERSION := 3.699.0
@@ -36,7 +40,7 @@ help: ## list the targets
 	done
 
 .PHONY: check
-check: tools fmt vet lint conformance test tidy verify browser deploy-check ## all that must hold before a commit lands
+check: tools fmt vet lint conformance test lab tidy verify browser deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -113,6 +117,18 @@ $(JS_SDK):
 	mkdir -p $(@D)
 	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix $(@D) \
 	  @aws-sdk/client-{ecs,elastic-load-balancing-v2,sts}@$(JS_SDK_VERSION)
+	touch $@
+
+.PHONY: lab
+lab: $(PROBE) ## the original system for real, on this machine: nginx, gRPC, its probe, TCP; three failures, and killed ten times
+	$(call announce,lab)
+	@deploy/check/tools.sh nginx
+	go test -count 1 -timeout 15m -v -run '^TestLab' ./cmd/castoff -lab
+
+$(PROBE):
+	$(call announce,get grpc-health-probe $(PROBE_VERSION))
+	@mkdir -p $(@D)
+	GOBIN=$(CURDIR)/$(@D) GOFLAGS= go install github.com/grpc-ecosystem/grpc-health-probe@$(PROBE_VERSION)
 	touch $@
 
 .PHONY: tidy

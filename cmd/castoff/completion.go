@@ -50,6 +50,9 @@ type completedFlag struct {
 func completions(app *kong.Application) []completed {
 	var commands []completed
 	for _, node := range app.Children {
+		if node.Hidden {
+			continue
+		}
 		c := completed{name: node.Name, help: node.Help}
 		for _, f := range node.AllFlags(true) {
 			for _, flag := range f {

@@ -174,47 +174,57 @@ func serveRegion(region http.Handler) (endpoint string, stop func(), err error) 
 	return "http://" + listener.Addr().String(), func() { _ = server.Close() }, nil
 }
 
-// daemon is castoff as `run` makes it, with every duration of its defaults
-// shortened like the region's.
+// daemon is castoff with its durations shortened like the region's.
 func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*controller.Controller, error) {
-	cfg := config.Default()
-	cfg.Web.Listen, cfg.Mode = c.Listen, mode
+	listen := c.Listen
 	if mode != c.Mode {
-		cfg.Web.Listen = "127.0.0.1:0" // --listen is the other's
+		listen = "127.0.0.1:0" // --listen is the other's
 	}
+	return quickDaemon(c.Speed, c.shorten(time.Second), mode, listen, endpoint, log,
+		fmt.Sprintf("A simulated region, mode %s, %g times faster than the clock: multiply durations by %[2]g.", mode, c.Speed))
+}
+
+// quickDaemon is castoff as `run` makes it, with every duration of its defaults
+// divided by speed, beside a region whose own are. What counts seconds on the wire
+// (a check's interval, a delay) lasts second each there.
+func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, endpoint string, log *slog.Logger, notice string) (*controller.Controller, error) {
+	cfg := config.Default()
+	cfg.Web.Listen, cfg.Mode = listen, mode
 	settings, limits := trackerSettings(cfg.Timelines), &cfg.Limits
 	for _, d := range []*time.Duration{
 		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
 		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval,
 		&settings.RecoveryWindow, &settings.SettleWindow, &settings.LostAfter, &settings.ReportLag, &settings.ExitLag,
 	} {
-		*d = c.shorten(*d)
+		*d = shorten(*d, speed)
 	}
 	for _, d := range []*time.Duration{
 		&limits.Startup, &limits.Stale.Tasks, &limits.Stale.Targets, &limits.Stale.Inventory, &limits.Correlated.Cooldown,
 		&limits.Futile.Window, &limits.Contested.Spacing, &limits.Recovery.Window, &limits.Recovery.Max, &cfg.Fleet.Correlated.Cooldown,
 	} {
-		*d = max(c.shorten(*d), time.Second) // no limit may be less
+		*d = max(shorten(*d, speed), time.Second) // no limit may be less
 	}
-	limits.Rate.PerMinute *= c.Speed
-	cfg.Fleet.Rate.PerMinute *= c.Speed
+	limits.Rate.PerMinute *= speed
+	cfg.Fleet.Rate.PerMinute *= speed
 	reg, m := newMetrics()
 	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{
-		Config: awsapi.Simulated(endpoint, sim.RegionName), Second: c.shorten(time.Second),
+		Config: awsapi.Simulated(endpoint, sim.RegionName), Second: second,
 	}))
 	if err != nil {
 		return nil, err
 	}
 	return newDaemon(cfg, observer, reg, controller.Options{
-		Metrics: m, Logger: log, Tracker: settings,
-		Notice: fmt.Sprintf("A simulated region, mode %s, %g times faster than the clock: multiply durations by %[2]g.", mode, c.Speed),
+		Metrics: m, Logger: log, Tracker: settings, Notice: notice,
 	})
 }
 
-// shorten turns the region's durations into the clock's, lengthen the reverse.
-func (c demoCmd) shorten(d time.Duration) time.Duration {
-	return time.Duration(float64(d) / c.Speed)
+// shorten turns AWS's durations into those of a region that is so much faster.
+func shorten(d time.Duration, speed float64) time.Duration {
+	return time.Duration(float64(d) / speed)
 }
+
+// shorten turns the region's durations into the clock's, lengthen the reverse.
+func (c demoCmd) shorten(d time.Duration) time.Duration { return shorten(d, c.Speed) }
 
 func (c demoCmd) lengthen(d time.Duration) time.Duration {
 	return time.Duration(float64(d) * c.Speed)

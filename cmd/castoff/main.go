@@ -40,17 +40,19 @@ Exit codes: 0 all is well; 1 failed; 2 wrong usage; 3 wrong configuration; 4 AWS
 // knows is used.
 var version, revision string
 
-// streams are where a command writes.
+// streams are where a command reads and writes.
 type streams struct {
+	in  io.Reader // nil: nothing
 	out io.Writer // what was asked for
 	err io.Writer // logs, progress, errors
 }
 
 // cli is the command line. Each command has a Run method in a file of its own.
 type cli struct {
-	Run         runCmd         `cmd:"" help:"Watch AWS and serve what is seen."`
-	Demo        demoCmd        `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
-	Simulate    simulateCmd    `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
+	Run      runCmd      `cmd:"" help:"Watch AWS and serve what is seen."`
+	Demo     demoCmd     `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
+	Simulate simulateCmd `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
+	labCommands
 	Check       checkCmd       `cmd:"" help:"Say whether a configuration file is good, and every mistake in it."`
 	Explain     explainCmd     `cmd:"" help:"Ask a running castoff why a target was, or was not, taken out."`
 	Timelines   timelinesCmd   `cmd:"" help:"Ask a running castoff for the failures that it has timed, or watch them."`
@@ -62,7 +64,7 @@ type cli struct {
 
 func main() {
 	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], streams{out: os.Stdout, err: os.Stderr})
+	code := run(ctx, os.Args[1:], streams{in: os.Stdin, out: os.Stdout, err: os.Stderr})
 	release()
 	os.Exit(code)
 }
@@ -82,7 +84,7 @@ func run(ctx context.Context, args []string, to streams) int {
 		return explain(to.err, err)
 	}
 	if len(args) == 0 {
-		fmt.Fprintln(to.err, "castoff: no command: give run, demo, simulate, check, explain, timelines, services, healthcheck, completion or version; see castoff --help")
+		fmt.Fprintf(to.err, "castoff: no command: give one of %s; see castoff --help\n", strings.Join(commandNames(parser.Model), ", "))
 		return exitUsage
 	}
 	command, err := parser.Parse(args)
@@ -93,6 +95,16 @@ func run(ctx context.Context, args []string, to streams) int {
 		return explain(to.err, misread(err))
 	}
 	return explain(to.err, command.Run())
+}
+
+// commandNames are those of the commands that people give.
+func commandNames(app *kong.Application) (names []string) {
+	for _, node := range app.Children {
+		if !node.Hidden {
+			names = append(names, node.Name)
+		}
+	}
+	return names
 }
 
 // misread says which help to read about a command line that cannot be parsed.

@@ -33,13 +33,14 @@ func between(text, name string) (before, part, after string, ok bool) {
 	return before, part, after, began && ended
 }
 
-// model is the command line as kong sees it.
+// model is the command line as kong shows it.
 func model(t *testing.T) *kong.Application {
 	t.Helper()
 	parser, err := kong.New(new(cli), kong.Name("castoff"), kong.Writers(io.Discard, io.Discard))
 	if err != nil {
 		t.Fatal(err)
 	}
+	parser.Model.Children = slices.DeleteFunc(parser.Model.Children, func(c *kong.Node) bool { return c.Hidden })
 	return parser.Model
 }
 

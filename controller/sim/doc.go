@@ -118,7 +118,7 @@
 //	percentages count what drains as registered      open   DrainingCounts
 //	streams stay when a target is deregistered, end
 //	  with the delay if connection termination says
-//	  so; are reset once nodes know it unhealthy,
+//	  so (not when it is registered again before: open); are reset once nodes know it unhealthy,
 //	  not in fail-open                               doc    GroupSpec.Attributes
 //	a zonal shift: override, no new flows, streams
 //	  stay; without cross-zone DNS alone does it     doc    Region.ZonalShift

@@ -118,7 +118,7 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 		if !old.draining() {
 			return
 		}
-		g.remove(old)
+		g.drop(old) // its connections go on
 	}
 	w := g.add(key, zone, t, fleet.TargetInitial, reasonRegistering)
 	if !g.inUse(w) {
@@ -214,14 +214,19 @@ func (g *targetGroup) deregister(key fleet.TargetKey, by Actor) {
 // remove takes a row away at the end of its draining. The nodes may not have
 // heard of it yet; connections last, unless they are to be cut now.
 func (g *targetGroup) remove(w *row) {
+	g.drop(w)
+	if l := g.lanes[w.key]; l != nil && g.terminatesDeregistered() {
+		l.reset()
+	}
+}
+
+// drop takes a row away and leaves what is connected alone.
+func (g *targetGroup) drop(w *row) {
 	delete(g.rows, w.key)
 	g.order = slices.DeleteFunc(g.order, func(o *row) bool { return o == w })
 	g.touch()
 	if l := g.lanes[w.key]; l != nil {
 		l.row = nil
-		if g.terminatesDeregistered() {
-			l.reset()
-		}
 	}
 }
 

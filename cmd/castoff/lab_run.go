@@ -1,0 +1,151 @@
+//go:build linux && !nolab
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/lab"
+	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/sim"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// labRun is one lab with castoff beside it.
+type labRun struct {
+	labCmd
+	mode        policy.Mode
+	lab         *lab.Lab
+	closeRegion func()
+	daemon      *controller.Controller
+	log         *slog.Logger
+	task        fleet.TaskARN
+	done        *timeline.Timeline
+	detached    *policy.Detachment // castoff's own, or what would have been one
+}
+
+// start starts a lab and castoff on its region.
+func (c labCmd) start(mode policy.Mode, o lab.Options, log *slog.Logger) (r *labRun, err error) {
+	r = &labRun{labCmd: c, mode: mode, log: log.With("run", string(mode)), closeRegion: func() {}}
+	if r.lab, err = lab.New(o); err != nil {
+		return nil, err
+	}
+	endpoint, closeRegion, err := serveRegion(r.lab.Region)
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	r.closeRegion = closeRegion
+	listen := "127.0.0.1:0" // --listen is the other's
+	if mode == policy.Detaching {
+		listen = c.Listen
+	}
+	r.daemon, err = quickDaemon(c.Speed, time.Second, mode, listen, endpoint, r.log,
+		fmt.Sprintf("The lab, mode %s: real processes, on the clock. AWS's lags, waits and castoff's intervals are %g times shorter; checks are not.", mode, c.Speed))
+	if err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	r.daemon.Start()
+	return r, nil
+}
+
+func (r *labRun) close() error {
+	var err error
+	if r.daemon != nil {
+		err = stop(r.daemon, r.log)
+	}
+	r.closeRegion()
+	return errors.Join(err, r.lab.Close())
+}
+
+// calm waits until everything has been well for as long as castoff refuses to act
+// after its start, and clients have settled.
+func (r *labRun) calm(ctx context.Context) error {
+	if err := r.lab.Ready(ctx); err != nil {
+		return err
+	}
+	end := time.Now().Add(max(5*time.Second, shorten(policy.DefaultLimits().Startup+20*time.Second, r.Speed)))
+	return r.until(ctx, func() bool { return time.Now().After(end) && !r.daemon.View().LastFull.IsZero() })
+}
+
+// watch has the scenario befall a task and waits for castoff to have seen all of
+// it.
+func (r *labRun) watch(ctx context.Context, scenario lab.Scenario) error {
+	r.task = r.lab.Victim()
+	over, err := r.lab.Befall(ctx, scenario, r.task)
+	if err != nil {
+		return err
+	}
+	return r.until(ctx, func() bool {
+		view := r.daemon.View()
+		for _, d := range view.Detachments {
+			if d.Task == r.task {
+				r.detached = &d
+			}
+		}
+		for _, tl := range view.Open {
+			if tl.Task == r.task {
+				return false
+			}
+		}
+		for _, tl := range view.Closed {
+			if tl.Task == r.task {
+				r.done = tl
+			}
+		}
+		select {
+		case <-over:
+			return r.done != nil
+		default:
+			return false
+		}
+	})
+}
+
+// until looks every so often until done says so.
+func (r *labRun) until(ctx context.Context, done func() bool) error {
+	ticker := time.NewTicker(glance)
+	defer ticker.Stop()
+	for !done() {
+		if err := r.lab.Wrong(); err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case err := <-r.daemon.Failed():
+			return err
+		case <-ticker.C:
+		}
+	}
+	return nil
+}
+
+// side is what came of the run.
+func (r *labRun) side() (labSide, error) {
+	var truth *sim.Truth
+	for _, t := range r.lab.Region.Truth() {
+		if t.Task == r.task {
+			truth = &t // the last one, of a task that failed again
+		}
+	}
+	if truth == nil {
+		return labSide{}, fmt.Errorf("the region knows of no failure of %s", r.task.ID())
+	}
+	since := func(t time.Time) time.Duration { return t.Sub(truth.Onset) }
+	s := labSide{
+		Mode: r.mode, Castoff: newReport(demoCmd{Speed: 1, Seed: r.Seed}, r.done, *truth, r.detached, since), Felt: r.lab.Feel(*truth),
+	}
+	for _, p := range r.lab.Probes(r.task) {
+		if p.Began.Add(p.Took).Before(truth.Onset) {
+			continue
+		}
+		s.Probes = append(s.Probes, labProbe{Began: millis(since(p.Began)), Took: millis(p.Took), Code: p.Code, TimedOut: p.TimedOut, Said: p.Said})
+	}
+	return s, nil
+}

@@ -1,0 +1,299 @@
+//go:build linux
+
+package lab
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	_ "embed" // of nginx's configuration
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// The containers of a task.
+const (
+	front = "nginx"
+	back  = "app"
+)
+
+// nginxConf is the reference workload's own; a test holds the two alike.
+//
+//go:embed nginx.conf
+var nginxConf string
+
+// agent runs the containers of tasks as processes.
+type agent struct {
+	processes *processes
+	region    *sim.Region
+	dir       string
+	tools     Tools
+	ctx       context.Context //nolint:containedctx // of what it does by itself
+	busy      sync.WaitGroup  // on something
+
+	mu     sync.Mutex
+	over   bool // nothing is begun any more
+	tasks  map[fleet.TaskARN]*group
+	probes []Probe
+	wrong  []error // what went wrong with nobody to tell
+}
+
+// group is the processes of one task.
+type group struct {
+	sim.Launch
+	dir      string
+	front    *process
+	back     *process
+	commands io.Writer      // to the app
+	replies  *bufio.Scanner // from it
+	answers  chan struct{}  // closed when it answers for the first time
+}
+
+// Probe is one run of a task's health check command.
+type Probe struct {
+	Task     fleet.TaskARN
+	Began    time.Time
+	Took     time.Duration
+	Code     int  // its exit code
+	TimedOut bool // it was killed after the check's timeout
+	Said     string
+}
+
+// Start starts the processes of a task.
+func (a *agent) Start(l sim.Launch) {
+	a.do(func() error {
+		g := &group{Launch: l, dir: filepath.Join(a.dir, l.Address), answers: make(chan struct{})}
+		if failed, err := a.launch(g); err != nil {
+			return errors.Join(err, a.region.Exited(l.Task, failed, 1))
+		}
+		a.mu.Lock()
+		a.tasks[l.Task] = g
+		a.mu.Unlock()
+		if err := a.region.Started(l.Task); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(a.ctx, 30*time.Second)
+		defer cancel()
+		if err := firstAnswer(ctx, net.JoinHostPort(l.Address, strconv.Itoa(frontPort))); err != nil {
+			return fmt.Errorf("task %s does not come up: %w", l.Address, err)
+		}
+		close(g.answers)
+		return a.region.Recover(l.Task)
+	})
+}
+
+// do does something that takes time.
+func (a *agent) do(what func() error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.over {
+		return
+	}
+	a.busy.Go(func() {
+		if err := what(); err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.wrong = append(a.wrong, err)
+		}
+	})
+}
+
+// close begins nothing any more, and waits for what was begun once its processes
+// have been ended.
+func (a *agent) close() error {
+	a.mu.Lock()
+	a.over = true
+	a.mu.Unlock()
+	err := a.processes.close()
+	a.busy.Wait()
+	return err
+}
+
+// launch starts the containers, or says which one cannot be started.
+func (a *agent) launch(g *group) (failed string, err error) {
+	if err := os.MkdirAll(g.dir, 0o755); err != nil {
+		return front, err
+	}
+	app := a.processes.command("app", g.Address)
+	in, err := app.StdinPipe()
+	if err != nil {
+		return back, err
+	}
+	out, err := app.StdoutPipe()
+	if err != nil {
+		return back, err
+	}
+	g.commands, g.replies = in, bufio.NewScanner(out)
+	var said bytes.Buffer
+	app.Stderr = &said
+	if g.back, err = a.contain(g, back, app); err != nil {
+		return back, err
+	}
+	if !g.replies.Scan() || g.replies.Text() != "ok" {
+		return back, fmt.Errorf("the app of %s does not start: %s%s", g.Address, g.replies.Text(), said.String())
+	}
+	conf := filepath.Join(g.dir, "nginx.conf")
+	if err := os.WriteFile(conf, []byte(configure(nginxConf, g.Address, g.dir)), 0o644); err != nil {
+		return front, err
+	}
+	log, err := os.Create(filepath.Join(g.dir, "nginx.log"))
+	if err != nil {
+		return front, err
+	}
+	defer func() { _ = log.Close() }() // the process has its own
+	nginx := a.processes.command("init", a.tools.Nginx, "-e", "stderr", "-p", g.dir, "-c", conf, "-g", "daemon off;")
+	nginx.Stdout, nginx.Stderr = log, log
+	if g.front, err = a.contain(g, front, nginx); err != nil {
+		return front, err
+	}
+	return "", nil
+}
+
+// contain starts a container, whose end the region is told.
+func (a *agent) contain(g *group, name string, cmd *exec.Cmd) (*process, error) {
+	p, err := a.processes.start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	a.do(func() error {
+		_ = p.wait() // its exit code says it
+		return a.region.Exited(g.Task, name, exitCode(cmd))
+	})
+	return p, nil
+}
+
+// configure moves nginx's configuration to a task's address and folder: its tasks
+// share one network and one file system.
+func configure(conf, address, dir string) string {
+	return strings.NewReplacer(
+		"listen 10080", "listen "+address+":10080",
+		"server 127.0.0.1:8080", "server "+address+":8080",
+		"/tmp/", dir+"/",
+	).Replace(conf)
+}
+
+// Stop sends each container's first process SIGTERM, and kills the container after
+// its stopTimeout.
+func (a *agent) Stop(arn fleet.TaskARN) {
+	g := a.task(arn)
+	if g == nil {
+		return
+	}
+	for _, spec := range g.Containers {
+		p := g.front
+		if spec.Name == back {
+			p = g.back
+		}
+		a.do(func() error {
+			_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+			timeout := time.NewTimer(spec.StopTimeout)
+			defer timeout.Stop()
+			select {
+			case <-p.gone:
+			case <-timeout.C:
+				p.kill()
+			}
+			return nil
+		})
+	}
+}
+
+func (a *agent) task(arn fleet.TaskARN) *group {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.tasks[arn]
+}
+
+// Check runs a container's health check command.
+func (a *agent) Check(c sim.Check) {
+	a.do(func() error {
+		passed := false
+		defer func() { c.Report(passed) }()
+		g := a.task(c.Task)
+		if g == nil {
+			return nil // it has yet to start
+		}
+		probe, err := a.probe(g, c)
+		if err != nil {
+			return err
+		}
+		passed = probe.Code == 0
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.probes = append(a.probes, probe)
+		return nil
+	})
+}
+
+func (a *agent) probe(g *group, c sim.Check) (Probe, error) {
+	command := append([]string{}, c.Command[1:]...)
+	for i := range command {
+		command[i] = strings.ReplaceAll(command[i], "localhost", g.Address)
+	}
+	if c.Command[0] == "CMD-SHELL" {
+		command = append([]string{"/bin/sh", "-c"}, command...)
+	}
+	cmd := exec.CommandContext(context.Background(), command[0], command[1:]...) // ends by its group, not by a context
+	cmd.Env = append(cmd.Environ(), "PATH="+filepath.Dir(a.tools.Probe)+":/usr/bin:/bin")
+	var said bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &said, &said
+	probe := Probe{Task: c.Task, Began: time.Now()}
+	p, err := a.processes.start(cmd)
+	if err != nil {
+		return probe, err
+	}
+	timeout := time.AfterFunc(c.Timeout, p.kill)
+	_ = p.wait() // its exit code says it
+	probe.TimedOut = !timeout.Stop()
+	probe.Took, probe.Code, probe.Said = time.Since(probe.Began), exitCode(cmd), strings.TrimSpace(said.String())
+	return probe, nil
+}
+
+// up reports that the task has answered.
+func (g *group) up() bool {
+	select {
+	case <-g.answers:
+		return true
+	default:
+		return false
+	}
+}
+
+// order has the app of a task obey a command.
+func (g *group) order(command string) error {
+	if _, err := fmt.Fprintln(g.commands, command); err != nil {
+		return fmt.Errorf("tell the app of %s to %s: %w", g.Address, command, err)
+	}
+	if !g.replies.Scan() || g.replies.Text() != "ok" {
+		return fmt.Errorf("tell the app of %s to %s: it says %q", g.Address, command, g.replies.Text())
+	}
+	return nil
+}
+
+// killFront ends nginx, master and workers, and not its container.
+func (g *group) killFront() error {
+	text, err := os.ReadFile(filepath.Join(g.dir, "nginx.pid"))
+	if err != nil {
+		return fmt.Errorf("kill nginx of %s: %w", g.Address, err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return fmt.Errorf("kill nginx of %s: its process id is %q", g.Address, text)
+	}
+	// SIGTERM is its fast shutdown: every connection ends at once. A master that is
+	// killed leaves its workers behind, which go on.
+	return syscall.Kill(pid, syscall.SIGTERM)
+}

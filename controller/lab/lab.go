@@ -1,0 +1,305 @@
+//go:build linux
+
+package lab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/sim"
+)
+
+// Service is the one that a lab runs.
+var Service = fleet.ServiceID{Cluster: "lab", Name: "grpc"}
+
+// Tools are the programs that a lab needs beside this one.
+type Tools struct {
+	Nginx string
+	Probe string // grpc-health-probe
+}
+
+// ProbeVersion is the version of grpc-health-probe that the reference workload
+// has.
+const ProbeVersion = "v0.4.40"
+
+// MissingError says which programs are missing, and how to get them.
+type MissingError struct{ Programs []string }
+
+func (e *MissingError) Error() string {
+	text := "the lab needs programs that are not here:"
+	for _, p := range e.Programs {
+		text += "\n  " + p
+	}
+	return text
+}
+
+// FindTools looks for the programs in PATH, in what Debian has beside it for
+// nginx, and in dirs.
+func FindTools(dirs ...string) (Tools, error) {
+	find := func(name string, also ...string) string {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+		for _, dir := range append(also, dirs...) {
+			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+				if path, err = filepath.Abs(path); err == nil {
+					return path
+				}
+			}
+		}
+		return ""
+	}
+	t := Tools{Nginx: find("nginx", "/usr/sbin"), Probe: find("grpc-health-probe")}
+	var missing []string
+	if t.Nginx == "" {
+		missing = append(missing, "nginx: apt-get install nginx-light")
+	}
+	if t.Probe == "" {
+		missing = append(missing, "grpc-health-probe: go install github.com/grpc-ecosystem/grpc-health-probe@"+ProbeVersion+
+			" with $(go env GOPATH)/bin in PATH, or make .cache/bin/grpc-health-probe")
+	}
+	if len(missing) > 0 {
+		return t, &MissingError{missing}
+	}
+	return t, nil
+}
+
+// Load is what clients do.
+type Load struct {
+	Rate float64 // of short calls, a second
+	Kept int     // clients of each other habit
+}
+
+// Options say what kind of lab it is.
+type Options struct {
+	Tools Tools
+	// Part is the command line by which this program runs [Part]; that part's
+	// arguments are appended.
+	Part []string
+	Seed uint64
+	// Speed divides AWS's lags and the waits that are settings; checks keep their
+	// times. At least 1.
+	Speed float64
+	Tasks int
+	Load  Load
+	// Terminate has connections end with the deregistration delay.
+	Terminate bool
+	// HTTP has the balancer check the app by HTTP, on a port of its own, and not
+	// nginx by TCP.
+	HTTP bool
+	// Idle is the balancer's idle timeout; 0: NLB's 350 s.
+	Idle time.Duration
+}
+
+// Lab is one running service.
+type Lab struct {
+	Region *sim.Region
+	Group  fleet.TargetGroupARN
+
+	options  Options
+	claimed  net.Listener // as long as it is there, the network is this lab's
+	agent    *agent
+	balancer *balancer
+	clients  *clients
+	cancel   context.CancelFunc // of what goes on by itself
+	driven   chan struct{}
+}
+
+// New starts a lab; its tasks come up meanwhile, see [Lab.Ready].
+func New(o Options) (l *Lab, err error) {
+	if o.Speed < 1 || o.Tasks < 1 {
+		return nil, fmt.Errorf("a lab with speed %v and %d tasks", o.Speed, o.Tasks)
+	}
+	dir, err := os.MkdirTemp("", "castoff-lab-")
+	if err != nil {
+		return nil, fmt.Errorf("start the lab: %w", err)
+	}
+	// nginx's workers are another user's where it is started as root.
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
+		return nil, errors.Join(fmt.Errorf("start the lab: %w", err), os.RemoveAll(dir))
+	}
+	l = &Lab{options: o, driven: make(chan struct{})}
+	network, err := l.claim()
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	processes, err := newProcesses(o.Part, dir)
+	if err != nil {
+		return nil, errors.Join(err, l.claimed.Close(), os.RemoveAll(dir))
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	l.cancel = cancel
+	l.agent = &agent{processes: processes, dir: dir, tools: o.Tools, ctx: ctx, tasks: map[fleet.TaskARN]*group{}}
+	l.balancer = &balancer{
+		idle: o.Idle, seed: o.Seed, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{},
+	}
+	if o.Idle == 0 {
+		l.balancer.idle = 350 * time.Second
+	}
+	params := shortened(sim.DefaultParams(), o.Speed)
+	l.Region = sim.New(sim.Options{
+		Seed: o.Seed, Params: &params, Throttle: false,
+		Runtime: &sim.Runtime{Agent: l.agent, Nodes: l.balancer, Network: network},
+	})
+	l.agent.region, l.balancer.region = l.Region, l.Region
+	go l.drive(ctx)
+	if err := l.open(network); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// claim takes the first network 127.x.0.0/16 that no other lab has. Its first
+// address is nobody's but the claim's.
+func (l *Lab) claim() (netip.Prefix, error) {
+	var err error
+	for second := byte(41); second < 250; second++ {
+		first := netip.AddrFrom4([4]byte{127, second, 0, 0})
+		if l.claimed, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(first, frontPort).String()); err == nil {
+			return netip.PrefixFrom(first, 16), nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("no network of 127.0.0.0/8 is free for the lab: %w", err)
+}
+
+// open makes the service and opens its balancer.
+func (l *Lab) open(network netip.Prefix) error {
+	l.clients = &clients{balancer: l.balancer, network: network}
+	if err := errors.Join(l.Region.AddCluster(Service.Cluster, sim.ClusterOptions{}), l.Region.AddService(l.service())); err != nil {
+		return err
+	}
+	l.Group = l.Region.ProductionGroups(Service)[0]
+	l.balancer.group = l.Group
+	return l.balancer.listen(network, frontPort)
+}
+
+// service is the reference workload as deploy/cloudformation has it, with its
+// waits shortened.
+func (l *Lab) service() sim.ServiceSpec {
+	spec := sim.ReferenceWorkload(Service.Cluster, Service.Name)
+	spec.Desired, spec.CrossZone = l.options.Tasks, true
+	for i := range spec.Containers {
+		c := &spec.Containers[i]
+		c.StopTimeout = max(2*time.Second, shorter(30*time.Second, l.options.Speed)) // no less on Fargate
+		if c.Name == back {
+			c.Ports = append(c.Ports, healthPort)
+		}
+	}
+	g := &spec.Groups[0]
+	g.Check = fleet.TargetCheck{Protocol: "TCP", Interval: 10 * time.Second, HealthyThreshold: 2, UnhealthyThreshold: 2}
+	if l.options.HTTP {
+		g.Check.Protocol, g.Check.Port = "HTTP", fmt.Sprint(healthPort)
+	}
+	g.DeregistrationDelay = shorter(300*time.Second, l.options.Speed).Round(time.Second)
+	g.Attributes = map[string]string{
+		"deregistration_delay.connection_termination.enabled": fmt.Sprint(l.options.Terminate),
+		"load_balancing.cross_zone.enabled":                   "true",
+	}
+	g.Tags = map[string]string{"castoff:managed": "true"}
+	return spec
+}
+
+func shorter(d time.Duration, speed float64) time.Duration { return time.Duration(float64(d) / speed) }
+
+// shortened divides every duration of AWS's lags and habits.
+func shortened(p sim.Params, speed float64) sim.Params {
+	v := reflect.ValueOf(&p).Elem()
+	for i := range v.NumField() {
+		switch f := v.Field(i).Addr().Interface().(type) {
+		case *time.Duration:
+			*f = shorter(*f, speed)
+		case *sim.Range:
+			f.Min, f.Median, f.Max = shorter(f.Min, speed), shorter(f.Median, speed), shorter(f.Max, speed)
+		}
+	}
+	return p
+}
+
+// drive carries the region forward: what is due happens within a few
+// milliseconds.
+func (l *Lab) drive(ctx context.Context) {
+	defer close(l.driven)
+	for {
+		pause := 5 * time.Millisecond
+		if at, ok := l.Region.NextEvent(); ok {
+			pause = min(pause, max(time.Until(at), 0))
+		}
+		if !wait(ctx, max(pause, time.Millisecond)) {
+			return
+		}
+	}
+}
+
+// Ready waits until every task answers, and has clients begin to call. To be called
+// once.
+func (l *Lab) Ready(ctx context.Context) error {
+	up := func() bool {
+		for _, t := range l.Region.Tasks(Service) {
+			if g := l.agent.task(t.ARN); g == nil || !g.up() {
+				return false
+			}
+		}
+		return true
+	}
+	for !up() {
+		if err := l.Wrong(); err != nil {
+			return err
+		}
+		if !wait(ctx, 10*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+	}
+	l.clients.run(l.agent.ctx, l.options.Load)
+	return nil
+}
+
+// Wrong is what went wrong in the lab itself so far; nil: nothing.
+func (l *Lab) Wrong() error {
+	l.agent.mu.Lock()
+	defer l.agent.mu.Unlock()
+	return errors.Join(l.agent.wrong...)
+}
+
+// Probes are the runs of a task's health check command, in the order of their
+// ends.
+func (l *Lab) Probes(task fleet.TaskARN) []Probe {
+	l.agent.mu.Lock()
+	defer l.agent.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.agent.probes), func(p Probe) bool { return p.Task != task })
+}
+
+// Processes is how many process groups of the lab there are.
+func (l *Lab) Processes() int { return l.agent.processes.count() }
+
+// Calls are all calls so far.
+func (l *Lab) Calls() []Call { return l.clients.all() }
+
+// Flows are all connections to the balancer so far.
+func (l *Lab) Flows() []Flow { return l.balancer.all() }
+
+// Address is a task's; empty: it has not been started.
+func (l *Lab) Address(task fleet.TaskARN) string {
+	if g := l.agent.task(task); g != nil {
+		return g.Launch.Address
+	}
+	return ""
+}
+
+// Close ends every client, connection and process.
+func (l *Lab) Close() error {
+	l.cancel()
+	<-l.driven
+	l.clients.busy.Wait()
+	l.balancer.close()
+	return errors.Join(l.agent.close(), l.claimed.Close())
+}
