@@ -24,6 +24,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/controller/webhook"
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
@@ -45,7 +46,10 @@ type Options struct {
 	// it was opened. Without one nothing outlives it.
 	Journal *journal.Journal
 	Past    journal.Contents
-	Metrics *metrics.Metrics
+	// Notifier tells people what happens; without one nobody is told. The
+	// Controller starts and stops it.
+	Notifier *webhook.Sender
+	Metrics  *metrics.Metrics
 	// Exposition serves /metrics.
 	Exposition http.Handler
 	Logger     *slog.Logger
@@ -139,11 +143,15 @@ func New(o Options) (*Controller, error) {
 		acting: acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:   gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
+	if o.Notifier != nil {
+		o.Notifier.Remember(told(o.Past, o.Policy.Limits))
+	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: c.now(), Notice: o.Notice,
 		LimitsOf: o.Policy.Limits, RuleOf: o.Policy.Rule, Configuration: o.Configuration, State: o.State,
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
+		Receivers:   o.Notifier.Standing(),
 	})
 	c.events = status.NewEvents(c.view.Load().Started)
 	c.cleanups.add("journal", func(context.Context) error { return o.Journal.Close() })
@@ -253,6 +261,10 @@ func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 // Start begins to pass, and to serve if Serve has not been called; the first
 // pass begins at once. It is called once.
 func (c *Controller) Start() {
+	if c.options.Notifier != nil {
+		c.options.Notifier.Start()
+		c.cleanups.add("notifications", c.options.Notifier.Stop) // after the last pass, before the server may take its time
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.cleanups.add("passes", func(ctx context.Context) error {

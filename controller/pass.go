@@ -74,6 +74,8 @@ func (c *Controller) pass(ctx context.Context) {
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
 		next.Passes = append([]status.Pass{next.Pass}, next.Passes[:min(len(next.Passes), passesShown-1)]...)
 		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
+		c.tell(&next, now)
+		next.Receivers = c.options.Notifier.Standing()
 		c.view.Store(&next)
 		c.publish(&next, now)
 	}()

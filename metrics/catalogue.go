@@ -156,6 +156,15 @@ var (
 		"castoff_acting_halted", Gauge, []string{"cause"},
 		"1 while castoff does not act because of a fault of its own: panic (until it is restarted), journal (cannot be written). It goes on observing.",
 	}
+
+	notificationsTotal = Metric{
+		"castoff_notifications_total", Counter, []string{"receiver", "event", "result"},
+		"Notifications by the receiver's name and what they are about: sent, failed (refused, or not taken within 15 minutes), dropped (100 were waiting already, or castoff stopped). Absent without receivers.",
+	}
+	notificationsQueued = Metric{
+		"castoff_notifications_queued", Gauge, []string{"receiver"},
+		"Notifications that wait for the receiver, the one that is being sent included.",
+	}
 )
 
 // Catalogue lists every metric that castoff has, in the order in which people
@@ -167,6 +176,7 @@ func Catalogue() []Metric {
 		verdictsTotal, detachmentsOpen, detachCalls, reattachCalls, contestedTotal,
 		savedSeconds, lostSeconds, savedError,
 		limitGauge, limitUsed, guardLatched, pausedNow, actingHalted,
+		notificationsTotal, notificationsQueued,
 		tasks, targets,
 		snapshotAge, snapshotGaps,
 		passesTotal, passDuration, lastPass,

@@ -25,6 +25,8 @@ type Metrics struct {
 	AWS       *AWS
 	Timelines *Timelines
 	Acting    *Acting
+	// Notifications has no series while there are no receivers.
+	Notifications *Notifications
 
 	fleet *fleetCollector
 }
@@ -49,7 +51,10 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 		AWS:       newAWS(f),
 		Timelines: newTimelines(f),
 		Acting:    newActing(f),
-		fleet:     newFleetCollector(),
+
+		Notifications: newNotifications(f),
+
+		fleet: newFleetCollector(),
 	}
 	if reg != nil {
 		reg.MustRegister(m.fleet)

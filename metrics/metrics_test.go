@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
@@ -110,6 +111,10 @@ func lived(now time.Time) *prometheus.Registry {
 	m.Acting.Called(d, policy.Accepted)
 	m.Acting.Attached(d, policy.Rejected)
 	m.Acting.Ended(ended(d, 40*time.Second, 42*time.Second))
+	m.Notifications.Receiver("sre", []notify.Event{notify.Exposed, notify.Detached})
+	m.Notifications.Notified("sre", notify.Exposed, notify.Sent)
+	m.Notifications.Notified("sre", notify.Exposed, notify.Dropped)
+	m.Notifications.Queued("sre", 3)
 	return reg
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 
@@ -11,14 +12,17 @@ import (
 type checkCmd struct {
 	File string `arg:"" help:"Configuration file, for instance castoff.yaml."`
 	Show bool   `help:"Print the configuration in force, defaults filled in and secrets hidden."`
+	Send bool   `name:"send-test" help:"Also send a test message to every receiver of the notifications, and say whether it was taken."`
 }
 
 func (c checkCmd) Help() string {
-	return "Example: castoff check --show castoff.yaml\n\n" +
+	return "Examples:\n\n" +
+		"  castoff check --show castoff.yaml\n" +
+		"  castoff check --send-test castoff.yaml\n\n" +
 		"The web configuration that the file names is checked too, as castoff run would find it from here.\n"
 }
 
-func (c checkCmd) Run(to streams) error {
+func (c checkCmd) Run(ctx context.Context, to streams) error {
 	if c.File == "" {
 		return usageError("FILE must name a file")
 	}
@@ -33,6 +37,9 @@ func (c checkCmd) Run(to streams) error {
 		_, err = fmt.Fprint(to.out, cfg)
 	} else {
 		_, err = fmt.Fprintf(to.out, "%s is good\n", c.File)
+	}
+	if err == nil && c.Send {
+		err = sendTest(ctx, cfg, to.out)
 	}
 	return err
 }

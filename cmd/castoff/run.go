@@ -183,6 +183,10 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
+	receivers, err := receiversOf(cfg)
+	if err != nil {
+		return err
+	}
 	log := newLogger(cfg.Log, to)
 	aws, err := awsapi.Load(ctx, awsapi.LoadOptions{
 		Region: cfg.Region, AssumeRoleARN: cfg.AWS.AssumeRole.ARN,
@@ -196,13 +200,17 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return awsError{err}
 	}
+	notifier, err := newNotifier(cfg, aws.Region, receivers, m.Notifications, log)
+	if err != nil {
+		return err
+	}
 	kept, past, err := openJournal(cfg, log)
 	if err != nil {
 		return err
 	}
 	observer.Remember(past.Tracker.Tasks)
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
-		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past,
+		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
 	})
 	if err != nil {
 		return errors.Join(err, kept.Close())

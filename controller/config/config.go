@@ -32,8 +32,10 @@ type Config struct {
 	Services []Service          `yaml:"services"`
 	Fleet    policy.FleetLimits `yaml:"fleet"` // of all services together
 	Pause    []Pause            `yaml:"pause"`
-	Web      Web                `yaml:"web"`
-	Log      Log                `yaml:"log"`
+	// Notifications are the receivers of what happens.
+	Notifications []Receiver `yaml:"notifications"`
+	Web           Web        `yaml:"web"`
+	Log           Log        `yaml:"log"`
 }
 
 // AWS is how castoff calls AWS.
@@ -100,6 +102,9 @@ type Web struct {
 	// and basic authentication. Empty: neither. A relative path starts from the
 	// directory in which castoff runs.
 	ConfigFile string `yaml:"config_file"`
+	// ExternalURL is castoff's own, for links in notifications. Empty: they have
+	// none. A proxy may serve castoff below a path.
+	ExternalURL string `yaml:"external_url"`
 }
 
 // Log is how castoff logs.

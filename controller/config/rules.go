@@ -51,11 +51,12 @@ func rules() []rule {
 		budgetRules(),
 		pollingRules(),
 		timelineRules(),
+		notificationRules(),
 		[]rule{
 			modeChoice,
 			patternFormat, patternRequired, patternReached, serviceModeChoice,
 			scopeChoice, pauseCluster, pauseService, pauseEnd, pauseOwner, pauseReason,
-			listenFormat,
+			listenFormat, externalURL,
 			oneOf("log.level", func(c *Config) string { return string(c.Log.Level) }, string(Debug), string(Info), string(Warn), string(Error)),
 			oneOf("log.format", func(c *Config) string { return string(c.Log.Format) }, string(JSON), string(Text)),
 		},

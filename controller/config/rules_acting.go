@@ -12,10 +12,12 @@ import (
 var patternFormat = rule{"services.match.format", []string{"services"}, func(c *Config, blame blame) {
 	eachPattern(c, func(path, pattern string, _ int) {
 		if !isPattern.MatchString(pattern) {
-			blame(path, "must be CLUSTER/SERVICE by their short names, in which * is any run of characters and ? any one, such as prod/web-*", quoted(pattern))
+			blame(path, patternMust, quoted(pattern))
 		}
 	})
 }}
+
+const patternMust = "must be CLUSTER/SERVICE by their short names, in which * is any run of characters and ? any one, such as prod/web-*"
 
 var isPattern = regexp.MustCompile(`^[a-zA-Z0-9_*?-]+/[a-zA-Z0-9_*?-]+$`)
 

@@ -65,6 +65,8 @@ func (c *Config) blank(item reflect.Type) reflect.Value {
 	switch item {
 	case reflect.TypeFor[Service]():
 		return reflect.ValueOf(Service{Limits: c.Limits})
+	case reflect.TypeFor[Receiver]():
+		return reflect.ValueOf(DefaultReceiver())
 	case reflect.TypeFor[Pause]():
 		return reflect.ValueOf(Pause{Reattach: true})
 	default:

@@ -102,14 +102,22 @@ func (s State) look() *lookup {
 
 // target is what is known of a target, whatever is told of it.
 func (l *lookup) target(task fleet.TaskARN, key fleet.TargetKey) Target {
-	t := Target{Key: key, Task: task, Failing: l.sick[task], Verdict: l.verdicts[place{task, key}]}
+	t := Target{Key: key, Task: task, Failing: l.sick[task], Verdict: l.verdict(task, key)}
+	t.Mode = t.Verdict.Mode
 	if tl := l.open[task]; tl != nil {
 		t.Timeline = tl.ID
 	}
-	if v := t.Verdict; v != nil {
-		t.Mode = v.Mode
-	}
 	return t
+}
+
+// verdict copies what is told: a notification may wait for a while, and must not
+// hold on to everything that was decided in its pass.
+func (l *lookup) verdict(task fleet.TaskARN, key fleet.TargetKey) Verdict {
+	v := l.verdicts[place{task, key}]
+	if v == nil {
+		return Verdict{}
+	}
+	return Verdict{Mode: v.Mode, Decision: v.Decision, Guard: v.Guard, Reason: v.Reason, Sentence: v.Sentence}
 }
 
 // exposures are the targets that have been exposed for longer than a limit. The
@@ -208,7 +216,7 @@ func (f fact) over(s State) (over fact, ok bool) {
 	}
 	if f.target != nil {
 		l, t := s.look(), *f.target
-		t.Verdict = l.verdicts[place{t.Task, t.Key}]
+		t.Verdict = l.verdict(t.Task, t.Key)
 		if t.For = s.At.Sub(f.since); d != nil {
 			t.For = d.Ended.Sub(f.since)
 			t.Sentence = endSentence(d)

@@ -34,7 +34,7 @@ type Place struct {
 
 // Bounds of a message.
 const (
-	targetsListed = 20 // of a message's data; the rest is a number
+	targetsListed = 20 // the rest is a number
 	targetsTold   = 5  // in words
 	maxText       = 8 << 10
 )
@@ -70,7 +70,7 @@ type MessageTarget struct {
 	Mode    string // observe or detach; empty: not known
 	Failing string // since when ECS calls it UNHEALTHY; empty: not known
 	Since   string // exposed, or out, since
-	For     string // and for how long
+	For     string // and for how long; empty where that is not told
 	// Decision, Guard, Reason and Why are the last verdict about taking it out;
 	// empty when there is none.
 	Decision, Guard, Reason, Why string
@@ -87,22 +87,20 @@ func (n *Notification) message(at Place, escape func(string) string) *Message {
 	if n.Sentence != "" {
 		m.Lines = append(m.Lines, n.Sentence)
 	}
-	for i := range n.Targets[:min(len(n.Targets), targetsListed)] {
+	for i := range n.Targets {
 		t := &n.Targets[i]
 		w := MessageTarget{
 			Task: t.Task.ID(), Address: t.Key.Address(), Group: t.Key.Group.Name(), Zone: t.Zone, Mode: string(t.Mode),
-			Failing: clock(t.Failing), Since: clock(t.Since), For: span(t.For), Done: t.Sentence, Link: t.link(at),
-		}
-		if v := t.Verdict; v != nil {
-			w.Decision, w.Guard, w.Reason, w.Why = string(v.Decision), string(v.Guard), string(v.Reason), v.Sentence
+			Failing: clock(t.Failing), Since: clock(t.Since), For: lasted(t.For), Done: t.Sentence, Link: t.link(at),
+			Decision: string(t.Verdict.Decision), Guard: string(t.Verdict.Guard), Reason: string(t.Verdict.Reason), Why: t.Verdict.Sentence,
 		}
 		m.Targets = append(m.Targets, w)
 		if i < targetsTold {
 			m.Lines = append(m.Lines, t.lines(n.Event)...)
 		}
 	}
-	m.More = len(n.Targets) - len(m.Targets)
-	if untold := len(n.Targets) - targetsTold; untold > 0 {
+	m.More = n.Count - len(m.Targets)
+	if untold := n.Count - targetsTold; untold > 0 {
 		m.Lines = append(m.Lines, fmt.Sprintf("and %d more", untold))
 	}
 	if m.Link != "" {
@@ -236,7 +234,7 @@ type wireTarget struct {
 	Mode     *string       `json:"mode"`
 	Failing  *string       `json:"unhealthy_since"`
 	Since    *string       `json:"since"`
-	For      float64       `json:"for_seconds"`
+	For      *float64      `json:"for_seconds"`
 	Timeline *string       `json:"timeline"`
 	Link     *string       `json:"link"`
 	Verdict  *wireVerdict  `json:"verdict"`
@@ -261,21 +259,37 @@ func (n *Notification) wire(text string, at Place) wire {
 	w := wire{Type: n.Event, Timestamp: instant(n.At), Data: wireData{
 		ID: n.ID, Region: optional(at.Region), Cluster: optional(n.Service.Cluster), Service: optional(n.Service.Name),
 		Text: text, Link: optional(n.link(at)), Since: instant(n.Since), Until: instant(n.Until), Sentence: optional(n.Sentence),
-		Targets: []wireTarget{}, LeftOut: max(0, len(n.Targets)-targetsListed),
+		Targets: []wireTarget{}, LeftOut: n.Count - len(n.Targets),
 	}}
-	for i := range n.Targets[:min(len(n.Targets), targetsListed)] {
+	for i := range n.Targets {
 		t := &n.Targets[i]
 		wt := wireTarget{
 			ID: t.ID, Task: t.Task, Target: wireKey{t.Key.Group.Name(), t.Key.Group, t.Key.ID, t.Key.Port},
 			Zone: optional(t.Zone), Mode: optional(string(t.Mode)), Failing: instant(t.Failing), Since: instant(t.Since),
-			For: t.For.Round(time.Millisecond).Seconds(), Timeline: optional(string(t.Timeline)), Link: optional(t.link(at)), Sentence: optional(t.Sentence),
+			For: seconds(t.For), Timeline: optional(string(t.Timeline)), Link: optional(t.link(at)), Sentence: optional(t.Sentence),
 		}
-		if v := t.Verdict; v != nil {
+		if v := &t.Verdict; v.Decision != "" {
 			wt.Verdict = &wireVerdict{v.Decision, optional(string(v.Guard)), v.Reason, v.Sentence}
 		}
 		w.Data.Targets = append(w.Data.Targets, wt)
 	}
 	return w
+}
+
+// seconds is null for what has not lasted yet.
+func seconds(d time.Duration) *float64 {
+	if d == 0 {
+		return nil
+	}
+	s := d.Round(time.Millisecond).Seconds()
+	return &s
+}
+
+func lasted(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return span(d)
 }
 
 func optional(s string) *string {

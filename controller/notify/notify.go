@@ -51,9 +51,10 @@ type Notification struct {
 	// Service is zero for what concerns everything, and a cluster alone for what
 	// concerns that.
 	Service fleet.ServiceID
-	// Targets are those that it is about, by their keys; none for what stops
-	// castoff.
+	// Targets are the first of those that it is about, Count is how many there are;
+	// none for what stops castoff.
 	Targets []Target
+	Count   int
 	// Since and Until are of what stops castoff; zero when not known. Sentence is
 	// what there is to say about it.
 	Since, Until time.Time
@@ -73,10 +74,43 @@ type Target struct {
 	// or has.
 	Since time.Time
 	For   time.Duration
-	// Verdict is the last one about taking it out; nil when there is none.
-	Verdict *policy.Verdict
+	// Verdict is the last one about taking it out; zero when there is none.
+	Verdict Verdict
 	// Sentence is what was done about it, or what ended it.
 	Sentence string
+}
+
+// Verdict is as much of a policy.Verdict as is told.
+type Verdict struct {
+	Mode     policy.Mode
+	Decision policy.Decision
+	Guard    policy.Guard
+	Reason   policy.Reason
+	Sentence string
+}
+
+// Result is what became of a notification.
+type Result string
+
+// The results.
+const (
+	Sent    Result = "sent"
+	Failed  Result = "failed"  // refused, or not taken in time
+	Dropped Result = "dropped" // not tried: the queue was full, or castoff stopped
+)
+
+// Results lists every result.
+var Results = []Result{Sent, Failed, Dropped}
+
+// Standing is how it stands with one receiver, without anything secret.
+type Standing struct {
+	Name string
+	Kind Kind
+	// Queued wait, the one that is being sent included. The others are counted
+	// since castoff started.
+	Queued, Sent, Failed, Dropped int
+	LastSuccess, LastFailure      time.Time
+	LastError                     string // of LastFailure
 }
 
 // Teller knows what one receiver has been told. It is for one goroutine.
@@ -127,27 +161,30 @@ func group(news []fact, at time.Time) []Notification {
 		return cmp.Or(cmp.Compare(slices.Index(Events, a.event), slices.Index(Events, b.event)), a.service.Compare(b.service))
 	})
 	var ns []Notification
+	var ids [][]string // of each one's targets
 	for _, f := range news {
 		id := identity(f.event, f.mark)
-		last := len(ns) - 1
-		if f.target == nil || last < 0 || ns[last].Event != f.event || ns[last].Service != f.service {
+		if f.target == nil {
 			ns = append(ns, Notification{ID: id, Event: f.event, At: at, Service: f.service, Since: f.since, Until: f.until, Sentence: f.sentence})
-			last++
+			ids = append(ids, nil)
+			continue
 		}
-		if f.target != nil {
+		if last := len(ns) - 1; last < 0 || ns[last].Event != f.event || ns[last].Service != f.service {
+			ns = append(ns, Notification{ID: id, Event: f.event, At: at, Service: f.service})
+			ids = append(ids, nil)
+		}
+		n := &ns[len(ns)-1]
+		ids[len(ns)-1] = append(ids[len(ns)-1], id)
+		if n.Count++; n.Count <= targetsListed {
 			target := *f.target
 			target.ID = id
-			ns[last].Targets = append(ns[last].Targets, target)
+			n.Targets = append(n.Targets, target)
 		}
 	}
 	for i := range ns {
-		if targets := ns[i].Targets; len(targets) > 1 {
-			ids := make([]string, len(targets))
-			for j := range targets {
-				ids[j] = targets[j].ID
-			}
-			slices.Sort(ids)
-			ns[i].ID = identity(ns[i].Event, strings.Join(ids, " "))
+		if ns[i].Count > 1 {
+			slices.Sort(ids[i])
+			ns[i].ID = identity(ns[i].Event, strings.Join(ids[i], " "))
 		}
 	}
 	return ns

@@ -88,8 +88,8 @@ func told(ns []notify.Notification) string {
 	var events []string
 	for _, n := range ns {
 		event := string(n.Event)
-		if len(n.Targets) > 1 {
-			event += fmt.Sprintf("(%d)", len(n.Targets))
+		if n.Count > 1 {
+			event += fmt.Sprintf("(%d)", n.Count)
 		}
 		events = append(events, event)
 	}

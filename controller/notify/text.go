@@ -3,6 +3,8 @@ package notify
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"regexp"
 	"strings"
 	"text/template"
 	"time"
@@ -50,8 +52,25 @@ func ParseText(text string) (*Text, error) {
 	return t, nil
 }
 
-// mistake is a template's error without the words that say it is one.
-func mistake(err error) error { return errors.New(strings.TrimPrefix(err.Error(), "template: ")) }
+// mistake is a template's error for whoever wrote the template: one line with the
+// place, and what there is where something is missing.
+func mistake(err error) error {
+	text := strings.TrimPrefix(plain(err.Error()), "template: text:")
+	if m := missing.FindStringSubmatch(text); m != nil {
+		of := reflect.TypeFor[Message]()
+		if strings.HasSuffix(m[3], "MessageTarget") {
+			of = reflect.TypeFor[MessageTarget]()
+		}
+		var fields []string
+		for i := range of.NumField() {
+			fields = append(fields, "."+of.Field(i).Name)
+		}
+		text = fmt.Sprintf("%s: there is no .%s; there are %s", m[1], m[2], strings.Join(fields, ", "))
+	}
+	return errors.New("line " + text)
+}
+
+var missing = regexp.MustCompile(`^([0-9:]+): executing .* at <.*>: can't evaluate field (\w+) in type (\S+)$`)
 
 // write makes the text. It is never longer than maxText.
 func (t *Text) write(m *Message) (string, error) {
@@ -60,7 +79,7 @@ func (t *Text) write(m *Message) (string, error) {
 	}
 	text, err := execute(t.own, m)
 	if err == nil && strings.TrimSpace(text) == "" {
-		err = fmt.Errorf("text: says nothing of %s", m.Event)
+		err = fmt.Errorf("it says nothing of %s", m.Event)
 	}
 	if err != nil {
 		words, _ := execute(defaultText, m)
@@ -116,7 +135,7 @@ var sampleSentences = map[Event]string{
 func Samples() []Notification {
 	at := time.Date(2026, 11, 23, 8, 5, 0, 0, time.UTC)
 	of := fleet.ServiceID{Cluster: "prod", Name: "api"}
-	verdict := &policy.Verdict{
+	verdict := Verdict{
 		Mode: policy.Detaching, Decision: policy.Hold, Guard: policy.Floor, Reason: policy.BelowFloor,
 		Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
 	}
@@ -140,14 +159,14 @@ func Samples() []Notification {
 			samples = append(samples, n, everything)
 			continue
 		}
-		n.Targets = []Target{target(0)}
+		n.Targets, n.Count = []Target{target(0)}, 1
 		n.Targets[0].Sentence = sampleSentences[e]
 		bare := n
 		bare.Targets = []Target{target(0)}
-		bare.Targets[0].Verdict, bare.Targets[0].Timeline, bare.Targets[0].Failing = nil, "", time.Time{}
+		bare.Targets[0].Verdict, bare.Targets[0].Timeline, bare.Targets[0].Failing = Verdict{}, "", time.Time{}
 		many := n
-		many.Targets = nil
-		for i := range targetsListed + 3 {
+		many.Targets, many.Count = nil, targetsListed+3
+		for i := range targetsListed {
 			many.Targets = append(many.Targets, target(i))
 		}
 		samples = append(samples, n, bare, many)

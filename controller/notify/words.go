@@ -12,10 +12,10 @@ import (
 
 // title is a notification in one line: what it is about, and what happened.
 func (n *Notification) title() string {
-	one := len(n.Targets) == 1
+	one := n.Count == 1
 	a, the := "a task", "the task"
 	if !one {
-		a = strconv.Itoa(len(n.Targets)) + " targets"
+		a = strconv.Itoa(n.Count) + " targets"
 		the = a
 	}
 	what := ""
@@ -117,9 +117,9 @@ func (t *Target) lines(e Event) []string {
 
 // why says what castoff does about an exposed target, or why it does nothing.
 func (t *Target) why() string {
-	v := t.Verdict
+	v := &t.Verdict
 	switch {
-	case v == nil:
+	case v.Decision == "":
 		return "castoff has not decided about it yet"
 	case v.Decision == policy.Allow && v.Mode == policy.Detaching:
 		return "castoff takes it out: " + v.Sentence

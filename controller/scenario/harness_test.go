@@ -20,6 +20,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/controller/webhook"
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
@@ -44,6 +45,8 @@ type set struct {
 	log     io.Writer
 	handler slog.Handler   // in place of log
 	client  aws.HTTPClient // default: the region itself
+	// notifier tells people; nil: nobody is told.
+	notifier *webhook.Sender
 	// actor and observer may put something between the controller and AWS.
 	actor    func(controller.Actor) controller.Actor
 	observer func(controller.Observer) controller.Observer
@@ -112,8 +115,9 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	in := o.inForce()
 	c, err := controller.New(controller.Options{
 		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
-		Policy:  controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
-		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
+		Policy:   controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
+		Notifier: o.notifier,
+		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
 		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
 
-var update = flag.Bool("update", false, "rewrite what the scripts in testdata expect")
+var update = flag.Bool("update", false, "rewrite what the scripts in testdata expect, and the notification that README.md shows")
 
 // TestScripts runs the scripts in testdata: named situations, the whole
 // controller and a region in virtual time. A script is comments, commands and

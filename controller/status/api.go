@@ -98,6 +98,7 @@ func apiStatus(v *View, r request) (any, error) {
 		LastFull: instant(v.LastFull), ReadyWithin: seconds(v.ReadyWithin),
 		TimelinesOpen: len(v.Open), TimelinesKept: len(v.Closed),
 		Usage: append([]wireUse{}, v.served().usage[fleet.ServiceID{}]...), Acting: v.acting(now), Gaps: []wireGap{},
+		Notifications: toWireReceivers(v.Receivers),
 	}
 	if p := v.Pass; !p.At.IsZero() {
 		answer.Pass = &wirePass{Number: p.Number, At: instant(p.At), Duration: seconds(p.Duration), Result: p.Result}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 )
 
@@ -20,6 +21,8 @@ type daemonPage struct {
 	Ready  banner
 	Facts  []fact
 	Passes []passRow
+	// Receivers are those who are told what happens.
+	Receivers []receiverRow
 	// Classes are the gaps by kind and class, GapCount of them in all.
 	Classes       []gapClass
 	Gaps          []gapRow
@@ -36,6 +39,14 @@ type passRow struct {
 	Took   string
 	Result string
 	Bars   []bar
+}
+
+type receiverRow struct {
+	Name                          string
+	Kind                          notify.Kind
+	Sent, Failed, Dropped, Queued int
+	Success, Failure              stamp  // the last; no text: there was none
+	Error                         string // of the last failure
 }
 
 type gapClass struct {
@@ -68,6 +79,16 @@ func newDaemonPage(v *View, now time.Time) *daemonPage {
 			row.Bars = []bar{{X: "0%", Width: percent(width), Class: "pass " + pass.Result}}
 		}
 		p.Passes = append(p.Passes, row)
+	}
+	for _, r := range v.Receivers {
+		row := receiverRow{Name: r.Name, Kind: r.Kind, Sent: r.Sent, Failed: r.Failed, Dropped: r.Dropped, Queued: r.Queued, Error: oneLine(r.LastError)}
+		if !r.LastSuccess.IsZero() {
+			row.Success = stampOf(r.LastSuccess, now)
+		}
+		if !r.LastFailure.IsZero() {
+			row.Failure = stampOf(r.LastFailure, now)
+		}
+		p.Receivers = append(p.Receivers, row)
 	}
 	p.Classes = gapClasses(v.gaps(), now)
 	for _, g := range v.gaps()[:min(p.GapCount, gapsShown)] {

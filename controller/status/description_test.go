@@ -13,6 +13,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -159,6 +160,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[policy.Guard]():         names(append(slices.Clone(policy.Guards), policy.Recovery)),
 	reflect.TypeFor[policy.Reason]():        names(policy.Reasons()),
 	reflect.TypeFor[policy.Mode]():          names(policy.Modes),
+	reflect.TypeFor[notify.Kind]():          names(notify.Kinds),
 	reflect.TypeFor[policy.Scope]():         names(policy.Scopes),
 	reflect.TypeFor[policy.From]():          {string(policy.FromConfig), string(policy.FromTag)},
 	reflect.TypeFor[policy.Progress]():      {string(policy.Out), string(policy.Attaching), string(policy.Closed)},

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -64,6 +65,7 @@ func named(now time.Time, s string) *status.View {
 	v.Pauses = []policy.Pause{{Scope: policy.ScopeService, Service: id, Owner: s, Reason: s, Problem: s}}
 	v.Halts = []policy.Halt{{Cause: s, Detail: s}}
 	v.Latches = []policy.Latch{{Service: id}}
+	v.Receivers = []notify.Standing{{Name: s, Kind: notify.Slack, LastFailure: now, LastError: s}}
 	return v
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -184,6 +185,13 @@ func act(v *status.View, now time.Time) {
 	v.Pauses = []policy.Pause{
 		{Scope: policy.ScopeService, Service: fleet.ServiceID{Cluster: "production", Name: "web"}, From: policy.FromTag, Until: now.Add(time.Hour), Owner: "jane@example.com", Reason: "database upgrade", KeepOut: true},
 		{Scope: policy.ScopeAll, From: policy.FromConfig, Until: now, Owner: "joe@example.com", Reason: "over"},
+	}
+	v.Receivers = []notify.Standing{
+		{Name: "sre", Kind: notify.Slack, Sent: 41, LastSuccess: now.Add(-4 * time.Minute)},
+		{
+			Name: "gateway", Kind: notify.Webhook, Queued: 2, Sent: 7, Failed: 1, Dropped: 3, LastSuccess: now.Add(-time.Hour),
+			LastFailure: now.Add(-time.Second), LastError: "answered 503 Service Unavailable: over capacity",
+		},
 	}
 	v.Latches = []policy.Latch{{Service: fleet.ServiceID{Cluster: "production", Name: "worker"}, Since: now.Add(-4 * time.Minute), Until: now.Add(6 * time.Minute), Failing: 3, Of: 4}}
 }

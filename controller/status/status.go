@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -55,6 +56,9 @@ type View struct {
 	Configuration string
 	// State is where the journal is; empty when it is in memory.
 	State string
+
+	// Receivers are those who are told what happens.
+	Receivers []notify.Standing
 
 	Pass Pass
 	// Passes are the last ones, Pass included, newest first.

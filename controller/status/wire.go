@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -154,6 +155,32 @@ type wireStatus struct {
 	Usage          []wireUse     `json:"usage"` // of the fleet's limits
 	Acting         wireActing    `json:"acting"`
 	Gaps           []wireGap     `json:"gaps"`
+	// Notifications is how it stands with each receiver.
+	Notifications []wireReceiver `json:"notifications"`
+}
+
+// wireReceiver counts since castoff started.
+type wireReceiver struct {
+	Name        string      `json:"name"`
+	Kind        notify.Kind `json:"kind"` // webhook or slack
+	Queued      int         `json:"queued"`
+	Sent        int         `json:"sent"`
+	Failed      int         `json:"failed"`
+	Dropped     int         `json:"dropped"`
+	LastSuccess *string     `json:"last_success"`
+	LastFailure *string     `json:"last_failure"`
+	LastError   *string     `json:"last_error"`
+}
+
+func toWireReceivers(all []notify.Standing) []wireReceiver {
+	ws := make([]wireReceiver, len(all))
+	for i, r := range all {
+		ws[i] = wireReceiver{
+			Name: r.Name, Kind: r.Kind, Queued: r.Queued, Sent: r.Sent, Failed: r.Failed, Dropped: r.Dropped,
+			LastSuccess: instant(r.LastSuccess), LastFailure: instant(r.LastFailure), LastError: optional(r.LastError),
+		}
+	}
+	return ws
 }
 
 type wirePass struct {
