@@ -72,7 +72,7 @@ func TestPagesSayWhy(t *testing.T) {
 		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 targets would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},
 		{"guard by guard", nil, open1, "rate | hold | service_rate | the service may lose 1 tasks a minute, 1 at once: the next at a quarter past | 00:00:39 | tokens 0, limit 1"},
 		{"values", nil, open1, "confirm | allow | ok | seen failing in 3 readings in a row for 6s | – | reads 3, limit 2failing 6.123 s, limit 0 s"},
-		{"the banner has the verdict", nil, open1, "exposed: the balancer still calls its target healthy. Castoff does not take it out: 1 of 3 targets would stay healthy, floor 2 (50 %)."},
+		{"the banner has the verdict", nil, open1, "Why no more 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor)"},
 		{"its mode", nil, open1, "mode detach, decided 1999-12-31 23:59:58"},
 		{"an open detachment", nil, open2, "Taken out: 10.0.17.201:10080 api-grpc"},
 		{"an open detachment", nil, open2, "Standing out\nDecided 1999-12-31 23:55:20.0 UTC\nCalled 1999-12-31 23:55:20.1 UTC, accepted\nSaved not known: ECS has not begun by itself\n"},
@@ -86,8 +86,8 @@ func TestPagesSayWhy(t *testing.T) {
 		}), open2, "Standing ended: the task is healthy and its target back\nDecided 1999-12-31 23:55:20.0 UTC\nCalled 1999-12-31 23:55:20.1 UTC, accepted\n" +
 			"Saved not known: ECS never began by itself\nTold to go back 1999-12-31 23:59:00.0 UTC, not answered\nEnded 00:00:00.0 UTC"},
 		{"a closed detachment", nil, closed1, "ECS began by itself 1999-12-31 22:02:15.1 UTC, ± 1 s\nSaved 1 min 55 s ± 1 s\nEnded 1999-12-31 22:07:50.0 UTC"},
-		{"a closed detachment", nil, closed1, "Closed: retired, stopped for this failure. It was exposed for 1 min 58 s ± 4 s. Castoff's call came 1 min 55 s ± 1 s before ECS began by itself."},
-		{"one that would have been", nil, closed2, "Castoff's call would have come 3 s after ECS began by itself."},
+		{"a closed detachment", nil, closed1, "Retired, stopped for this failure.\n\nExposed For 1 min 58 s ± 4 s\nSaved Castoff's call came 1 min 55 s ± 1 s before ECS began by itself"},
+		{"one that would have been", nil, closed2, "Castoff's call would have come 3 s after ECS began by itself"},
 		{"one that would have been", nil, closed2, "Would have been taken out: 10.0.17.201:10080"},
 		{"one that would have been", nil, closed2, "Saved −3 s: ECS was first"},
 	} {

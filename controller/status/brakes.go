@@ -79,48 +79,51 @@ func latchWhy(l *policy.Latch) string {
 	return fmt.Sprintf("%d of %s failed at once: suspect the check, or what they depend on", l.Failing, count(l.Of, "task", "tasks"))
 }
 
-// brakeSentences say in the banner what keeps castoff from acting, with the
-// level that this is worth.
-func brakeSentences(v *View, now time.Time) (sentences []string, level string) {
-	level = "calm"
+// brakeBanners say what keeps castoff from acting, what weighs most first.
+func brakeBanners(v *View, now time.Time) []*banner {
+	var all []*banner
+	for i, h := range v.Halts {
+		if i == 0 {
+			all = append(all, &banner{Level: "halted", Word: "Halted", Head: oneLine(fmt.Sprintf("castoff has stopped acting (%s): %s.", h.Cause, h.Detail))})
+			continue
+		}
+		all[0].Rest = append(all[0].Rest, oneLine(fmt.Sprintf("And %s: %s.", h.Cause, h.Detail)))
+	}
+	if ps := v.pauses(now); len(ps) == 1 {
+		all = append(all, &banner{Level: "paused", Word: "Paused", Head: oneLine(pauseSentence(&ps[0], now))})
+	} else if len(ps) > 1 {
+		all = append(all, &banner{Level: "paused", Word: "Paused", Head: fmt.Sprintf("castoff detaches nothing in %d places.", len(ps))})
+	}
 	if ls := v.Latches; len(ls) == 1 {
-		level = "paused"
 		where := "on " + latchWhere(&ls[0])
 		if ls[0].Service == (fleet.ServiceID{}) {
 			where = "at all"
 		}
-		sentences = append(sentences, fmt.Sprintf("Castoff does not act %s until %s UTC: too many failed at once.", where, stampOf(ls[0].Until, now).Text))
+		all = append(all, &banner{
+			Level: "latched", Word: "Latched", For: clockOf(ls[0].Since, now),
+			Head: oneLine(fmt.Sprintf("castoff does not act %s until %s UTC: %s.", where, stampOf(ls[0].Until, now).Text, latchWhy(&ls[0]))),
+		})
 	} else if len(ls) > 1 {
-		level = "paused"
-		sentences = append(sentences, fmt.Sprintf("Castoff does not act in %d places: too many failed at once.", len(ls)))
+		all = append(all, &banner{Level: "latched", Word: "Latched", Head: fmt.Sprintf("castoff does not act in %d places, because too many failed at once.", len(ls))})
 	}
-	if ps := v.pauses(now); len(ps) == 1 {
-		level = "paused"
-		sentences = append(sentences, pauseSentence(&ps[0], now))
-	} else if len(ps) > 1 {
-		level = "paused"
-		sentences = append(sentences, fmt.Sprintf("Acting is paused in %d places.", len(ps)))
-	}
-	if len(v.Halts) > 0 {
-		level = "halted"
-		h := v.Halts[0]
-		sentences = append([]string{fmt.Sprintf("Castoff has stopped acting (%s): %s.", h.Cause, h.Detail)}, sentences...)
-	}
-	return sentences, level
+	return all
 }
 
 func pauseSentence(p *policy.Pause, now time.Time) string {
-	said := "Acting is paused for " + pauseWhere(p)
+	said := "castoff detaches nothing of " + pauseWhere(p)
 	switch {
 	case p.Problem != "":
-		return said + " by a tag that cannot be read."
+		return said + ", by a tag that cannot be read."
 	case p.Until.IsZero():
-		said += " until further notice"
+		said += ", until further notice"
 	default:
 		said += " until " + stampOf(p.Until, now).Text + " UTC"
 	}
 	if p.Owner != "" {
-		said += " by " + p.Owner
+		said += ", by " + p.Owner
+	}
+	if p.Reason != "" {
+		said += ": " + p.Reason
 	}
 	return said + "."
 }

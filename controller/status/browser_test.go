@@ -29,10 +29,10 @@ func TestBrowser(t *testing.T) {
 	sites := map[string]string{}
 	large := busy(now)
 	big(large, now, 1000, 10_000)
-	for name, v := range map[string]*status.View{
-		"busy": busy(now), "large": large, "calm": calmView(now), "hostile": named(now, hostile["script"]+hostile["quotes"]+hostile["right to left"]+hostile["255 characters"]),
-		"start": {Version: "0.1.0", Started: now, ReadyWithin: 30 * time.Second},
-	} {
+	views := states(now)
+	views["busy"], views["large"] = busy(now), large
+	views["hostile"] = named(now, hostile["script"]+hostile["quotes"]+hostile["right to left"]+hostile["255 characters"])
+	for name, v := range views {
 		server := httptest.NewServer(handler(v))
 		t.Cleanup(server.Close)
 		sites[name] = server.URL
@@ -90,6 +90,33 @@ func calmView(now time.Time) *status.View {
 	v.Open, v.Verdicts, v.Detachments, v.Pauses, v.Latches, v.Closed = nil, nil, nil, nil, nil, nil
 	v.Notice = ""
 	return v
+}
+
+// states are a View for each word that the banner of the first page can say.
+func states(now time.Time) map[string]*status.View {
+	all := map[string]*status.View{"start": {Version: "0.1.0", Started: now, ReadyWithin: 30 * time.Second}}
+	with := func(name string, edit func(v, busy *status.View)) {
+		v := calmView(now)
+		edit(v, busy(now))
+		all[name] = v
+	}
+	with("calm", func(*status.View, *status.View) {})
+	with("latched", func(v, busy *status.View) { v.Latches = busy.Latches })
+	with("paused", func(v, busy *status.View) { v.Pauses = busy.Pauses })
+	with("failing", func(v, busy *status.View) {
+		v.Open, v.Verdicts, v.Detachments = busy.Open[1:], busy.Verdicts[:1], busy.Detachments[:1]
+	})
+	with("blind", func(v, _ *status.View) { v.LastFull = now.Add(-4 * time.Minute) })
+	with("partly-blind", func(v, busy *status.View) { v.Snapshot.Gaps = busy.Snapshot.Gaps })
+	with("halted", func(v, _ *status.View) {
+		v.Halts = []policy.Halt{{Cause: "journal", Detail: "the journal cannot be written, so nothing may be detached: no space left on device"}}
+	})
+	with("exposed", func(v, busy *status.View) {
+		s := *busy.Snapshot
+		s.Gaps = nil
+		v.Snapshot, v.Open, v.Verdicts = fleet.NewSnapshot(s), busy.Open[:1], busy.Verdicts[1:]
+	})
+	return all
 }
 
 // advancing is a site that is calm until something asks for /test/advance, and

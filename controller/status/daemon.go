@@ -18,7 +18,7 @@ const gapsShown = 200
 // daemonPage is castoff itself: what it does, what it may not, what it cannot.
 type daemonPage struct {
 	Head   head
-	Ready  banner
+	Ready  *banner
 	Facts  []fact
 	Passes []passRow
 	// Receivers are those who are told what happens.
@@ -59,14 +59,17 @@ type gapClass struct {
 func newDaemonPage(v *View, now time.Time) *daemonPage {
 	p := &daemonPage{
 		Head: newHead(v, "castoff itself", "/castoff", now), Facts: daemonFacts(v, now),
-		Ready:    banner{"calm", "Ready: what castoff shows is up to date."},
+		Ready:    &banner{Level: "calm", Word: "Ready", Head: "what castoff shows is up to date."},
 		GapCount: len(v.gaps()), Configuration: v.Configuration,
 	}
 	if ready, why := v.ready(now); !ready {
-		p.Ready = banner{"blind", oneLine("Not ready: " + why + ".")}
+		p.Ready = &banner{Level: "blind", Word: "Not ready", Head: oneLine(why + ".")}
 	}
-	if sentences, level := brakeSentences(v, now); level == "halted" {
-		p.Ready = banner{worse("halted", p.Ready.Level), oneLine(p.Ready.Text + " " + sentences[0])}
+	for _, b := range brakeBanners(v, now) {
+		if b.Level == "halted" {
+			b.Rest = append(b.Rest, p.Ready.Text())
+			p.Ready = b
+		}
 	}
 	var longest time.Duration
 	for _, pass := range v.Passes {

@@ -2,9 +2,10 @@ package status
 
 import (
 	"net/url"
-	"strings"
+	"slices"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -16,7 +17,7 @@ type timelinePage struct {
 	JSON  string // its address in the API
 	Text  string // and as text
 	Task  string
-	State banner
+	State *banner
 	// Waterfall has every milestone; nil while there is none.
 	Waterfall *waterfall
 	Kin       []kin
@@ -69,14 +70,14 @@ func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage
 		Head: newHead(v, t.Service.String(), "/timelines", now), Task: t.Task.ID(),
 		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)), Text: timelineLink(t) + "/text",
 		Kin:   v.kinOf(t),
-		State: timelineBanner(t, v, now), Facts: facts(t, now),
+		Facts: facts(t, now),
 	}
 	p.Head.Live = t.IsOpen()
 	if len(t.Milestones) > 0 {
 		p.Waterfall = newWaterfall(t, true, now)
 	}
 	its := v.records()[t.Task].during(t)
-	p.State.Text = strings.Join(append([]string{p.State.Text}, castoffsPart(t, its)...), " ")
+	p.State = timelineBanner(t, v, its, now)
 	p.Verdicts, p.Detachments = newVerdictSections(its.verdicts, now), newDetachmentSections(its.detachments, now)
 	base, zero := baseOf(t)
 	p.Table = milestoneTable{string(base), milestoneRows(t.Milestones, zero, now)}
@@ -141,44 +142,42 @@ func baseOf(t *timeline.Timeline) (timeline.Kind, time.Time) {
 	return "opened", t.Opened
 }
 
-func timelineBanner(t *timeline.Timeline, v *View, now time.Time) banner {
+// timelineBanner is how one failure stands, or ended.
+func timelineBanner(t *timeline.Timeline, v *View, its record, now time.Time) *banner {
 	if !t.IsOpen() {
-		text := "Closed: " + outcomeWords(t.Outcome)
-		if p, ok := phase(t, timeline.Exposure); ok {
-			text += " It was exposed for " + length(p) + "."
+		return closedBanner(t, its)
+	}
+	h := headlines{View: v, records: map[fleet.TaskARN]record{t.Task: its}, now: now}
+	tasks := []fleet.TaskARN{t.Task}
+	b := &banner{Level: "failing", Word: "Failing", For: clockOf(knownAt(t), now), Head: "the balancer does not call its target healthy."}
+	detach, deregistered := t.Milestone(timeline.Detach)
+	switch {
+	case v.Snapshot != nil && slices.Contains(exposedTasks(v.Snapshot), t.Task):
+		b.Level, b.Word = "exposed", "Exposed"
+		b.Head = "clients are sent to it: ECS calls the task UNHEALTHY, and the balancer still calls its target healthy."
+	case !stillFails(t):
+		return &banner{
+			Level: "calm", Word: "Over", Head: "the task has stopped or recovered, and is watched until that is sure.",
+			Rest: []string{"The failure was known " + wholeAgo(knownAt(t), now) + " ago."},
 		}
-		return banner{"calm", text}
+	case deregistered:
+		b.Head = flowsMayGoOn(detach, now) + "."
 	}
-	age := wholeAgo(knownAt(t), now)
-	if v.Snapshot != nil {
-		for _, task := range exposedTasks(v.Snapshot) {
-			if task == t.Task {
-				return banner{"exposed", "Failing for " + age + " and exposed: the balancer still calls its target healthy."}
-			}
-		}
-	}
-	if !stillFails(t) {
-		return banner{"calm", "Known " + age + " ago; the task has stopped or recovered, and is watched until that is sure."}
-	}
-	if m, ok := t.Milestone(timeline.Detach); ok {
-		return banner{"failing", "Failing for " + age + "; deregistered " + wholeAgo(middle(m.Bounds), now) + " ago: new connections may still reach it for a while, and open ones stay."}
-	}
-	return banner{"failing", "Failing for " + age + "; the balancer does not call its target healthy."}
+	b.answer("Since", stampOf(knownAt(t), now).Text+" UTC")
+	b.answer("Done", h.done(tasks, []*timeline.Timeline{t}))
+	b.answer("Why no more", h.why(tasks))
+	return b
 }
 
-// castoffsPart is what castoff does or did about it, for the banner.
-func castoffsPart(t *timeline.Timeline, its record) []string {
-	if t.IsOpen() {
-		for _, v := range its.verdicts {
-			if v.Action == policy.Detach && v.Decision != policy.Allow {
-				return []string{oneLine("Castoff does not take it out: " + v.Sentence + ".")}
-			}
-		}
-		return nil
+// closedBanner is how a failure ended, what it cost and what castoff saved.
+func closedBanner(t *timeline.Timeline, its record) *banner {
+	b := &banner{Level: "calm", Word: "Closed", Head: outcomeWords(t.Outcome)}
+	if p, ok := phase(t, timeline.Exposure); ok {
+		b.answer("Exposed", "for "+length(p))
 	}
 	s, ok := its.saved()
 	if !ok {
-		return nil
+		return b
 	}
 	came, when := "came", "before"
 	if its.detachments[0].Mode != policy.Detaching {
@@ -187,7 +186,8 @@ func castoffsPart(t *timeline.Timeline, its record) []string {
 	if s.Longest < 0 {
 		s, when = policy.Saved{Shortest: -s.Longest, Longest: -s.Shortest}, "after"
 	}
-	return []string{"Castoff's call " + came + " " + savedWords(s) + " " + when + " ECS began by itself."}
+	b.answer("Saved", "castoff's call "+came+" "+savedWords(s)+" "+when+" ECS began by itself")
+	return b
 }
 
 func outcomeWords(o timeline.Outcome) string {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -27,7 +26,7 @@ const (
 type homePage struct {
 	Head    head
 	Started stamp
-	Banner  banner
+	Banner  *banner
 	// Pass and Data are one line each: the last pass, and how old what is
 	// shown is. Data is empty before the first pass.
 	Pass, Data string
@@ -52,26 +51,6 @@ func (p *homePage) MoreOut() int    { return p.OutCount - len(p.Out) }
 func (p *homePage) MoreBrakes() int { return p.BrakeCount - len(p.Brakes) }
 func (p *homePage) MoreClosed() int { return p.ClosedCount - len(p.Closed) }
 func (p *homePage) MoreGaps() int   { return p.GapCount - len(p.Gaps) }
-
-// banner is the page in one line: Level is one of [levels].
-type banner struct {
-	Level string
-	Text  string
-}
-
-// First is the sentence that matters most, Rest the others.
-func (b banner) First() string {
-	if first, _, more := strings.Cut(b.Text, ". "); more {
-		return first + "."
-	}
-	return b.Text
-}
-
-// Rest is empty when there is one sentence.
-func (b banner) Rest() string {
-	_, rest, _ := strings.Cut(b.Text, ". ")
-	return rest
-}
 
 type timelineRow struct {
 	Link    string // empty: there is no timeline
@@ -213,87 +192,6 @@ func passWords(p Pass, now time.Time) string {
 		return "No pass has ended yet."
 	}
 	return fmt.Sprintf("Pass %d ended %s ago, took %s: %s.", p.Number, wholeAgo(p.At, now), span(p.Duration), p.Result)
-}
-
-// newBanner puts first what costs most: traffic sent to dead tasks, then not
-// knowing, then failing without harm.
-func newBanner(v *View, now time.Time) banner {
-	if v.Snapshot == nil {
-		return banner{"blind", "Blind: no pass has ended yet. There is nothing to show."}
-	}
-	var sentences []string
-	level := "calm"
-	if tasks := exposedTasks(v.Snapshot); len(tasks) > 0 {
-		level = "exposed"
-		sentences = append(sentences, fmt.Sprintf("%s exposed%s: the balancer still calls it healthy although ECS calls the task UNHEALTHY.",
-			count(len(tasks), "target", "targets"), exposedSince(tasks, v.Open, now)))
-	}
-	ready, why := v.ready(now)
-	switch n := len(v.gaps()); {
-	case !ready:
-		level = worse(level, "blind")
-		sentences = append(sentences, "Blind: "+why+". What is below may be old.")
-	case n > 0:
-		level = worse(level, "blind")
-		sentences = append(sentences, "Partly blind: "+count(n, "thing", "things")+" could not be read.")
-	}
-	brakes, braked := brakeSentences(v, now)
-	failing, settling := 0, 0
-	for _, t := range v.Open {
-		if stillFails(t) {
-			failing++
-		} else {
-			settling++
-		}
-	}
-	switch {
-	case failing > 0 && level != "exposed":
-		level = worse(level, "failing")
-		sentences = append(sentences, fmt.Sprintf("%s failing; the balancer calls no target of theirs healthy.", count(failing, "task is", "tasks are")))
-	case level == "calm" && len(v.Snapshot.Services) == 0:
-		sentences = append(sentences, "Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?")
-	case level == "calm":
-		sentences = append(sentences, fmt.Sprintf("Calm: no task is failing in %s.", count(len(v.Snapshot.Services), "service", "services")))
-	}
-	if settling > 0 {
-		sentences = append(sentences, count(settling, "task has", "tasks have")+" stopped or recovered and is watched until that is sure.")
-	}
-	return banner{worse(level, braked), oneLine(strings.Join(append(sentences, brakes...), " "))}
-}
-
-// stillFails reports that the task has neither stopped nor recovered, as far as
-// is known.
-func stillFails(t *timeline.Timeline) bool {
-	_, well := t.Milestone(timeline.Recovery)
-	_, stopped := t.Milestone(timeline.Stopped)
-	return !well && !stopped
-}
-
-// levels are what a banner can say, what matters most last: traffic sent to
-// dead tasks, then castoff not being what people think it is.
-var levels = []string{"calm", "paused", "failing", "blind", "halted", "exposed"}
-
-// worse is the level that matters more.
-func worse(a, b string) string {
-	return levels[max(slices.Index(levels, a), slices.Index(levels, b))]
-}
-
-// exposedSince is when the first of the tasks was known to be unhealthy.
-func exposedSince(tasks []fleet.TaskARN, open []*timeline.Timeline, now time.Time) string {
-	var since time.Time
-	for _, t := range open {
-		m, ok := t.Milestone(timeline.Unhealthy)
-		if !ok || !slices.Contains(tasks, t.Task) {
-			continue
-		}
-		if start := middle(m.Bounds); since.IsZero() || start.Before(since) {
-			since = start
-		}
-	}
-	if since.IsZero() {
-		return ""
-	}
-	return fmt.Sprintf(" since %s UTC (%s)", stampOf(since, now).Text, wholeAgo(since, now))
 }
 
 func newTimelineRow(t *timeline.Timeline, now time.Time) timelineRow {

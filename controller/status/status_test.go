@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -38,10 +39,10 @@ func TestAnswers(t *testing.T) {
 		{"/healthz", 200, text, "ok\n"},
 		{"/readyz", 200, text, "ready\n"},
 		{"/metrics", 200, text, "castoff_build_info"},
-		{"/", 200, page, "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s)"},
+		{"/", 200, page, "Clients are sent to 1 failing task"},
 		{"/style.css", 200, "text/css; charset=utf-8", "prefers-color-scheme"},
 		{"/icon.svg", 200, "image/svg+xml", "<svg"},
-		{"/timelines/" + openID, 200, page, "Failing for 1 min 04 s and exposed"},
+		{"/timelines/" + openID, 200, page, "Clients are sent to it: ECS calls the task UNHEALTHY"},
 		{"/timelines/" + closedID, 200, page, "Task failed container health checks"},
 		{"/timelines/none", 404, page, "no timeline"},
 		{"/timelines/a%2Fb", 404, page, "a/b"},
@@ -65,7 +66,7 @@ func TestAnswers(t *testing.T) {
 		{"/timelines?service=apu", 400, page, "known are api, web, worker"},
 		{"/services?page=0", 400, page, "page: must be a number from 1"},
 		{"/services?state=open", 400, page, "known are cluster, service, page"},
-		{"/castoff", 200, page, "Ready: what castoff shows is up to date."},
+		{"/castoff", 200, page, "What castoff shows is up to date."},
 		{"/castoff?x=1", 400, page, "none is known here"},
 		{"/live.js", 200, "text/javascript; charset=utf-8", "EventSource"},
 		{"/nowhere", 404, page, "nothing at this address"},
@@ -332,93 +333,131 @@ func TestBanner(t *testing.T) {
 		level string
 		text  string
 	}{
-		{"before the first pass", func(v *status.View) { v.Snapshot = nil }, "blind", "Blind: no pass has ended yet. There is nothing to show."},
-		{"calm", calm, "calm", "Calm: no task is failing in 3 services."},
+		{"before the first pass", func(v *status.View) { v.Snapshot = nil }, "blind", "Blind No pass has ended yet. There is nothing to show."},
+		{"calm", calm, "calm", "Calm No task is failing in 3 services."},
 		{"failing", func(v *status.View) {
 			open := v.Open[1:]
 			calm(v)
 			v.Open = open
-		}, "failing", "1 task is failing; the balancer calls no target of theirs healthy."},
+		}, "failing", "Failing for 4 min 44 s 1 task; the balancer does not call its target healthy. Where production/api, task 2f0c2a57 Done Castoff has done nothing; ECS's replacement has served since 1999-12-31 23:57:11 UTC Still Deregistered 2 min 46 s ago: new connections may still reach it for a while, and open ones stay"},
+		{"failing, taken out", func(v *status.View) {
+			open, out := v.Open[1:], v.Detachments
+			calm(v)
+			v.Open, v.Detachments = open, out
+		}, "failing", "Done Castoff took it out at 1999-12-31 23:55:20 UTC; ECS's replacement has served"},
+		{"failing, observed", func(v *status.View) {
+			open, out := v.Open[1:], v.Detachments
+			calm(v)
+			v.Open, v.Detachments = open, out
+			v.Detachments[0].Mode = policy.Observing
+		}, "failing", "Done Castoff has done nothing: it would have taken it out at 1999-12-31 23:55:20 UTC, in mode detach; ECS's"},
+		{"failing, without a replacement", func(v *status.View) {
+			t := v.Open[1].Clone()
+			t.Milestones = t.Milestones[:2]
+			calm(v)
+			v.Open = []*timeline.Timeline{t}
+		}, "failing", "Done Castoff has done nothing; ECS has created no replacement yet"},
 		{"settling", func(v *status.View) {
 			t := v.Open[1].Clone()
 			t.Milestones = append(t.Milestones, timeline.Milestone{Kind: timeline.Stopped, Bounds: timeline.At(t.Opened)})
 			calm(v)
 			v.Open = []*timeline.Timeline{t}
-		}, "calm", "Calm: no task is failing in 3 services. 1 task has stopped or recovered and is watched until that is sure."},
+		}, "calm", "Calm No task is failing in 3 services. 1 task has stopped or recovered and is watched until that is sure."},
 		{"nothing to watch", func(v *status.View) {
 			v.Snapshot, v.Open = fleet.NewSnapshot(fleet.Snapshot{At: v.Snapshot.At}), nil
 			v.Pauses, v.Latches, v.Halts = nil, nil, nil
 		},
-			"calm", "Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?"},
+			"calm", "Calm Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?"},
 		{"gaps", func(v *status.View) {
 			gaps := v.Snapshot.Gaps
 			calm(v)
 			v.Snapshot.Gaps = gaps
-		}, "blind", "Partly blind: 1 thing could not be read."},
+		}, "blind", "Partly blind 1 thing could not be read."},
 		{"not ready", func(v *status.View) {
 			calm(v)
 			v.LastFull = v.LastFull.Add(-time.Minute)
-		}, "blind", "Blind: last full pass 1 min 07 s ago, limit 30 s. What is below may be old."},
+		}, "blind", "Blind for 1 min 07 s No full pass since 1999-12-31 23:58:53 UTC, limit 30 s. What is below may be old."},
 		{"exposed", func(v *status.View) {
 			s := *v.Snapshot
 			s.Gaps = nil
 			v.Snapshot = &s
-		}, "exposed", "1 target exposed since 1999-12-31 23:58:56 UTC (1 min 04 s): the balancer still calls it healthy although ECS calls the task UNHEALTHY."},
-		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "calls the task UNHEALTHY. Blind: no full pass yet, 1 gap. What is below may be old."},
+		}, "exposed", "Exposed for 1 min 04 s Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. " +
+			"Since 1999-12-31 23:58:56 UTC Where production/api, task 1f0c2a57 " +
+			"Done Castoff has done nothing; ECS's replacement started 22 s ago and does not serve yet " +
+			"Why no more 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor)"},
+		{"exposed in mode observe", func(v *status.View) {
+			v.Verdicts = []policy.Verdict{held(v.Open[0], time.Now())}
+			v.Verdicts[0].Mode = policy.Observing
+		}, "exposed", "Why no more The service is in mode observe: castoff would take it out, and does not"},
+		{"exposed and being taken out", func(v *status.View) { v.Verdicts = []policy.Verdict{held(v.Open[0], time.Now())} }, "exposed", "Why no more Nothing is in the way: castoff takes it out"},
+		{"exposed and not decided", func(v *status.View) { v.Verdicts = nil }, "exposed", "Why no more Castoff has not decided about it yet"},
+		{"several exposed", func(v *status.View) {
+			s := *v.Snapshot
+			s.TargetGroups = slices.Clone(s.TargetGroups)
+			g := *s.TargetGroups[0]
+			g.Targets = slices.Clone(g.Targets)
+			g.Targets[1].State = fleet.TargetHealthy
+			s.TargetGroups[0] = &g
+			v.Snapshot = fleet.NewSnapshot(s)
+		}, "exposed", "Exposed for 4 min 44 s Clients are sent to 2 failing tasks: ECS calls them UNHEALTHY, and the balancer still calls 2 targets healthy. " +
+			"Since 1999-12-31 23:55:16 UTC, the first of them Where production/api " +
+			"Done Castoff has called for 1 of 2; ECS has created 2 of 2 replacements " +
+			"Why no more 1 of 2: 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor); 1 of 2: the target is draining already (refuse by no_gain)"},
+		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "(hold by floor) Blind: no full pass yet, 1 gap. What is below may be old."},
 		{"paused", func(v *status.View) {
 			pauses := v.Pauses
 			calm(v)
 			v.Pauses = pauses
-		}, "paused", "Calm: no task is failing in 3 services. Acting is paused for production/web until 01:00:00 UTC by jane@example.com."},
+		}, "paused", "Paused Castoff detaches nothing of production/web until 01:00:00 UTC, by jane@example.com: database upgrade. Calm: no task is failing in 3 services."},
 		{"paused for good", func(v *status.View) {
 			calm(v)
 			v.Pauses = []policy.Pause{{Scope: policy.ScopeAll}}
-		}, "paused", "Acting is paused for everything until further notice."},
+		}, "paused", "Castoff detaches nothing of everything, until further notice."},
 		{"paused by who knows what", func(v *status.View) {
 			calm(v)
 			v.Pauses = []policy.Pause{{Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: "production"}, Owner: "x", Problem: "owner is missing"}}
-		}, "paused", "Acting is paused for cluster production by a tag that cannot be read."},
+		}, "paused", "Castoff detaches nothing of cluster production, by a tag that cannot be read."},
 		{"paused in places", func(v *status.View) {
 			calm(v)
 			v.Pauses = make([]policy.Pause, 2)
-		}, "paused", "Acting is paused in 2 places."},
+		}, "paused", "Castoff detaches nothing in 2 places."},
 		{"pauses that are over", func(v *status.View) {
 			pauses := v.Pauses[1:]
 			calm(v)
 			v.Pauses = pauses
-		}, "calm", "Calm: no task is failing in 3 services."},
+		}, "calm", "Calm No task is failing in 3 services."},
 		{"latched", func(v *status.View) {
 			latches := v.Latches
 			calm(v)
 			v.Latches = latches
-		}, "paused", "Castoff does not act on production/worker until 00:06:00 UTC: too many failed at once."},
+		}, "latched", "Latched for 4 min 00 s Castoff does not act on production/worker until 00:06:00 UTC: 3 of 4 tasks failed at once: suspect the check, or what they depend on."},
 		{"all latched", func(v *status.View) {
 			calm(v)
 			v.Latches = []policy.Latch{{Until: time.Now().Add(time.Minute)}}
-		}, "paused", "Castoff does not act at all until 00:01:00 UTC"},
+		}, "latched", "Castoff does not act at all until 00:01:00 UTC"},
 		{"latched in places", func(v *status.View) {
 			calm(v)
 			v.Latches = make([]policy.Latch, 3)
-		}, "paused", "Castoff does not act in 3 places: too many failed at once."},
+		}, "latched", "Castoff does not act in 3 places, because too many failed at once."},
 		{"halted", func(v *status.View) {
 			gaps := v.Snapshot.Gaps
 			calm(v)
 			v.Snapshot.Gaps = gaps
 			v.Halts = []policy.Halt{{Cause: "journal", Detail: "disk full"}}
-		}, "halted", "Partly blind: 1 thing could not be read. Castoff has stopped acting (journal): disk full."},
-		{"exposed and halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "panic", Detail: "a\n\u202eb"}} }, "exposed", "Castoff has stopped acting (panic): a  b."},
-		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "1 target exposed: the balancer still calls it healthy"},
+		}, "halted", "Halted Castoff has stopped acting (journal): disk full. Partly blind: 1 thing could not be read."},
+		{"exposed and halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "panic", Detail: "a\n\u202eb"}} }, "exposed", "(hold by floor) Halted: castoff has stopped acting (panic): a b."},
+		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "Exposed Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. Done Castoff has done nothing; what ECS has done is not known yet Why no more 1 of 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				v := sample(time.Now())
 				tt.edit(v)
 				body := get(handler(v), "/").Body.String()
-				m := regexp.MustCompile(`<p class="banner (\w+)">(.*)</p>`).FindStringSubmatch(body)
+				m := regexp.MustCompile(`(?s)<div class="banner (\w+)">(.*?)\n</div>`).FindStringSubmatch(body)
 				if m == nil {
 					t.Fatal("no banner")
 				}
-				m[2] = regexp.MustCompile(`<[^>]*>`).ReplaceAllString(m[2], "")
+				m[2] = strings.Join(strings.Fields(html.UnescapeString(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(strings.ReplaceAll(m[2], "<dd", " <dd"), ""))), " ")
 				if m[1] != tt.level || !strings.Contains(m[2], tt.text) {
 					t.Errorf("%s: %s\nwant %s: %s", m[1], m[2], tt.level, tt.text)
 				}

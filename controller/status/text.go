@@ -17,7 +17,7 @@ func timelineText(p *timelinePage) []byte {
 		fmt.Fprintf(&b, format+"\n", args...)
 	}
 	line("%s, task %s", p.Title, p.Task)
-	line("%s", p.State.Text)
+	line("%s", p.State.Text())
 	b.WriteString("\n")
 	table := func(rows [][]string) {
 		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)

@@ -17,6 +17,9 @@ const axe = require.resolve("axe-core/axe.min.js");
 const shots = process.env.SCREENSHOTS || "";
 if (shots) mkdirSync(shots, { recursive: true });
 
+// The words of the banner, worst last: a site shows each.
+const banners = ["calm", "latched", "paused", "failing", "partly-blind", "blind", "halted", "exposed"];
+
 let wrong = 0;
 let checks = 0;
 const demand = (ok, what) => {
@@ -53,6 +56,8 @@ const firstTimeline = async (page, site, list) => {
 
 const views = async (page, name) => {
   const site = sites[name];
+  // Of the other states the banner is what there is to see.
+  if (banners.includes(name) && name !== "calm") return ["/"];
   const all = ["/", "/timelines", "/services", "/castoff"];
   if (name === "busy") {
     all.push(await firstTimeline(page, site, "/"), await firstTimeline(page, site, "/timelines"), "/timelines?outcome=won", "/nowhere");
@@ -78,12 +83,18 @@ for (const width of [360, 1920]) {
     const { context, page, said, asked } = await open({ viewport: { width, height: width === 360 ? 780 : 1080 }, colorScheme });
     // As an init script it is no script of the page's, and the policy stays in force.
     await page.addInitScript({ path: axe });
-    for (const name of ["busy", "calm", "hostile", "start"]) {
+    for (const name of ["busy", "hostile", "start", ...banners]) {
       for (const view of await views(page, name)) {
         said.length = 0;
         const where = `${name} ${view} at ${width} ${colorScheme}`;
         await page.goto(sites[name] + view);
         await page.locator("main").waitFor();
+        if (view === "/" && banners.includes(name)) {
+          const word = (await page.locator("main .banner .word b").innerText()).toLowerCase().replace(" ", "-");
+          demand(word === name, `${where}: the banner says ${word}`);
+          const low = await page.evaluate(() => document.querySelector(".banner dl, .banner .head").getBoundingClientRect().bottom - innerHeight);
+          demand(low <= 0, `${where}: the banner's answers are ${Math.round(low)} px below the screen`);
+        }
         const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
         demand(over <= 0, `${where}: ${over} px wider than the screen`);
         if (shots) await page.screenshot({ path: path.join(shots, `${name}-${file(view)}-${width}-${colorScheme}.png`), fullPage: true, timeout: 120_000 });
