@@ -130,8 +130,8 @@ func (r *labRun) until(ctx context.Context, done func() bool) error {
 func (r *labRun) side() (labSide, error) {
 	var truth *sim.Truth
 	for _, t := range r.lab.Region.Truth() {
-		if t.Task == r.task {
-			truth = &t // the last one, of a task that failed again
+		if t.Task == r.task && t.Onset.Before(r.done.Opened) {
+			truth = &t // a task may have failed before, and again since
 		}
 	}
 	if truth == nil {

@@ -4,7 +4,6 @@ package lab
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -42,19 +41,13 @@ func runInit(ctx context.Context, command []string, out io.Writer) error {
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", command[0], err)
 	}
-	var end error
 	ended := make(chan struct{})
 	go func() {
-		end = cmd.Wait()
-		close(ended)
+		defer close(ended)
+		_ = cmd.Wait() // a container's end is that of its first process
 	}()
-	select {
-	case <-ended: // whatever ended it
-		<-ctx.Done()
-		return nil
-	case <-ctx.Done():
-		err := cmd.Process.Signal(syscall.SIGTERM)
-		<-ended
-		return errors.Join(err, end)
-	}
+	<-ctx.Done()
+	_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	<-ended
+	return nil
 }
