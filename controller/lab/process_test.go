@@ -82,6 +82,19 @@ func eventually(t *testing.T, what string, so func() bool) {
 	}
 }
 
+// stays watches a process group for a while in which it could have ended.
+func stays(t *testing.T, group int) {
+	t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for range 20 {
+		<-ticker.C
+		if gone(t, group) {
+			t.Fatal("the container has ended with what it started")
+		}
+	}
+}
+
 // TestReaper: when the lab is gone its processes go too, stopped ones and those
 // that they have started as well.
 func TestReaper(t *testing.T) {
@@ -138,6 +151,9 @@ func TestInit(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		if !lines.Scan() || lines.Text() != "begun" {
 			t.Errorf("it says %q", lines.Text())
+		}
+		if command == "exit 3" {
+			stays(t, p.group)
 		}
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)

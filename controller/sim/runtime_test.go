@@ -210,6 +210,28 @@ func TestRuntimeFrontDead(t *testing.T) {
 	})
 }
 
+// TestRuntimePutBack: a target that is registered again before its deregistration
+// delay is over keeps its connections.
+func TestRuntimePutBack(t *testing.T) {
+	t.Parallel()
+	onMachine(t, func(s *sim.ServiceSpec) {
+		s.Groups[0].Attributes = map[string]string{"deregistration_delay.connection_termination.enabled": "true"}
+	}, func(m *machine, id fleet.ServiceID) {
+		target := m.region.Tasks(id)[0].Targets[0]
+		if err := m.region.Deregister(target.Group, []fleet.TargetKey{target}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute) // ECS puts it back
+		rows := m.region.Rows(target.Group)
+		if len(rows) != 3 || slices.ContainsFunc(rows, func(r sim.RowInfo) bool { return r.State != fleet.TargetHealthy }) {
+			t.Fatalf("rows %+v", rows)
+		}
+		if cut := m.asked().cut; len(cut) > 0 {
+			t.Errorf("cut %v", cut)
+		}
+	})
+}
+
 // TestRuntimeExit: an essential container that ends takes the other one with it.
 func TestRuntimeExit(t *testing.T) {
 	t.Parallel()
