@@ -150,11 +150,11 @@ func feltRows(a, b lab.Felt) [][]string {
 	}
 	return append(rows,
 		[]string{"new connections to it", fmt.Sprint(a.Flows.New), fmt.Sprint(b.Flows.New)},
-		[]string{"  the last one", orNone(a.Flows.Last.Seconds()), orNone(b.Flows.Last.Seconds())},
+		[]string{"  the last one", orNone(a.Flows.Last), orNone(b.Flows.Last)},
 		[]string{"kept connections to it at the onset", fmt.Sprint(a.Flows.Pinned), fmt.Sprint(b.Flows.Pinned)},
 		[]string{"  given up by clients, or ended with the failure", fmt.Sprint(a.Flows.Left), fmt.Sprint(b.Flows.Left)},
 		[]string{"  reset by the balancer", fmt.Sprint(a.Flows.Reset), fmt.Sprint(b.Flows.Reset)},
-		[]string{"  the last one ended", orNone(a.Flows.Freed.Seconds()), orNone(b.Flows.Freed.Seconds())},
+		[]string{"  the last one ended", orNone(a.Flows.Freed), orNone(b.Flows.Freed)},
 	)
 }
 

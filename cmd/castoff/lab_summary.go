@@ -38,9 +38,9 @@ func labMeasures() []labMeasure {
 			if m.Truth == nil {
 				return 0, false
 			}
-			return s.Felt.Flows.Last.Seconds() - *m.Truth, true
+			return s.Felt.Flows.Last - *m.Truth, true
 		}},
-		{"onset → last new flow", "%.1f s", func(s labSide) (float64, bool) { return s.Felt.Flows.Last.Seconds(), true }},
+		{"onset → last new flow", "%.1f s", func(s labSide) (float64, bool) { return s.Felt.Flows.Last, true }},
 		{"onset → stopped", "%.1f s", between(timeline.Onset, timeline.Stopped)},
 		{"failed calls, of all kinds", "%.0f", func(s labSide) (float64, bool) {
 			n := 0
@@ -110,7 +110,7 @@ func (m labMeasure) row(runs []labResult) []string {
 		if okY {
 			sides[1] = append(sides[1], y)
 		}
-		if okX && okY && y > 0 {
+		if okX && okY && x > 0 && y > 0 {
 			ratios = append(ratios, x/y)
 		}
 	}

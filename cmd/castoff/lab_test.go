@@ -156,7 +156,7 @@ func checkHelps(t *testing.T, r labResult) {
 		t.Errorf("calls on new connections: failed %d in %d s, while castoff only watches %d in %d s", y.Failed, y.Seconds, x.Failed, x.Seconds)
 	}
 	if x, y := watches.Felt.Flows, acts.Felt.Flows; y.Last >= x.Last || y.New >= x.New {
-		t.Errorf("new connections to the failing task: %d until %v, while castoff only watches %d until %v", y.New, y.Last, x.New, x.Last)
+		t.Errorf("new connections to the failing task: %d until %.1f s, while castoff only watches %d until %.1f s", y.New, y.Last, x.New, x.Last)
 	}
 	for _, s := range r.Sides {
 		if _, saw := s.truly(timeline.LBUnhealthy); saw {
@@ -173,9 +173,9 @@ func checkPinned(t *testing.T, r labResult, terminated bool) {
 		f := s.Felt.Flows
 		stopping, _ := s.truly(timeline.Stopping)
 		switch {
-		case terminated && (f.Reset != f.Pinned-f.Left || f.Reset == 0 || f.Freed.Seconds() > stopping+1):
+		case terminated && (f.Reset != f.Pinned-f.Left || f.Reset == 0 || f.Freed > stopping+1):
 			t.Errorf("%s: kept connections %+v; the task was told to stop after %.1f s", s.Mode, f, stopping)
-		case !terminated && (f.Reset != 0 || f.Left == f.Pinned || f.Freed.Seconds() < stopping-1):
+		case !terminated && (f.Reset != 0 || f.Left == f.Pinned || f.Freed < stopping-1):
 			t.Errorf("%s: kept connections %+v; the task was told to stop after %.1f s", s.Mode, f, stopping)
 		}
 	}
@@ -302,7 +302,7 @@ func TestLabSummary(t *testing.T) {
 			s := labSide{Castoff: report{Milestones: []reportMilestone{
 				at(timeline.Onset, 0), at(timeline.Unhealthy, 10), at(timeline.Detach, 10+factor*float64(5+i)),
 			}}, Probes: []labProbe{{Began: 1, Took: 2, Code: 3}, {Began: 11, Took: 2, Code: 3}}}
-			s.Felt.Flows.Last = time.Duration(20+i) * time.Second
+			s.Felt.Flows.Last = float64(20 + i)
 			for _, h := range lab.Habits {
 				s.Felt.Habits = append(s.Felt.Habits, lab.HabitFelt{Habit: h, Failed: int(factor) * (i + 1)})
 			}

@@ -12,40 +12,40 @@ import (
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
 
-// Felt is what a failure did to the clients, as they measured it. Durations are
-// since the onset.
+// Felt is what a failure did to the clients, as they measured it. Seconds are since
+// the onset.
 type Felt struct {
-	Habits []HabitFelt
-	Flows  FlowsFelt
+	Habits []HabitFelt `json:"habits"`
+	Flows  FlowsFelt   `json:"flows"`
 	// After is how many calls were sent to the failing task after each milestone of
 	// its retirement.
-	After []After
+	After []After `json:"after"`
 }
 
 // HabitFelt is what clients of one habit felt from the onset on.
 type HabitFelt struct {
-	Habit   Habit
-	Calls   int           // all that were made
-	Failed  int           // not answered within the clients' patience, or with an error
-	ToSick  int           // sent to the failing task
-	Seconds int           // in which a call failed
-	Last    time.Duration // when the last one that failed began; 0: none did
+	Habit   Habit   `json:"habit"`
+	Calls   int     `json:"calls"`                // all that were made
+	Failed  int     `json:"failed"`               // not answered within the clients' patience, or with an error
+	ToSick  int     `json:"to_the_failing_task"`  // sent to it
+	Seconds int     `json:"seconds_with_failure"` // in which a call failed
+	Last    float64 `json:"last_failed_seconds"`  // when the last one that failed began; 0: none did
 }
 
 // After counts calls after a milestone.
 type After struct {
-	Milestone string
-	Calls     int
+	Milestone string `json:"milestone"`
+	Calls     int    `json:"calls"`
 }
 
 // FlowsFelt is about connections to the failing task.
 type FlowsFelt struct {
-	New    int           // begun after the onset
-	Last   time.Duration // when the last one began; 0: there was none
-	Pinned int           // connections of kept channels and streams at the onset
-	Left   int           // those of them that a client or the task ended before the task was told to stop
-	Reset  int           // those of them that the balancer ended
-	Freed  time.Duration // when the last of those ended; 0: none was, or some have not
+	New    int     `json:"new"`           // begun after the onset
+	Last   float64 `json:"last_seconds"`  // when the last one began; 0: there was none
+	Pinned int     `json:"pinned"`        // connections of kept channels and streams at the onset
+	Left   int     `json:"left"`          // those of them that a client or the task ended before the task was told to stop
+	Reset  int     `json:"reset"`         // those of them that the balancer ended
+	Freed  float64 `json:"freed_seconds"` // when the last of those ended; 0: none was, or some have not
 }
 
 // Feel tells what the failure of a task did.
@@ -74,7 +74,7 @@ func feelCalls(calls []Call, sick string, onset time.Time) []HabitFelt {
 			if c.Code != codes.OK {
 				since := c.Began.Sub(onset)
 				f.Failed++
-				f.Last = max(f.Last, since)
+				f.Last = max(f.Last, since.Seconds())
 				seconds[int64(since/time.Second)] = true
 			}
 		}
@@ -93,13 +93,13 @@ func feelFlows(flows []Flow, sick string, truth sim.Truth) FlowsFelt {
 		case w.Target != sick:
 		case !w.Began.Before(onset):
 			f.New++
-			f.Last = max(f.Last, w.Began.Sub(onset))
+			f.Last = max(f.Last, w.Began.Sub(onset).Seconds())
 		case w.Ended.IsZero():
 			f.Pinned++
 			open = true
 		case w.Ended.After(onset) && onset.Sub(w.Began) > 2*patience: // no short call's
 			f.Pinned++
-			f.Freed = max(f.Freed, w.Ended.Sub(onset))
+			f.Freed = max(f.Freed, w.Ended.Sub(onset).Seconds())
 			switch {
 			case w.Reset:
 				f.Reset++
@@ -116,33 +116,25 @@ func feelFlows(flows []Flow, sick string, truth sim.Truth) FlowsFelt {
 
 // feelAfter counts from the truth's milestones, those that came.
 func feelAfter(calls []Call, sick string, truth sim.Truth) []After {
-	milestones := []struct {
-		name string
-		at   time.Time
-	}{
-		{"onset", truth.Onset}, {"unhealthy", truth.Unhealthy}, {"replacement_serving", truth.ReplacementServing},
-	}
-	for _, t := range truth.Targets {
-		milestones = append(milestones, struct {
-			name string
-			at   time.Time
-		}{"detach", t.Detach}, struct {
-			name string
-			at   time.Time
-		}{"detached", t.Detached})
-	}
 	var after []After
-	for _, m := range milestones {
-		if m.at.IsZero() {
-			continue
+	count := func(milestone string, at time.Time) {
+		if at.IsZero() {
+			return
 		}
-		n := 0
+		a := After{Milestone: milestone}
 		for _, c := range calls {
-			if c.Target == sick && !c.Began.Before(m.at) {
-				n++
+			if c.Target == sick && !c.Began.Before(at) {
+				a.Calls++
 			}
 		}
-		after = append(after, After{m.name, n})
+		after = append(after, a)
+	}
+	count("onset", truth.Onset)
+	count("unhealthy", truth.Unhealthy)
+	count("replacement_serving", truth.ReplacementServing)
+	for _, t := range truth.Targets { // there is one
+		count("detach", t.Detach)
+		count("detached", t.Detached)
 	}
 	return after
 }

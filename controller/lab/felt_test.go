@@ -29,10 +29,10 @@ func TestFeel(t *testing.T) {
 		{Stream, sick, at(13), time.Second, codes.DeadlineExceeded},
 	}
 	habits := feelCalls(calls, sick, onset)
-	if got, want := habits[0], (HabitFelt{Habit: Short, Calls: 4, Failed: 3, ToSick: 2, Seconds: 2, Last: 11 * time.Second}); got != want {
+	if got, want := habits[0], (HabitFelt{Habit: Short, Calls: 4, Failed: 3, ToSick: 2, Seconds: 2, Last: 11}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	if got, want := habits[3], (HabitFelt{Habit: Stream, Calls: 1, Failed: 1, ToSick: 1, Seconds: 1, Last: 13 * time.Second}); got != want {
+	if got, want := habits[3], (HabitFelt{Habit: Stream, Calls: 1, Failed: 1, ToSick: 1, Seconds: 1, Last: 13}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	want := map[string]int{"onset": 3, "unhealthy": 1, "detach": 1}
@@ -56,7 +56,7 @@ func TestFeel(t *testing.T) {
 		{Target: sick, Began: at(3), Ended: at(4)},
 		{Target: sick, Began: at(14)},
 	}
-	if got, want := feelFlows(flows, sick, truth), (FlowsFelt{New: 2, Last: 14 * time.Second, Pinned: 3, Left: 1, Reset: 1, Freed: 41 * time.Second}); got != want {
+	if got, want := feelFlows(flows, sick, truth), (FlowsFelt{New: 2, Last: 14, Pinned: 3, Left: 1, Reset: 1, Freed: 41}); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	flows = append(flows, Flow{Target: sick, Began: at(-30)})
