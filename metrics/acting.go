@@ -18,7 +18,10 @@ const notMade = "not_made"
 // Acting are the metrics of decisions and of what came of them.
 //
 // Its counters begin at 0 for a service that may be acted on and for one that
-// was decided about; those of all others would be many series that stay 0.
+// was decided about; those of all others would be many series that stay 0. From a
+// series that is new Prometheus takes no increase, however much it begins with: so
+// what there is to count of a service waits until its zeros have been there for
+// [shown].
 type Acting struct {
 	verdicts  *prometheus.CounterVec
 	detach    *prometheus.CounterVec
@@ -30,7 +33,46 @@ type Acting struct {
 
 	mu   sync.Mutex
 	last map[decided]answer
-	seen map[serviceLabels]time.Time // services that have series, by when they were last in a Snapshot
+	seen map[serviceLabels]*counted // services that have series
+}
+
+// shown is how long a service's counters are 0 before any of them counts: longer
+// than any usual scrape interval, which is a minute at most.
+const shown = 90 * time.Second
+
+// counted is a service that has series.
+type counted struct {
+	began   time.Time // of the Snapshot since which there are; zero: none so far
+	last    time.Time // when it was last in a Snapshot; zero: never so far
+	waiting map[prometheus.Counter]float64
+	shown   bool
+}
+
+// add counts, now or when the series have been shown.
+func (c *counted) add(counter prometheus.Counter, n float64) {
+	if c.shown {
+		counter.Add(n)
+		return
+	}
+	if c.waiting == nil {
+		c.waiting = make(map[prometheus.Counter]float64)
+	}
+	c.waiting[counter] += n
+}
+
+// pass says that a Snapshot of that instant is published.
+func (c *counted) pass(at time.Time) {
+	switch {
+	case c.shown:
+	case c.began.IsZero() || at.Before(c.began): // or a clock that was set back would have it wait for as long
+		c.began = at
+	case at.Sub(c.began) >= shown:
+		c.shown = true
+		for counter, n := range c.waiting {
+			counter.Add(n)
+		}
+		c.waiting = nil
+	}
 }
 
 // decided is what a verdict is about: with the task's start, a task restarted
@@ -53,7 +95,7 @@ func newActing(f promauto.Factory) *Acting {
 		verdicts: verdictsTotal.counter(f), detach: detachCalls.counter(f), attach: reattachCalls.counter(f),
 		contested: contestedTotal.counter(f),
 		saved:     savedSeconds.counter(f), lost: lostSeconds.counter(f), errors: savedError.counter(f),
-		seen: make(map[serviceLabels]time.Time),
+		seen: make(map[serviceLabels]*counted),
 	}
 }
 
@@ -74,12 +116,12 @@ func (a *Acting) Verdicts(vs []policy.Verdict) {
 		is := answer{v.Decision, v.Reason, contested.Reason == policy.GaveUp}
 		was, known := a.last[key]
 		now[key] = is
-		svc := a.service(v.Service)
+		svc, counts := a.service(v.Service)
 		if !known || is.decision != was.decision || is.reason != was.reason {
-			a.verdicts.WithLabelValues(svc.cluster, svc.service, label(string(is.decision)), label(string(is.reason))).Inc()
+			counts.add(a.verdicts.WithLabelValues(svc.cluster, svc.service, label(string(is.decision)), label(string(is.reason))), 1)
 		}
 		if is.gaveUp && !was.gaveUp {
-			a.contested.WithLabelValues(svc.cluster, svc.service).Inc()
+			counts.add(a.contested.WithLabelValues(svc.cluster, svc.service), 1)
 		}
 	}
 	a.last = now
@@ -90,19 +132,20 @@ func (a *Acting) Verdicts(vs []policy.Verdict) {
 func (a *Acting) Called(d policy.Detachment, r policy.Result) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	svc, result := a.service(d.Service), string(r)
+	svc, counts := a.service(d.Service)
+	result := string(r)
 	if d.Mode != policy.Detaching {
 		result = notMade
 	}
-	a.detach.WithLabelValues(svc.cluster, svc.service, mode(d.Mode), label(result)).Inc()
+	counts.add(a.detach.WithLabelValues(svc.cluster, svc.service, mode(d.Mode), label(result)), 1)
 }
 
 // Attached counts a call to put a target back.
 func (a *Acting) Attached(d policy.Detachment, r policy.Result) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	svc := a.service(d.Service)
-	a.attach.WithLabelValues(svc.cluster, svc.service, label(string(r))).Inc()
+	svc, counts := a.service(d.Service)
+	counts.add(a.attach.WithLabelValues(svc.cluster, svc.service, label(string(r))), 1)
 }
 
 // Ended counts the time that a detachment saved, when that is known. It is
@@ -110,15 +153,15 @@ func (a *Acting) Attached(d policy.Detachment, r policy.Result) {
 func (a *Acting) Ended(d policy.Detachment) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	svc := a.service(d.Service)
+	svc, counts := a.service(d.Service)
 	s, ok := d.Saved()
 	if !ok {
 		return
 	}
 	labels := []string{svc.cluster, svc.service, mode(d.Mode)}
-	a.saved.WithLabelValues(labels...).Add(seconds(s.Shortest))
-	a.lost.WithLabelValues(labels...).Add(seconds(-s.Shortest))
-	a.errors.WithLabelValues(labels...).Add(seconds(s.Longest - s.Shortest))
+	counts.add(a.saved.WithLabelValues(labels...), seconds(s.Shortest))
+	counts.add(a.lost.WithLabelValues(labels...), seconds(-s.Shortest))
+	counts.add(a.errors.WithLabelValues(labels...), seconds(s.Longest-s.Shortest))
 }
 
 // follow begins the series of services that may be acted on, and ends those of
@@ -129,14 +172,15 @@ func (a *Acting) follow(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.Mode
 	for _, svc := range s.Services {
 		labels := labelsOf(svc.ID)
 		if _, ok := a.seen[labels]; ok || modes[svc.ID] == policy.Detaching {
-			a.service(svc.ID)
-			a.seen[labels] = s.At
+			_, counts := a.service(svc.ID)
+			counts.last = s.At
 		}
 	}
-	for svc, last := range a.seen {
-		if last.IsZero() { // never in a Snapshot so far
-			a.seen[svc] = s.At
-		} else if s.At.Sub(last) > keep {
+	for svc, counts := range a.seen {
+		counts.pass(s.At)
+		if counts.last.IsZero() {
+			counts.last = s.At
+		} else if s.At.Sub(counts.last) > keep {
 			gone := prometheus.Labels{"cluster": svc.cluster, "service": svc.service}
 			for _, vec := range []*prometheus.CounterVec{a.verdicts, a.detach, a.attach, a.contested, a.saved, a.lost, a.errors} {
 				vec.DeletePartialMatch(gone)
@@ -148,12 +192,13 @@ func (a *Acting) follow(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.Mode
 
 // service notes that there is something to count of a service, and begins its
 // series at 0.
-func (a *Acting) service(id fleet.ServiceID) serviceLabels {
+func (a *Acting) service(id fleet.ServiceID) (serviceLabels, *counted) {
 	svc := labelsOf(id)
-	if _, ok := a.seen[svc]; ok {
-		return svc
+	if c, ok := a.seen[svc]; ok {
+		return svc, c
 	}
-	a.seen[svc] = time.Time{}
+	c := new(counted)
+	a.seen[svc] = c
 	for decision, reasons := range answers {
 		for _, r := range reasons {
 			a.verdicts.WithLabelValues(svc.cluster, svc.service, string(decision), string(r))
@@ -170,7 +215,7 @@ func (a *Acting) service(id fleet.ServiceID) serviceLabels {
 			vec.WithLabelValues(svc.cluster, svc.service, string(m))
 		}
 	}
-	return svc
+	return svc, c
 }
 
 // mode is one of the two that there are.

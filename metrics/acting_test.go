@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"math"
 	"path/filepath"
 	"slices"
@@ -50,6 +51,67 @@ func value(t rapid.TB, reg *prometheus.Registry, name string, labels map[string]
 	return 0, false
 }
 
+// shown publishes for so long that what waits is counted.
+func shown(m *metrics.Metrics) {
+	now := time.Now()
+	for _, after := range []time.Duration{0, 90 * time.Second} {
+		m.Publish(region(now.Add(after), 1, 1), nil, metrics.Posture{})
+	}
+}
+
+// Prometheus sees an increase only between two scrapes of a series: the first
+// thing that is counted of a service that is observed must not come with its
+// series, nor before every scraper has seen that.
+func TestTheFirstIncreaseIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		m := metrics.New(reg, build)
+		vs := []policy.Verdict{verdict(api, 1, policy.Hold, policy.Unconfirmed), verdict(api, 2, policy.Hold, policy.Unconfirmed)}
+		d := ended(detachment(api, 1, time.Now()), 40*time.Second, 42*time.Second)
+		d.Mode = policy.Observing
+		service := map[string]string{"cluster": api.Cluster, "service": api.Name, "verdict": "hold", "reason": "unconfirmed", "mode": "observe", "result": "not_made"}
+		want := map[string]float64{"castoff_verdicts_total": 2, "castoff_detach_calls_total": 1, "castoff_saved_seconds_total": 40, "castoff_saved_error_seconds_total": 2}
+		last, increase := map[string]float64{}, map[string]float64{}
+		for second := 0; second < 300; second += 5 { // a pass every 5 s, a scrape every minute
+			if second >= 30 {
+				m.Acting.Verdicts(vs)
+			}
+			if second == 35 {
+				m.Acting.Called(d, "")
+				m.Acting.Ended(d)
+			}
+			m.Publish(region(time.Now(), 1, 1), nil, metrics.Posture{})
+			for name := range want {
+				v, ok := value(t, reg, name, service)
+				if was, known := last[name]; second%60 == 25 && known {
+					increase[name] += v - was
+				}
+				if second%60 == 25 && ok {
+					last[name] = v
+				}
+			}
+			time.Sleep(5 * time.Second)
+		}
+		if !maps.Equal(increase, want) {
+			t.Errorf("increases %v, want %v", increase, want)
+		}
+	})
+}
+
+// A clock that was set back has nothing wait for longer.
+func TestWhatWaitsSurvivesTheClock(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	m.Acting.Verdicts([]policy.Verdict{verdict(api, 1, policy.Allow, policy.OK)})
+	now := time.Now()
+	for _, at := range []time.Duration{0, -time.Hour, 90*time.Second - time.Hour} {
+		m.Publish(region(now.Add(at), 1, 1), nil, metrics.Posture{})
+	}
+	if got := verdicts(t, reg, policy.Allow, policy.OK); got != 1 {
+		t.Errorf("counted %v", got)
+	}
+}
+
 func verdicts(t testing.TB, reg *prometheus.Registry, d policy.Decision, r policy.Reason) float64 {
 	t.Helper()
 	v, _ := value(t, reg, "castoff_verdicts_total", map[string]string{
@@ -89,6 +151,7 @@ func TestVerdictsAreCountedWhenTheyChange(t *testing.T) {
 			for _, vs := range tt.passes {
 				m.Acting.Verdicts(vs)
 			}
+			shown(m)
 			if got := verdicts(t, reg, policy.Hold, policy.BelowFloor); got != tt.want {
 				t.Errorf("counted %v, want %v", got, tt.want)
 			}
@@ -106,6 +169,7 @@ func TestContestedIsCountedOnce(t *testing.T) {
 	for i, f := range []policy.Finding{spaced, gaveUp, gaveUp, spaced} {
 		v.Findings = []policy.Finding{f}
 		m.Acting.Verdicts([]policy.Verdict{v})
+		shown(m)
 		got, ok := value(t, reg, "castoff_contested_total", map[string]string{"cluster": api.Cluster, "service": api.Name})
 		if want := float64(min(i, 1)); !ok || got != want {
 			t.Errorf("after pass %d: %v, want %v", i+1, got, want)
@@ -124,6 +188,7 @@ func TestCallsAreCountedByModeAndResult(t *testing.T) {
 	m.Acting.Called(would, "")
 	m.Acting.Called(would, policy.Accepted) // no call was made, whatever is said
 	m.Acting.Attached(d, policy.Accepted)
+	shown(m)
 	for _, tt := range []struct {
 		name, mode, result string
 		want               float64
@@ -164,6 +229,7 @@ func TestSavedTimeAddsUp(t *testing.T) {
 				truth[d.Mode] += from + rapid.Float64Range(0, width).Draw(t, "truth")
 			}
 			m.Acting.Ended(d)
+			shown(m)
 			var sum [3]float64
 			for _, m := range policy.Modes {
 				labels := map[string]string{"cluster": api.Cluster, "service": api.Name, "mode": string(m)}
@@ -299,6 +365,7 @@ func TestSeriesOfActingBeginAndEndWithTheirService(t *testing.T) {
 	never := fleet.ServiceID{Cluster: "production", Name: "never-seen"}
 	m.Acting.Verdicts([]policy.Verdict{verdict(never, 1, policy.Allow, policy.OK)})
 	m.Publish(region(now.Add(5*time.Hour), 1, 1), nil, posture)
+	m.Publish(region(now.Add(5*time.Hour+90*time.Second), 1, 1), nil, posture)
 	if !has(t, reg, series("never-seen")[0]+"1") {
 		t.Error("what was decided about a service that was gone in the same pass is lost")
 	}

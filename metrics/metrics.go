@@ -121,10 +121,25 @@ type AWS struct {
 }
 
 func newAWS(f promauto.Factory) *AWS {
-	return &AWS{
+	a := &AWS{
 		requests: awsRequests.counter(f),
 		duration: awsRequestDuration.histogram(f, []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
 		waits:    awsPacingWait.counter(f),
+	}
+	// Rare, and an alert asks for the first that is denied.
+	for _, operation := range []string{"DeregisterTargets", "RegisterTargets"} {
+		a.begin("elbv2", operation)
+	}
+	return a
+}
+
+// begin has an operation's counters begin at 0.
+func (a *AWS) begin(service, operation string) {
+	a.requests.WithLabelValues(service, operation, "ok")
+	for _, class := range fleet.Classes {
+		if class != fleet.Paced { // never sent
+			a.requests.WithLabelValues(service, operation, string(class))
+		}
 	}
 }
 
@@ -134,12 +149,7 @@ func (a *AWS) Request(service, operation, result string, d time.Duration) {
 	service, operation = label(service), label(operation)
 	// An operation's first request brings all its results, so that its first
 	// throttled one is an increase and not a new series.
-	a.requests.WithLabelValues(service, operation, "ok")
-	for _, class := range fleet.Classes {
-		if class != fleet.Paced { // never sent
-			a.requests.WithLabelValues(service, operation, string(class))
-		}
-	}
+	a.begin(service, operation)
 	a.requests.WithLabelValues(service, operation, label(result)).Inc()
 	a.duration.WithLabelValues(service, operation).Observe(seconds(d))
 }
