@@ -35,6 +35,8 @@ type Policy struct {
 	Limits func(fleet.ServiceID) policy.Limits
 	Fleet  policy.FleetLimits
 	Pauses []policy.Pause
+	// Base are the limits of a service that no rule names, to be shown.
+	Base policy.Limits
 	// Rule names what in the configuration gave a service its limits, to be
 	// shown; nil when nobody knows.
 	Rule func(fleet.ServiceID) string
@@ -350,6 +352,7 @@ func (c *Controller) logEnd(d policy.Detachment) {
 func (c *Controller) showActing(v *status.View) {
 	a := &c.acting
 	v.Verdicts = a.verdicts
+	v.Flow = c.flow.note(a.verdicts)
 	v.Detachments = slices.Concat(a.detachments, a.ended)
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
 	v.Halts, v.Latches = a.halts, a.guards.Latches

@@ -54,6 +54,9 @@ type Options struct {
 	Exposition http.Handler
 	Logger     *slog.Logger
 	Version    string
+	// Calls answers castoff's calls to AWS so far, to be shown; nil when nobody
+	// knows.
+	Calls func() status.Calls
 	// Notice is a sentence to show above everything; usually empty.
 	Notice string
 	// Configuration is what is in force and State the journal's directory, both to
@@ -102,6 +105,8 @@ type Controller struct {
 	tracked timeline.State // after the last pass that ended well
 	history history
 	acting  acting
+	flow    flow
+	calls   []status.Calls // of the last passes, newest first
 	view    atomic.Pointer[status.View]
 	events  *status.Events
 	gaps    gapLog
@@ -148,7 +153,7 @@ func New(o Options) (*Controller, error) {
 	}
 	c.view.Store(&status.View{
 		Version: o.Version, Started: c.now(), Notice: o.Notice,
-		LimitsOf: o.Policy.Limits, RuleOf: o.Policy.Rule, Configuration: o.Configuration, State: o.State,
+		LimitsOf: o.Policy.Limits, RuleOf: o.Policy.Rule, Base: o.Policy.Base, Configuration: o.Configuration, State: o.State,
 		Closed:      c.history.restore(o.Past.Closed),
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 		Receivers:   o.Notifier.Standing(),

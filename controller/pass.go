@@ -74,6 +74,7 @@ func (c *Controller) pass(ctx context.Context) {
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}
 		next.Passes = append([]status.Pass{next.Pass}, next.Passes[:min(len(next.Passes), passesShown-1)]...)
 		c.options.Metrics.Passes.Done(result, now.Sub(began), now)
+		c.count(&next)
 		c.tell(&next, now)
 		next.Receivers = c.options.Notifier.Standing()
 		c.view.Store(&next)
@@ -104,6 +105,15 @@ func (c *Controller) pass(ctx context.Context) {
 		next.LastFull = snapshot.At
 	}
 	c.log.Debug("pass done", "result", result, "duration", c.now().Sub(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
+}
+
+// count puts the calls to AWS into a view, and those of before.
+func (c *Controller) count(v *status.View) {
+	if c.options.Calls == nil {
+		return
+	}
+	c.calls = append([]status.Calls{c.options.Calls()}, c.calls[:min(len(c.calls), passesShown-1)]...)
+	v.Calls, v.CallsBefore = c.calls[0], c.calls[len(c.calls)-1]
 }
 
 // publish tells those who listen what the pass changed. They are not worth a

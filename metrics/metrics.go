@@ -7,12 +7,15 @@
 package metrics
 
 import (
+	"cmp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -152,6 +155,70 @@ func (a *AWS) Request(service, operation, result string, d time.Duration) {
 	a.begin(service, operation)
 	a.requests.WithLabelValues(service, operation, label(result)).Inc()
 	a.duration.WithLabelValues(service, operation).Observe(seconds(d))
+}
+
+// Calls are the requests of one operation since the start.
+type Calls struct {
+	Service, Operation string
+	Results            map[string]int // ok and each [fleet.Class]
+}
+
+// Calls are those of every operation that was ever called, by service and
+// operation.
+func (a *AWS) Calls() []Calls {
+	type key struct{ service, operation string }
+	of := make(map[key]map[string]int)
+	for _, m := range collected(a.requests) {
+		labels := labelValues(m)
+		k := key{labels["service"], labels["operation"]}
+		if of[k] == nil {
+			of[k] = make(map[string]int)
+		}
+		of[k][labels["result"]] = int(m.GetCounter().GetValue())
+	}
+	calls := make([]Calls, 0, len(of))
+	for k, results := range of {
+		calls = append(calls, Calls{Service: k.service, Operation: k.operation, Results: results})
+	}
+	slices.SortFunc(calls, func(a, b Calls) int {
+		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Operation, b.Operation))
+	})
+	return calls
+}
+
+// Waits are how long reads have waited for each bucket since the start.
+func (a *AWS) Waits() map[string]time.Duration {
+	waits := make(map[string]time.Duration)
+	for _, m := range collected(a.waits) {
+		waits[labelValues(m)["bucket"]] = time.Duration(m.GetCounter().GetValue() * float64(time.Second))
+	}
+	return waits
+}
+
+// collected are what a vector has counted: the page shows what /metrics says.
+func collected(vector prometheus.Collector) []*dto.Metric {
+	// Collect may not return before all are taken.
+	ch := make(chan prometheus.Metric)
+	go func() {
+		vector.Collect(ch)
+		close(ch)
+	}()
+	var all []*dto.Metric
+	for m := range ch {
+		var out dto.Metric
+		if err := m.Write(&out); err == nil { // what cannot be written is missing in /metrics too
+			all = append(all, &out)
+		}
+	}
+	return all
+}
+
+func labelValues(m *dto.Metric) map[string]string {
+	labels := make(map[string]string, len(m.GetLabel()))
+	for _, l := range m.GetLabel() {
+		labels[l.GetName()] = l.GetValue()
+	}
+	return labels
 }
 
 // PacingWait counts how long a read that was due waited for the rate budget of

@@ -282,3 +282,28 @@ func firstDifference(want, got string) string {
 	}
 	return fmt.Sprintf("%d lines, want %d", len(g), len(w))
 }
+
+// What people are shown of the calls to AWS is what /metrics says.
+func TestCallsAreToldBack(t *testing.T) {
+	m := metrics.New(prometheus.NewRegistry(), metrics.Options{})
+	m.AWS.Request("ecs", "DescribeTasks", "ok", time.Second)
+	m.AWS.Request("ecs", "DescribeTasks", "ok", time.Second)
+	m.AWS.Request("ecs", "DescribeTasks", "throttled", time.Second)
+	m.AWS.Request("elbv2", "DescribeTags", "denied", time.Second)
+	m.AWS.Request("ecs", "DescribeServices", "ok", time.Second)
+	m.AWS.PacingWait("elbv2_describe", 1500*time.Millisecond)
+	calls := m.AWS.Calls()
+	var names []string
+	for _, c := range calls {
+		names = append(names, c.Service+" "+c.Operation)
+	}
+	if want := []string{"ecs DescribeServices", "ecs DescribeTasks", "elbv2 DescribeTags"}; !slices.Equal(names, want) {
+		t.Fatalf("%q, want %q", names, want)
+	}
+	if r := calls[1].Results; r["ok"] != 2 || r["throttled"] != 1 || r["denied"] != 0 {
+		t.Errorf("DescribeTasks: %v", r)
+	}
+	if w := m.AWS.Waits(); w["elbv2_describe"] != 1500*time.Millisecond || len(w) != 1 {
+		t.Errorf("waits: %v", w)
+	}
+}

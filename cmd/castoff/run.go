@@ -22,6 +22,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
+	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -354,6 +355,33 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 	return o
 }
 
+// calls answers what castoff asks of AWS, beside what it allows itself.
+func calls(m *metrics.AWS, allowed config.Budgets) func() status.Calls {
+	perSecond := map[string]float64{
+		awsapi.ClusterReadBucket: allowed.ClusterRead, awsapi.ClusterResourceReadBucket: allowed.ClusterResourceRead,
+		awsapi.ServiceReadBucket: allowed.ServiceRead, awsapi.TaskDefinitionReadBucket: allowed.TaskDefinitionRead,
+		awsapi.BalancerReadBucket: allowed.ELBRead, awsapi.RegistrationBucket: allowed.ELBWrite,
+	}
+	return func() status.Calls {
+		all := status.Calls{At: time.Now()}
+		requests := make(map[string]int)
+		for _, c := range m.Calls() {
+			op := status.Operation{Service: c.Service, Name: c.Operation, Bucket: awsapi.BucketOf(c.Operation), Results: c.Results}
+			for _, n := range c.Results {
+				requests[op.Bucket] += n
+			}
+			all.Operations = append(all.Operations, op)
+		}
+		waits := m.Waits()
+		for _, bucket := range awsapi.Buckets {
+			all.Budgets = append(all.Budgets, status.Budget{
+				Bucket: bucket, PerSecond: perSecond[bucket], Requests: requests[bucket], Waited: waits[bucket],
+			})
+		}
+		return all
+	}
+}
+
 // trackerSettings are the windows of the configuration, and the lags that
 // nobody sets.
 func trackerSettings(cfg config.Timelines) timeline.Settings {
@@ -366,7 +394,8 @@ func trackerSettings(cfg config.Timelines) timeline.Settings {
 func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Registry, o controller.Options) (*controller.Controller, error) {
 	o.Version, _ = build()
 	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
-	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Rule: cfg.RuleOf}
+	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
+	o.Calls = calls(o.Metrics.AWS, cfg.AWS.Budgets)
 	o.Configuration, o.State = cfg.String(), cfg.State
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep

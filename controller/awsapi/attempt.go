@@ -37,6 +37,10 @@ var bucketOf = map[string]string{
 	"DeregisterTargets":             RegistrationBucket,
 }
 
+// BucketOf says which of AWS's token buckets an operation takes from; empty for
+// one that castoff does not pace, as STS's.
+func BucketOf(operation string) string { return bucketOf[operation] }
+
 // call is what the attempts of one call share.
 type call struct {
 	hasty  bool      // further attempts do not wait for their tokens

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"slices"
@@ -73,14 +74,20 @@ type Pause struct {
 // rule that matches, else the configuration's own. A service's castoff:mode tag
 // may change the mode: see [policy.ModeOf].
 func (c Config) LimitsOf(id fleet.ServiceID) policy.Limits {
-	limits, mode := c.Limits, c.Mode
-	if i := c.ruleOf(id); i >= 0 {
-		limits = c.Services[i].Limits
-		if m := c.Services[i].Mode; m != "" {
-			mode = m
-		}
+	base := c.BaseLimits()
+	i := c.ruleOf(id)
+	if i < 0 {
+		return base
 	}
-	limits.Mode = mode
+	limits := c.Services[i].Limits
+	limits.Mode = cmp.Or(c.Services[i].Mode, base.Mode)
+	return limits
+}
+
+// BaseLimits are the limits of a service that no rule matches.
+func (c Config) BaseLimits() policy.Limits {
+	limits := c.Limits
+	limits.Mode = c.Mode
 	return limits
 }
 

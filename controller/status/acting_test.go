@@ -106,6 +106,40 @@ func TestPagesSayWhy(t *testing.T) {
 	}
 }
 
+// The page of a timeline says how the verdict came about, after it has ended too.
+func TestTimelinePageHasTheFlowOfVerdicts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := sample(time.Now())
+		closed := v.Closed[0]
+		confirm := policy.Finding{Guard: policy.Confirm, Decision: policy.Hold, Reason: policy.Unconfirmed, Sentence: "seen failing once", Values: []policy.Value{{Name: "reads", Got: 1, Limit: 2}}}
+		first, then := held(closed, closed.Opened, confirm), held(closed, closed.Opened.Add(2*time.Second))
+		first.Findings = []policy.Finding{confirm}
+		other := held(closed, closed.Opened.Add(-time.Hour)) // of an earlier failure of the task
+		v.Flow = map[fleet.TaskARN][]policy.Verdict{closed.Task: {other, first, then}}
+		page := rows(get(handler(v), "/timelines/"+closedID).Body.String())
+		for _, want := range []string{
+			"How the verdict changed 2",
+			"| +18 s | hold seen failing once confirm | confirm: allow → hold | 1 at 1999-12-31 22:00:18.0confirm hold seen failing once reads 1, limit 2",
+			"| +20 s | detach every guard allows taking it out | confirm: hold → allow | 16 ",
+			"confirm allow seen failing in 3 readings in a row for 6s reads 3, limit 2",
+		} {
+			if !strings.Contains(page, want) {
+				t.Errorf("lacks %q in\n%s", want, page)
+			}
+		}
+		if strings.Contains(page, "Since castoff started") {
+			t.Error("says that it does not know what was before, of a timeline that is younger than castoff")
+		}
+		v.Started = closed.Opened.Add(time.Second)
+		if page := rows(get(handler(v), "/timelines/"+closedID).Body.String()); !strings.Contains(page, "Since castoff started, at 1999-12-31 22:00:19 UTC") {
+			t.Errorf("does not say that castoff was started meanwhile:\n%s", page)
+		}
+		if text := get(handler(v), "/timelines/"+closedID+"/text").Body.String(); !strings.Contains(text, "detach        ") || !strings.Contains(text, "confirm: hold → allow") {
+			t.Errorf("text:\n%s", text)
+		}
+	})
+}
+
 // A task that failed twice has two timelines, and what castoff did about the
 // first is no part of the second.
 func TestRecordsBelongToTheirTimeline(t *testing.T) {

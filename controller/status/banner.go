@@ -36,11 +36,6 @@ type answer struct {
 // dead tasks, then castoff not being what people think it is.
 var levels = []string{"calm", "latched", "paused", "failing", "blind", "halted", "exposed"}
 
-// worse is the level that matters more.
-func worse(a, b string) string {
-	return levels[max(slices.Index(levels, a), slices.Index(levels, b))]
-}
-
 // Text is all of it in one line, for where there is no page.
 func (b *banner) Text() string {
 	said := b.Word

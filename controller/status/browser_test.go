@@ -15,6 +15,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
 var browserModules = flag.String("browser", "", "run the browser's tests, with playwright-core and axe-core from this node_modules")
@@ -61,7 +62,13 @@ func busy(now time.Time) *status.View {
 		tl.Service.Name = []string{"api", "checkout", "search"}[i%3]
 		v.Closed = append(v.Closed, tl)
 	}
-	v.LimitsOf = func(fleet.ServiceID) policy.Limits { return policy.DefaultLimits() }
+	v.LimitsOf = func(id fleet.ServiceID) policy.Limits {
+		l := v.Base
+		if id.Name == "api" {
+			l.Mode, l.Floor.Count = policy.Detaching, 2
+		}
+		return l
+	}
 	v.RuleOf = func(id fleet.ServiceID) string {
 		if id.Name == "api" {
 			return "services[2]"
@@ -72,6 +79,10 @@ func busy(now time.Time) *status.View {
 	for _, svc := range v.Snapshot.Services {
 		v.Usage = append(v.Usage, policy.Use{Service: svc.ID, Name: "budget", Limit: 1}, policy.Use{Service: svc.ID, Name: "floor", Used: 1, Limit: 2})
 	}
+	v.Base = policy.DefaultLimits()
+	v.Base.Startup = 90 * time.Second
+	v.Calls, v.CallsBefore = sampleCalls(now, 1), sampleCalls(now.Add(-5*time.Minute), 0.9)
+	v.Flow = map[fleet.TaskARN][]policy.Verdict{v.Open[0].Task: sampleFlow(v.Open[0]), v.Closed[0].Task: sampleFlow(v.Closed[0])}
 	v.Configuration = "region: eu-central-1\nclusters: []\naws:\n  assume_role:\n    external_id: \"<redacted>\"\n"
 	v.State = "/var/lib/castoff"
 	for i := range 60 {
@@ -82,6 +93,35 @@ func busy(now time.Time) *status.View {
 		v.Passes = append(v.Passes, p)
 	}
 	return v
+}
+
+// sampleCalls are calls until an instant, a share of those until another.
+func sampleCalls(at time.Time, share float64) status.Calls {
+	n := func(all int) int { return int(share * float64(all)) }
+	return status.Calls{
+		At: at,
+		Budgets: []status.Budget{
+			{Bucket: "ecs_cluster_resource_read", PerSecond: 5, Requests: n(9400)}, {Bucket: "elbv2_describe", PerSecond: 2.5, Requests: n(8100), Waited: 41 * time.Second},
+			{Bucket: "elbv2_registration", PerSecond: 1, Requests: n(2)},
+		},
+		Operations: []status.Operation{
+			{Service: "ecs", Name: "DescribeTasks", Bucket: "ecs_cluster_resource_read", Results: map[string]int{"ok": n(9388), "throttled": 11, "transient": 1}},
+			{Service: "elbv2", Name: "DescribeTargetHealth", Bucket: "elbv2_describe", Results: map[string]int{"ok": n(8098), "denied": 2}},
+			{Service: "elbv2", Name: "DeregisterTargets", Bucket: "elbv2_registration", Results: map[string]int{"ok": n(2)}},
+		},
+	}
+}
+
+// sampleFlow is how the verdict on a timeline's target came about.
+func sampleFlow(t *timeline.Timeline) []policy.Verdict {
+	confirm := policy.Finding{Guard: policy.Confirm, Decision: policy.Hold, Reason: policy.Unconfirmed, Sentence: "seen failing in 1 reading, 2 are asked for", Values: []policy.Value{{Name: "reads", Got: 1, Limit: 2}}}
+	floor := policy.Finding{Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)", Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2}}}
+	at := func(s time.Duration, not ...policy.Finding) policy.Verdict {
+		v := held(t, t.Opened.Add(s*time.Second), not...)
+		v.Findings = not
+		return v
+	}
+	return []policy.Verdict{at(0, confirm, floor), at(2, floor), held(t, t.Opened.Add(40*time.Second))}
 }
 
 func calmView(now time.Time) *status.View {

@@ -28,6 +28,7 @@ type daemonPage struct {
 	Gaps          []gapRow
 	GapCount      int
 	Configuration string
+	Calls         *callsSection
 }
 
 // MoreGaps is how many gaps are not shown.
@@ -60,7 +61,7 @@ func newDaemonPage(v *View, now time.Time) *daemonPage {
 	p := &daemonPage{
 		Head: newHead(v, "castoff itself", "/castoff", now), Facts: daemonFacts(v, now),
 		Ready:    &banner{Level: "calm", Word: "Ready", Head: "what castoff shows is up to date."},
-		GapCount: len(v.gaps()), Configuration: v.Configuration,
+		GapCount: len(v.gaps()), Configuration: v.Configuration, Calls: newCallsSection(v),
 	}
 	if ready, why := v.ready(now); !ready {
 		p.Ready = &banner{Level: "blind", Word: "Not ready", Head: oneLine(why + ".")}

@@ -16,6 +16,7 @@ type timelinePage struct {
 	Title string
 	JSON  string // its address in the API
 	Text  string // and as text
+	Link  string // of the page itself, as long as the timeline is kept
 	Task  string
 	State *banner
 	// Waterfall has every milestone; nil while there is none.
@@ -25,6 +26,8 @@ type timelinePage struct {
 	Phases    []phaseRow
 	Targets   []targetTable
 	Facts     []fact
+	// Flow is how the verdicts changed; nil while there is none.
+	Flow *flowSection
 	// Verdicts are the last ones; Detachments what castoff did, or would have.
 	Verdicts    []verdictSection
 	Detachments []detachmentSection
@@ -37,8 +40,10 @@ type milestoneRow struct {
 	Since  string // the base milestone, with a sign
 	Bounds string
 	Range  string // both bounds in full
-	Source timeline.Source
-	By     timeline.Actor
+	// Between is both bounds in short; empty where they are one.
+	Between string
+	Source  timeline.Source
+	By      timeline.Actor
 	// Evidence is one line on what the bounds rest on.
 	Evidence string
 }
@@ -68,7 +73,7 @@ type fact struct {
 func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage {
 	p := &timelinePage{
 		Head: newHead(v, t.Service.String(), "/timelines", now), Task: t.Task.ID(),
-		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)), Text: timelineLink(t) + "/text",
+		Title: t.Service.String(), JSON: "/api/v1/timelines/" + url.PathEscape(string(t.ID)), Text: timelineLink(t) + "/text", Link: timelineLink(t),
 		Kin:   v.kinOf(t),
 		Facts: facts(t, now),
 	}
@@ -80,6 +85,7 @@ func newTimelinePage(t *timeline.Timeline, v *View, now time.Time) *timelinePage
 	p.State = timelineBanner(t, v, its, now)
 	p.Verdicts, p.Detachments = newVerdictSections(its.verdicts, now), newDetachmentSections(its.detachments, now)
 	base, zero := baseOf(t)
+	p.Flow = newFlowSection(v, t, string(base), zero, now)
 	p.Table = milestoneTable{string(base), milestoneRows(t.Milestones, zero, now)}
 	for _, ph := range t.Phases() {
 		p.Phases = append(p.Phases, phaseRow{
@@ -215,8 +221,11 @@ func milestoneRows(ms []timeline.Milestone, zero, now time.Time) []milestoneRow 
 			Range:  stampOf(m.NotBefore, now).ISO + " to " + stampOf(m.NotAfter, now).ISO,
 			Source: m.Source, By: m.By, Evidence: m.Evidence,
 		}
-		if m.Open() {
+		switch {
+		case m.Open():
 			rows[i].Range = "not after " + stampOf(m.NotAfter, now).ISO
+		case !m.Exact():
+			rows[i].Between = fineStampOf(m.NotBefore, now).Text + " to " + fineStampOf(m.NotAfter, now).Text
 		}
 	}
 	return rows

@@ -31,10 +31,15 @@ type listPage struct {
 	Newest, Older string // links; empty where there is no such page
 	JSON          string
 	Noun          string // closed timelines, open timelines
+	Recent        []recent
 }
 
 // MoreSummaries is how many services are not summed up.
 func (p *listPage) MoreSummaries() int { return p.Services - len(p.Summaries) }
+
+// recent is a shortcut to the timelines of the last hours: nobody types an
+// instant on a phone.
+type recent struct{ Name, Link string }
 
 // filter is one field of the form.
 type filter struct {
@@ -110,6 +115,16 @@ func newListPage(v *View, q *query, given url.Values, now time.Time) *listPage {
 			values.Set("cursor", cursor)
 		}
 		return "/timelines?" + values.Encode()
+	}
+	for _, r := range []struct {
+		name string
+		d    time.Duration
+	}{{"hour", time.Hour}, {"day", 24 * time.Hour}, {"week", 7 * 24 * time.Hour}} {
+		values := maps.Clone(given)
+		values.Del("cursor")
+		values.Del("until")
+		values.Set("since", now.Add(-r.d).UTC().Format("2006-01-02T15:04:05Z"))
+		p.Recent = append(p.Recent, recent{r.name, "/timelines?" + values.Encode()})
 	}
 	if q.after.id != "" {
 		p.Newest = turn("")

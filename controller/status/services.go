@@ -10,6 +10,7 @@ import (
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
 // servicesShown is how many services a page has.
@@ -44,10 +45,16 @@ type serviceRow struct {
 	Closed int
 	Link   string // to its timelines
 	Used   []string
-	ModeBy string // what gave it its mode
-	Rule   string // what gave it its limits
-	Limits []fact
+	Brakes []string // that it is paused, or latched
+	Last   string   // how its newest closed timeline ended, and when
+	LastAt string   // the timeline's address; empty without one
+	OpenAt string   // address of its open ones
+	ModeBy string   // what gave it its mode
+	Limits []limitRow
 }
+
+// limitRow is a limit in force and where it is from.
+type limitRow struct{ Name, Value, From string }
 
 type groupRow struct {
 	Name    string
@@ -136,6 +143,12 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 	for _, t := range v.Closed {
 		closed[t.Service]++
 	}
+	newest := make(map[fleet.ServiceID]*timeline.Timeline)
+	for _, t := range v.Closed { // newest first
+		if newest[t.Service] == nil {
+			newest[t.Service] = t
+		}
+	}
 	used := make(map[fleet.ServiceID][]policy.Use)
 	for _, u := range v.Usage {
 		used[u.Service] = append(used[u.Service], u)
@@ -162,17 +175,51 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 		for _, u := range used[id] {
 			row.Used = append(row.Used, useWords(u))
 		}
+		if last := newest[id]; last != nil {
+			row.Last, row.LastAt = string(last.Outcome)+" "+wholeAgo(last.Closed, now)+" ago", timelineLink(last)
+		}
+		row.OpenAt = row.Link + "&state=open"
+		row.Brakes = v.brakesOn(id, now)
 		row.addLimits(v, t.Service)
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-// addLimits says which limits are in force and what gave them.
+// What gave a service a setting.
+const (
+	fromDefault = "default"
+	fromFile    = "configuration" // the file or a flag, for all services
+	fromTag     = "tag " + policy.ModeTag
+)
+
+// addLimits says which limits are in force and where each is from: one that a
+// rule of the configuration changes is from that rule, one that the
+// configuration changes for all from there. Told by their values, so that a
+// default that is written down is still called the default.
 func (row *serviceRow) addLimits(v *View, svc *fleet.Service) {
-	row.ModeBy, row.Rule = v.origins(svc)
-	if v.LimitsOf != nil {
-		row.Limits = limitFacts(v.LimitsOf(svc.ID))
+	_, rule := v.origins(svc)
+	if v.LimitsOf == nil {
+		return
+	}
+	from := func(value, base, usual string) string {
+		switch {
+		case value != base && rule != "":
+			return fromFile + ", " + rule
+		case base != usual:
+			return fromFile
+		default:
+			return fromDefault
+		}
+	}
+	limits := v.LimitsOf(svc.ID)
+	row.ModeBy = from(string(limits.Mode), string(v.Base.Mode), string(policy.Observing))
+	if _, ok := svc.Tags[policy.ModeTag]; ok {
+		row.ModeBy = fromTag
+	}
+	base, usual := limitFacts(v.Base), limitFacts(policy.DefaultLimits())
+	for i, f := range limitFacts(limits) {
+		row.Limits = append(row.Limits, limitRow{f.Name, f.Value, from(f.Value, base[i].Value, usual[i].Value)})
 	}
 }
 
@@ -183,9 +230,33 @@ func (v *View) origins(svc *fleet.Service) (mode, limits string) {
 		limits = v.RuleOf(svc.ID)
 	}
 	if _, ok := svc.Tags[policy.ModeTag]; ok {
-		return "tag " + policy.ModeTag, limits
+		return fromTag, limits
 	}
 	return limits, limits
+}
+
+// brakesOn is what keeps castoff from acting on a service.
+func (v *View) brakesOn(id fleet.ServiceID, now time.Time) []string {
+	var all []string
+	for _, p := range v.pauses(now) {
+		if p.Scope == policy.ScopeService && p.Service != id || p.Scope == policy.ScopeCluster && p.Service.Cluster != id.Cluster {
+			continue
+		}
+		said := "paused"
+		if !p.Until.IsZero() {
+			said += " until " + stampOf(p.Until, now).Text
+		}
+		if p.From != "" {
+			said += ", by " + string(p.From)
+		}
+		all = append(all, said)
+	}
+	for _, l := range v.Latches {
+		if l.Service == id || l.Service == (fleet.ServiceID{}) {
+			all = append(all, "latched until "+stampOf(l.Until, now).Text)
+		}
+	}
+	return all
 }
 
 // useWords is "budget: 0 of 1 out".

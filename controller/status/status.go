@@ -49,6 +49,8 @@ type View struct {
 	// nil: then nothing is said of limits.
 	LimitsOf func(fleet.ServiceID) policy.Limits
 	RuleOf   func(fleet.ServiceID) string
+	// Base are the limits of the configuration for a service that no rule names.
+	Base policy.Limits
 	// Usage is how near the limits are.
 	Usage []policy.Use
 	// Configuration is what is in force, for people, without secrets; empty when
@@ -59,6 +61,14 @@ type View struct {
 
 	// Receivers are those who are told what happens.
 	Receivers []notify.Standing
+
+	// Calls are castoff's calls to AWS until the pass, and CallsBefore until an
+	// earlier one, a few minutes ago, for how many there are now.
+	Calls, CallsBefore Calls
+	// Flow has how the verdicts about each task's targets changed, oldest first:
+	// those that differ from the one before, of their findings those that do not
+	// allow and those that have just begun to. Of an allow it has all.
+	Flow map[fleet.TaskARN][]policy.Verdict
 
 	Pass Pass
 	// Passes are the last ones, Pass included, newest first.
@@ -75,6 +85,27 @@ type Pass struct {
 	At       time.Time // its end
 	Duration time.Duration
 	Result   string // ok, partial, failed or panic; empty before the first
+}
+
+// Calls are castoff's calls to AWS since it started.
+type Calls struct {
+	At         time.Time // zero: not known
+	Budgets    []Budget
+	Operations []Operation
+}
+
+// Budget is what castoff allows itself of one of AWS's token buckets.
+type Budget struct {
+	Bucket    string
+	PerSecond float64       // calls that castoff allows itself
+	Requests  int           // since the start
+	Waited    time.Duration // reads that were due, for this budget
+}
+
+// Operation is one of AWS's, with its requests by result: ok or a [fleet.Class].
+type Operation struct {
+	Service, Name, Bucket string
+	Results               map[string]int
 }
 
 // Options are what the handler needs.

@@ -3,6 +3,7 @@ package status_test
 import (
 	"encoding/json"
 	"flag"
+	"fmt"
 	"html"
 	"net/http"
 	"os"
@@ -521,7 +522,7 @@ func TestTimelinePage(t *testing.T) {
 			"counted from onset", []timeline.Milestone{seen(timeline.Onset, 0, 4*time.Second), seen(timeline.Unhealthy, 90*time.Second, 93*time.Second)},
 			[]string{
 				"Since onset",
-				"unhealthy ECS calls the task UNHEALTHY | 00:01:31.5 | +1 min 30 s | ± 1.5 s | observed | ecs | two reads",
+				"unhealthy ECS calls the task UNHEALTHY | 00:01:31.5 | +1 min 30 s | ± 1.5 s00:01:30.0 to 00:01:33.0 | observed | ecs | two reads",
 				"detection from onset until it was known | 1 min 30 s ± 3.5 s | 1 min 26 s | 1 min 33 s",
 			},
 			"2000-01-01T00:01:30.000Z to 2000-01-01T00:01:33.000Z",
@@ -564,6 +565,94 @@ func TestCastoffPage(t *testing.T) {
 	for _, want := range []string{
 		"| ok | 240 ms |", "| partial | 1.3 s |", `region: "<b>"`, "in /var/lib/castoff; it cannot be written: the disk is full",
 		"1 service in mode detach, 2 in mode observe", "target_health | denied | 1 |",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("lacks %q in\n%s", want, page)
+		}
+	}
+}
+
+// What castoff asks of AWS stands beside what it allows itself, and what fails has
+// its class.
+func TestCastoffPageHasTheCalls(t *testing.T) {
+	now := time.Now()
+	v := sample(now)
+	if page := rows(get(handler(v), "/castoff").Body.String()); strings.Contains(page, "Calls to AWS") {
+		t.Error("calls are shown that nobody knows of")
+	}
+	v.CallsBefore = status.Calls{At: now.Add(-100 * time.Second), Budgets: []status.Budget{{Bucket: "ecs_service_read", PerSecond: 5, Requests: 50}}}
+	v.Calls = status.Calls{
+		At: now,
+		Budgets: []status.Budget{
+			{Bucket: "ecs_service_read", PerSecond: 5, Requests: 300, Waited: 1500 * time.Millisecond},
+			{Bucket: "elbv2_registration", PerSecond: 1},
+		},
+		Operations: []status.Operation{
+			{Service: "ecs", Name: "DescribeServices", Bucket: "ecs_service_read", Results: map[string]int{"ok": 290, "throttled": 9, "transient": 1}},
+			{Service: "sts", Name: "GetCallerIdentity", Results: map[string]int{"ok": 1, "throttled": 1}},
+		},
+	}
+	page := rows(get(handler(v), "/castoff").Body.String())
+	for _, want := range []string{
+		"Calls to AWS the last 1 min 40 s",
+		"ecs_service_read | 2.5 | 5 | 50 % |  | 300 | 1.5 s",
+		"elbv2_registration | 0 | 1 | 0 % |  | 0 | 0 s",
+		"since the start: 10 throttled, 1 transient",
+		"DescribeServices | ecs | ecs_service_read | 300 | 9 throttled, 1 transient",
+		"GetCallerIdentity | sts | – | 2 | 1 throttled",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("lacks %q in\n%s", want, page)
+		}
+	}
+}
+
+// The shortcuts keep the filters and lead to what was opened since then.
+func TestTimelinesOfTheLastHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := sample(time.Now())
+		page := get(handler(v), "/timelines?service=api&until=1999-12-31T00:00:00Z").Body.String()
+		for name, n := range map[string]int{"hour": 0, "day": 1, "week": 2} {
+			m := regexp.MustCompile(`<a href="([^"]*)">` + name + `</a>`).FindStringSubmatch(page)
+			if m == nil {
+				t.Fatalf("no shortcut to the last %s in\n%s", name, page)
+			}
+			link := html.UnescapeString(m[1])
+			if got := get(handler(v), link).Body.String(); !strings.Contains(link, "service=api") || !strings.Contains(got, fmt.Sprintf("%d closed timelines of 2", n)) {
+				t.Errorf("the last %s: %s\n%s", name, link, rows(got))
+			}
+		}
+	})
+}
+
+// Each limit says where it is from: the default, the configuration, a rule of it,
+// or a tag.
+func TestServicesPageSaysWhereLimitsAreFrom(t *testing.T) {
+	v := sample(time.Now())
+	v.Base = policy.DefaultLimits()
+	v.Base.Startup = 90 * time.Second
+	v.LimitsOf = func(id fleet.ServiceID) policy.Limits {
+		l := v.Base
+		if id.Name == "api" {
+			l.Confirm.Reads, l.Mode = 3, policy.Detaching
+		}
+		return l
+	}
+	v.RuleOf = func(id fleet.ServiceID) string {
+		if id.Name == "api" {
+			return "services[2]"
+		}
+		return "default"
+	}
+	v.Snapshot.Services[2].Tags = map[string]string{policy.ModeTag: "observe"}
+	page := regexp.MustCompile(`\s+`).ReplaceAllString(rows(strings.ReplaceAll(strings.ReplaceAll(get(handler(v), "/services").Body.String(), "<d", " <d"), "<small", " <small")), " ")
+	for _, want := range []string{
+		"for production/api mode detach configuration, services[2] startup 1 min 30 s configuration",
+		"confirm 3 reads in a row, for 0 s configuration, services[2] during deployment no default",
+		"for production/web mode observe default startup 1 min 30 s configuration",
+		"confirm 2 reads in a row, for 0 s default",
+		"for production/worker mode observe tag castoff:mode",
+		"paused until", "by tag", "latched until", "last retired",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("lacks %q in\n%s", want, page)

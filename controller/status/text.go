@@ -3,6 +3,7 @@ package status
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 )
 
@@ -42,6 +43,18 @@ func timelineText(p *timelinePage) []byte {
 		rows = [][]string{{"PHASE", "TOOK", "AT LEAST", "AT MOST"}}
 		for _, ph := range p.Phases {
 			rows = append(rows, []string{string(ph.Name), ph.Length, ph.Shortest, ph.Longest})
+		}
+		table(rows)
+	}
+	if p.Flow != nil {
+		rows = [][]string{{"VERDICT", "SINCE " + p.Flow.Base, "SAYS", "GUARD", "WHY", "CHANGED"}}
+		for i := range p.Flow.Steps {
+			s := &p.Flow.Steps[i]
+			why := s.Line.Sentence
+			if s.Line.Target != "" {
+				why = s.Line.Target + ": " + why
+			}
+			rows = append(rows, []string{s.At.ISO, s.Since, s.Line.Word, string(s.Guard), why, strings.Join(s.Changes, ", ")})
 		}
 		table(rows)
 	}

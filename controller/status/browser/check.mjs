@@ -127,6 +127,23 @@ for (const width of [360, 1920]) {
   await context.close();
 }
 
+// What is copied is what the links beside lead to.
+{
+  const { context, page } = await open({ viewport: { width: 1280, height: 900 }, permissions: ["clipboard-read", "clipboard-write"] });
+  const link = await firstTimeline(page, sites.busy, "/timelines");
+  await page.goto(sites.busy + link);
+  const copied = async (button) => {
+    await page.getByRole("button", { name: "Copied" }).waitFor({ state: "detached" });
+    await page.getByRole("button", { name: button }).click();
+    await page.getByRole("button", { name: "Copied" }).waitFor();
+    return page.evaluate(() => navigator.clipboard.readText());
+  };
+  demand((await copied("Copy address")) === sites.busy + link, "the address that is copied is not the page's");
+  demand((await copied("Copy text")).includes("MILESTONE"), "the text that is copied is none");
+  demand(JSON.parse(await copied("Copy JSON")).milestones.length > 0, "the JSON that is copied is none");
+  await context.close();
+}
+
 // The keyboard reaches everything, and what has the focus can be seen.
 {
   const { context, page } = await open({ viewport: { width: 1280, height: 900 } });

@@ -60,14 +60,18 @@
 
   const copyable = (root) => {
     if (!navigator.clipboard) return;
-    for (const b of root.querySelectorAll("button[data-copy]")) {
+    for (const b of root.querySelectorAll("button[data-copy], button[data-copy-link]")) {
       b.hidden = false;
       const name = b.textContent;
       b.addEventListener("click", async () => {
         try {
-          const answer = await fetch(b.dataset.copy);
-          if (!answer.ok) throw new Error(answer.status);
-          await navigator.clipboard.writeText(await answer.text());
+          let said = b.dataset.copyLink && new URL(b.dataset.copyLink, location.origin).href;
+          if (!said) {
+            const answer = await fetch(b.dataset.copy);
+            if (!answer.ok) throw new Error(answer.status);
+            said = await answer.text();
+          }
+          await navigator.clipboard.writeText(said);
           b.textContent = "Copied";
         } catch {
           b.textContent = "Not copied";
