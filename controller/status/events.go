@@ -29,9 +29,9 @@ const (
 // the ring is told so.
 type Events struct {
 	mu      sync.Mutex
-	epoch   string  // names the process: numbers begin anew in each
-	ring    []event // the last ones, oldest first
-	last    int     // number of the newest
+	epoch   string   // names the process: numbers begin anew in each
+	ring    [][]byte // the last ones, as they are sent, oldest first
+	last    int      // number of the newest
 	more    chan struct{}
 	closed  bool
 	streams int
@@ -58,9 +58,8 @@ type outPlace struct {
 }
 
 type event struct {
-	number int
-	kind   string
-	data   []byte
+	kind string
+	data []byte
 }
 
 // NewEvents makes the events of a process that started at an instant.
@@ -82,8 +81,8 @@ func (e *Events) Publish(v *View, now time.Time) {
 	}
 	for _, ev := range events {
 		e.last++
-		ev.number = e.last
-		e.ring = append(e.ring, ev)
+		// JSON has no line breaks of its own.
+		e.ring = append(e.ring, fmt.Appendf(nil, "event: %s\nid: %s-%d\ndata: %s\n\n", ev.kind, e.epoch, e.last, ev.data))
 	}
 	if over := len(e.ring) - eventsKept; over > 0 {
 		e.ring = slices.Clone(e.ring[over:]) // so that the others can go

@@ -1,7 +1,6 @@
 package status
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -16,8 +15,9 @@ const (
 	beat = 10 * time.Second
 	// patience is for how long a reader may not take what is sent to it.
 	patience = 10 * time.Second
-	// batch is how many events are sent at once.
-	batch = 128
+	// batch is how many bytes of events are sent at once, and by that deadline, if
+	// one event is not longer.
+	batch = 64 << 10
 )
 
 // reader is one stream's place in the events.
@@ -54,32 +54,36 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	control := http.NewResponseController(w)
-	send := func(body []byte) bool {
+	send := func(events [][]byte) bool {
 		// The server's own limit is for whole answers, and this one has no end.
 		_ = control.SetWriteDeadline(time.Now().Add(patience)) // where it cannot be set, the server's holds
-		_, err := w.Write(body)
-		return err == nil && control.Flush() == nil
+		for _, e := range events {
+			if _, err := w.Write(e); err != nil {
+				return false
+			}
+		}
+		return control.Flush() == nil
 	}
-	if !send([]byte("retry: 3000\n\n")) {
+	if !send([][]byte{[]byte("retry: 3000\n\n")}) {
 		return
 	}
 	ticker := time.NewTicker(beat)
 	defer ticker.Stop()
 	for {
-		body, more, over := from.next()
-		if len(body) > 0 {
-			if !send(body) {
+		events, more, over := from.next()
+		switch {
+		case len(events) > 0:
+			if !send(events) {
 				return
 			}
 			continue
-		}
-		if over {
+		case over:
 			return
 		}
 		select {
 		case <-more:
 		case <-ticker.C:
-			if !send([]byte("event: beat\ndata: {}\n\n")) {
+			if !send([][]byte{[]byte("event: beat\ndata: {}\n\n")}) {
 				return
 			}
 		case <-r.Context().Done():
@@ -126,26 +130,26 @@ func (e *Events) reader(id string) (*reader, error) {
 
 // next is what there is to send; when it is nothing, more is closed once there
 // is, and over says that there never will be. One that missed events is told by a
-// reset, and goes on with the last pass.
-func (r *reader) next() (body []byte, more <-chan struct{}, over bool) {
+// reset, and goes on with the last pass. What is sent is in the ring: a reader that
+// is slow has no memory of its own, and nothing is copied while others wait.
+func (r *reader) next() (events [][]byte, more <-chan struct{}, over bool) {
 	e := r.events
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if r.after == e.last {
 		return nil, e.more, e.closed
 	}
-	var b bytes.Buffer
 	if oldest := e.last - len(e.ring); r.after < oldest {
 		r.after = max(0, e.last-1)
-		fmt.Fprintf(&b, "event: reset\nid: %s-%d\ndata: {}\n\n", e.epoch, r.after)
+		events = append(events, fmt.Appendf(nil, "event: reset\nid: %s-%d\ndata: {}\n\n", e.epoch, r.after))
 	}
-	for _, ev := range e.ring[len(e.ring)-(e.last-r.after):] {
-		if ev.number > r.after+batch {
+	size := 0
+	for _, frame := range e.ring[len(e.ring)-(e.last-r.after):] {
+		if size += len(frame); size > batch && len(events) > 0 {
 			break
 		}
-		// JSON has no line breaks of its own.
-		fmt.Fprintf(&b, "event: %s\nid: %s-%d\ndata: %s\n\n", ev.kind, e.epoch, ev.number, ev.data)
+		events = append(events, frame)
+		r.after++
 	}
-	r.after = min(e.last, r.after+batch)
-	return b.Bytes(), e.more, e.closed
+	return events, e.more, e.closed
 }
