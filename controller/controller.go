@@ -128,6 +128,11 @@ type Controller struct {
 // castoff no longer calls itself ready.
 const readyPasses = 3
 
+// answersPerSecond is how many pages and answers of the API are sent in a second. 256
+// pages that are left open ask for about 50 after passes every five seconds; sending
+// 200 takes some hundredths of a processor.
+const answersPerSecond = 200
+
 // New binds the listener, so that a port in use is known before anything runs.
 // A Controller that was made must be stopped, started or not.
 func New(o Options) (*Controller, error) {
@@ -186,16 +191,7 @@ func (c *Controller) bind() error {
 		}
 		return nil
 	})
-	c.server = &http.Server{
-		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition, Events: c.events}),
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      30 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10, // more than status allows: it answers in the form that its readers expect
-		// Handlers that panicked are in it.
-		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
-	}
+	c.server = c.newServer()
 	c.server.RegisterOnShutdown(c.events.Close) // it waits for streams, which have no end
 	c.cleanups.add("HTTP server", func(ctx context.Context) error {
 		if err := c.server.Shutdown(ctx); err != nil {
@@ -204,6 +200,23 @@ func (c *Controller) bind() error {
 		return nil
 	})
 	return nil
+}
+
+// newServer makes the server, which gives up on readers that take too long, and has
+// so many connections and no more.
+func (c *Controller) newServer() *http.Server {
+	o, open := c.options, connections{most: connectionsAllowed}
+	return &http.Server{
+		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition, Events: c.events, Rate: answersPerSecond}),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10, // more than status allows: it answers in the form that its readers expect
+		ConnState:         open.changed,
+		// Handlers that panicked are in it.
+		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
+	}
 }
 
 // ListenError is an address that cannot be listened on.

@@ -97,8 +97,13 @@ func apiStatus(v *View, r request) (any, error) {
 		Ready: ready, NotReadyReason: optional(why),
 		LastFull: instant(v.LastFull), ReadyWithin: seconds(v.ReadyWithin),
 		TimelinesOpen: len(v.Open), TimelinesKept: len(v.Closed),
-		Usage: append([]wireUse{}, v.served().usage[fleet.ServiceID{}]...), Acting: v.acting(now), Gaps: []wireGap{},
+		Usage: []wireUse{}, Acting: v.acting(now), Gaps: []wireGap{},
 		Notifications: toWireReceivers(v.Receivers),
+	}
+	for _, u := range v.Usage {
+		if u.Service == (fleet.ServiceID{}) {
+			answer.Usage = append(answer.Usage, toWireUse(u))
+		}
 	}
 	if p := v.Pass; !p.At.IsZero() {
 		answer.Pass = &wirePass{Number: p.Number, At: instant(p.At), Duration: seconds(p.Duration), Result: p.Result}

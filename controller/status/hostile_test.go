@@ -201,17 +201,3 @@ func big(v *status.View, now time.Time, services, closed int) {
 		v.Closed = append(v.Closed, hung(fmt.Sprintf("%032x", i), now.Add(-time.Duration(i+60)*time.Minute), time.Hour))
 	}
 }
-
-func BenchmarkHome(b *testing.B) {
-	now := time.Now()
-	v := sample(now)
-	big(v, now, 1000, 10_000)
-	h := handler(v)
-	for _, path := range []string{"/", "/timelines", "/services", "/castoff", "/api/v1/timelines", "/api/v1/services"} {
-		b.Run(path, func(b *testing.B) {
-			for b.Loop() {
-				b.SetBytes(int64(get(h, path).Body.Len()))
-			}
-		})
-	}
-}

@@ -237,8 +237,12 @@ func taken(t *timeline.Timeline, mode policy.Mode) policy.Detachment {
 }
 
 func handler(v *status.View) http.Handler {
+	return handlerOfLatest(func() *status.View { return v })
+}
+
+func handlerOfLatest(view func() *status.View) http.Handler {
 	return status.New(status.Options{
-		View: func() *status.View { return v },
+		View: view,
 		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			fmt.Fprintln(w, "castoff_build_info 1")
 		}),

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // request is what a route is asked, its parameters known to it and each given
@@ -260,6 +262,27 @@ func bounded(next http.Handler) http.Handler {
 		default:
 			next.ServeHTTP(w, r)
 		}
+	})
+}
+
+// paced lets readers have so many answers a second, made before or not: also what
+// only has to be sent takes time from the passes. Who asks whether castoff lives,
+// and metrics, do not wait, and a stream is asked for once.
+func paced(next http.Handler, perSecond int, queue *shelf) http.Handler {
+	if perSecond <= 0 {
+		return next
+	}
+	limiter := rate.NewLimiter(rate.Limit(perSecond), perSecond)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/healthz", "/readyz", "/metrics", "/api/v1/events":
+		default:
+			if err := queue.turn(r.Context(), limiter); err != nil {
+				refuse(w, r, err)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // Bounds of what readers may cost.
@@ -23,8 +25,9 @@ const (
 
 // shelf makes answers and keeps them while the View that they were made of is
 // the latest: however many look at a page after a pass, it costs one. No more
-// than half of the processors make answers at a time, so that readers leave
-// the passes theirs. What readers hold is bounded, however slow they are.
+// than half of the processors make answers at a time, each of them half of the
+// time, so that readers leave the passes theirs. What readers hold is bounded,
+// however slow they are.
 type shelf struct {
 	slots chan struct{} // one taken by each answer that is being made
 
@@ -115,9 +118,19 @@ func (s *shelf) make(ctx context.Context, m *made, v *View, key string, rt *rout
 	if err = s.slot(ctx); err != nil {
 		return
 	}
-	defer func() { <-s.slots }()
+	began := time.Now()
+	defer func() { s.rest(time.Since(began)) }()
 	err = &problem{internal, "castoff has failed to answer this"}
 	body, err = rt.answer(v, q)
+}
+
+// rest gives a slot back after as long a rest as the work took.
+func (s *shelf) rest(worked time.Duration) {
+	if worked <= 0 {
+		<-s.slots
+		return
+	}
+	time.AfterFunc(worked, func() { <-s.slots })
 }
 
 // keep counts an answer that is to be given again, if there is room.
@@ -156,6 +169,23 @@ func (s *shelf) slot(ctx context.Context) error {
 	case <-ctx.Done():
 		return crowded // who waits for the same answer hears this
 	}
+}
+
+// turn waits for its turn to have an answer at all.
+func (s *shelf) turn(ctx context.Context, limiter *rate.Limiter) error {
+	if limiter.Allow() {
+		return nil
+	}
+	if !s.queue(1) {
+		return crowded
+	}
+	defer s.queue(-1)
+	ctx, cancel := context.WithTimeout(ctx, queueFor)
+	defer cancel()
+	if limiter.Wait(ctx) != nil {
+		return crowded
+	}
+	return nil
 }
 
 func (s *shelf) queue(n int) bool {

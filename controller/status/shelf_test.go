@@ -120,7 +120,7 @@ func TestReadersQueue(t *testing.T) {
 			t.Errorf("%d were refused after %v", n, queueFor)
 		}
 		close(gate)
-		synctest.Wait()
+		time.Sleep(2 * queueFor) // making took one, and has its rest
 		if s.shelf.waiting != 0 || len(s.shelf.slots) != 0 {
 			t.Errorf("%d wait, %d are made", s.shelf.waiting, len(s.shelf.slots))
 		}
@@ -199,5 +199,67 @@ func TestOthersHearOfAPanic(t *testing.T) {
 		if n := codesOf(answers); n[http.StatusInternalServerError] != 3 {
 			t.Errorf("%v", n)
 		}
+	})
+}
+
+// SAFETY: readers have so many answers a second, who asks for life and metrics
+// does not wait, and the others come again.
+func TestReadersArePaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &View{Started: time.Now()}
+		h := New(Options{View: func() *View { return v }, Metrics: http.NotFoundHandler(), Rate: 100})
+		var answers []*httptest.ResponseRecorder
+		got := 0
+		for range 100 + queueMost + 5 {
+			w := httptest.NewRecorder()
+			answers = append(answers, w)
+			go func() {
+				h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/status", nil))
+				got++
+			}()
+		}
+		synctest.Wait()
+		if n := codesOf(answers)[http.StatusServiceUnavailable]; got != 105 || n != 5 {
+			t.Errorf("at once %d were answered, %d refused", got, n)
+		}
+		for path, code := range map[string]int{"/healthz": 200, "/readyz": 503, "/metrics": 404, "/api/v1/events": 503} {
+			w := httptest.NewRecorder()
+			if h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil)); w.Code != code {
+				t.Errorf("%s: %d", path, w.Code)
+			}
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got < 200 || got > 206 {
+			t.Errorf("%d were answered in a second", got)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if n := codesOf(answers); n[http.StatusOK] != 100+queueMost {
+			t.Errorf("%v", n)
+		}
+	})
+}
+
+// SAFETY: making answers takes half of a processor's time at most.
+func TestMakingRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &View{}
+		s := &server{view: func() *View { return v }, shelf: newShelf()}
+		made := 0
+		rt := &route{contentType: textType, answer: func(*View, request) ([]byte, error) {
+			time.Sleep(50 * time.Millisecond)
+			made++
+			return nil, nil
+		}}
+		for range 200 {
+			go s.serve(rt)(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if slots := max(1, runtime.GOMAXPROCS(0)/2); made != 10*slots {
+			t.Errorf("%d were made in a second", made)
+		}
+		time.Sleep(time.Minute)
 	})
 }

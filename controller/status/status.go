@@ -118,6 +118,9 @@ type Options struct {
 	// Events are for /api/v1/events; nil has none, and pages then ask every ten
 	// seconds.
 	Events *Events
+	// Rate is how many answers readers may have in a second, and at once after a
+	// rest; 0 does not limit them.
+	Rate int
 }
 
 type server struct {
@@ -149,7 +152,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, &problem{notFound, "there is nothing at this address"})
 	})
-	return secure(frank(bounded(mux)))
+	return secure(frank(bounded(paced(mux, o.Rate, s.shelf))))
 }
 
 // description is of the API, for programs and for those who write them.

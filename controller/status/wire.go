@@ -270,8 +270,10 @@ func toWireMilestones(ms []timeline.Milestone) []wireMilestone {
 // served is what a View knows of its services, beside the Snapshot.
 type served struct {
 	open, closed map[fleet.ServiceID]int
-	usage        map[fleet.ServiceID][]wireUse // the fleet's under the zero id
+	usage        map[fleet.ServiceID][]wireUse
 }
+
+func toWireUse(u policy.Use) wireUse { return wireUse{Name: u.Name, Used: u.Used, Limit: u.Limit} }
 
 func (v *View) served() served {
 	all := served{v.openByService(), make(map[fleet.ServiceID]int), make(map[fleet.ServiceID][]wireUse)}
@@ -279,7 +281,7 @@ func (v *View) served() served {
 		all.closed[t.Service]++
 	}
 	for _, u := range v.Usage {
-		all.usage[u.Service] = append(all.usage[u.Service], wireUse{Name: u.Name, Used: u.Used, Limit: u.Limit})
+		all.usage[u.Service] = append(all.usage[u.Service], toWireUse(u))
 	}
 	return all
 }
