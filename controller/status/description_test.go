@@ -151,6 +151,23 @@ func TestDescriptionHasEveryMember(t *testing.T) {
 	for name, event := range map[string]any{"PassEvent": wirePassEvent{}, "TimelineEvent": wireTimelineEvent{}, "Decided": wireVerdictEvent{}, "Detachment": wireDetachment{}, "Error": wireError{}} {
 		(&comparison{t: t}).compare(name, doc.Components.Schemas[name].Value, reflect.TypeOf(event))
 	}
+	for _, words := range []struct { // that have no type of their own
+		of, member string
+		want       []string
+	}{
+		{"PassEvent", "level", levels}, {"TimelineEvent", "change", []string{"opened", "changed", "closed"}},
+		{"Timeline", "state", []string{"open", "closed"}}, {"Detachment", "state", []string{"open", "closed"}},
+		{"Pass", "result", []string{"ok", "partial", "failed", "panic"}}, {"PassEvent", "result", []string{"ok", "partial", "failed", "panic"}},
+		{"Use", "name", []string{"budget", "floor"}},
+	} {
+		var got []string
+		for _, one := range doc.Components.Schemas[words.of].Value.Properties[words.member].Value.Enum {
+			got = append(got, one.(string))
+		}
+		if !slices.Equal(got, words.want) {
+			t.Errorf("%s.%s is described as one of %v, and is one of %v", words.of, words.member, got, words.want)
+		}
+	}
 }
 
 // enums are the types that have so many values and no more.
