@@ -76,6 +76,8 @@ func TestReattach(t *testing.T) {
 		}, Hold, Identity, AddressShared, ""},
 		{"started again", 5 * time.Minute, func(s *scene) { s.detachments[0].Started = noon }, Refuse, Identity, Restarted, ""},
 		{"read too long ago", 5 * time.Minute, func(s *scene) { s.now = s.now.Add(16 * time.Second) }, Hold, Identity, Old, "who owns the address is not sure"},
+		{"read just not too long ago", 5 * time.Minute, func(s *scene) { s.now = s.task("web", 0).Read.Sent.Add(15 * time.Second) }, Allow, "", OK, ""},
+		{"read this moment", 5 * time.Minute, func(s *scene) { s.task("web", 0).Read = fleet.Read{Sent: s.now, Received: s.now} }, Allow, "", OK, ""},
 		{"read too long ago, with limits that make no sense", 5 * time.Minute, func(s *scene) {
 			s.limits.Stale.Tasks = -1
 			s.now = s.now.Add(16 * time.Second)
@@ -221,6 +223,10 @@ func TestReattachRechecked(t *testing.T) {
 	in.Snapshot = nil
 	if again := Recheck(in, v); again.Decision == Allow {
 		t.Error("nothing was read, and it is allowed")
+	}
+	in.State.Watches = nil
+	if again := Recheck(in, v); again.Reason != StillFailing {
+		t.Errorf("nobody knows of the task: %+v", again)
 	}
 	s.detachments[0].Progress = Closed
 	if again := Recheck(s.input(), v); again.Decision == Allow {
