@@ -95,3 +95,31 @@ func TestClockSetBackAfterItWasBack(t *testing.T) {
 		t.Error("changed under whoever has it")
 	}
 }
+
+// Once the clock was set back since anything of it was noted, how long a target was
+// out can no longer be told, and never again.
+func TestClockSetBackTakesTheSavedTimeAway(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		ahead func(d *Detachment, later time.Time)
+		want  bool
+	}{
+		{"nothing ahead", func(*Detachment, time.Time) {}, false},
+		{"the decision", func(d *Detachment, later time.Time) { d.Decided = later }, true},
+		{"the call", func(d *Detachment, later time.Time) { d.Called = later }, true},
+		{"the way back", func(d *Detachment, later time.Time) { d.Attached = later }, true},
+		{"it was before", func(d *Detachment, _ time.Time) { d.Rewound = true }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := calm()
+			s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+			c.ahead(&s.detachments[0], s.now.Add(time.Hour))
+			s.read()
+			for range 2 {
+				if d := s.follow(); d.Rewound != c.want {
+					t.Fatalf("rewound %t, want %t", d.Rewound, c.want)
+				}
+			}
+		})
+	}
+}

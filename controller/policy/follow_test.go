@@ -458,3 +458,30 @@ func TestAskedForAgainCounts(t *testing.T) {
 		t.Errorf("%+v", back)
 	}
 }
+
+// What was read of a group before the call, after ECS itself began, or not at all,
+// tells of nobody who put the target back.
+func TestFollowReadsNothingFromWhatTellsNothing(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*scene)
+		back   bool
+	}{
+		{"it is back", func(*scene) {}, true},
+		{"read before the call", func(s *scene) { s.group("web").Read.Sent = noon }, false},
+		{"ECS has begun", func(s *scene) { s.detachments[0].ECS = ordered(noon, noon) }, false},
+		{"the group is not there", func(s *scene) { s.groups = s.groups[1:] }, false},
+		{"not called", func(s *scene) { s.detachments = []Detachment{s.detachment("web", 0, Observing)} }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := calm()
+			s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+			s.read()
+			c.change(s)
+			d := s.follow()
+			if (d.Back != nil) != c.back || (d.Serving != nil) != c.back {
+				t.Errorf("back %v, serving %v", d.Back, d.Serving)
+			}
+		})
+	}
+}
