@@ -29,6 +29,12 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 	if was == nil {
 		was = &fleet.Task{Service: fleet.ServiceID{Cluster: c.arn.Name()}}
 	}
+	odd := false
+	at := func(in *time.Time) time.Time {
+		out := instant(in, read.Received)
+		odd = odd || in != nil && out.IsZero()
+		return out
+	}
 	v := &fleet.Task{
 		ARN:               t.arn,
 		Cluster:           c.arn,
@@ -45,13 +51,13 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 		Health:        same(was.Health, cmp.Or(fleet.HealthStatus(in.HealthStatus), fleet.Unknown)),
 		Connectivity:  same(was.Connectivity, string(in.Connectivity)),
 
-		Created:          instant(in.CreatedAt, read.Received),
-		PullStarted:      instant(in.PullStartedAt, read.Received),
-		PullStopped:      instant(in.PullStoppedAt, read.Received),
-		Started:          instant(in.StartedAt, read.Received),
-		StoppingAt:       instant(in.StoppingAt, read.Received),
-		ExecutionStopped: instant(in.ExecutionStoppedAt, read.Received),
-		StoppedAt:        instant(in.StoppedAt, read.Received),
+		Created:          at(in.CreatedAt),
+		PullStarted:      at(in.PullStartedAt),
+		PullStopped:      at(in.PullStoppedAt),
+		Started:          at(in.StartedAt),
+		StoppingAt:       at(in.StoppingAt),
+		ExecutionStopped: at(in.ExecutionStoppedAt),
+		StoppedAt:        at(in.StoppedAt),
 
 		StopCode:      same(was.StopCode, string(in.StopCode)),
 		StoppedReason: same(was.StoppedReason, value(in.StoppedReason)),
@@ -59,7 +65,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 		Targets:       was.Targets, // until retarget has seen to them
 		Read:          read,
 	}
-	return reading{value: v, addr: t.addr.with(in)}
+	return reading{value: v, addr: t.addr.with(in), odd: odd}
 }
 
 // incomplete says what is wrong with a reading that lacks what every task has,

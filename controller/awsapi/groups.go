@@ -31,6 +31,7 @@ type group struct {
 	changed  bool // castoff has changed the rows since they were last asked for
 	rows     []fleet.Target
 	rowsRead fleet.Read
+	said     *digest // of the reply that has the rows; nil when they are not from it alone
 
 	attributes clock
 	attrs      fleet.TargetGroupAttributes
@@ -198,13 +199,14 @@ func (o *Observer) readBalancers(ctx context.Context) {
 }
 
 func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
-	out, read, err := ask(ctx, o.elb.DescribeTargetHealth, &elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
-	var rows []fleet.Target
-	if err == nil {
-		err = noList(out.TargetHealthDescriptions, "targets")
-	}
-	if err == nil {
-		rows, err = convertRows(g, out.TargetHealthDescriptions)
+	again := &repeat{was: g.said}
+	out, read, err := ask(context.WithValue(ctx, repeatKey{}, again), o.elb.DescribeTargetHealth,
+		&elb.DescribeTargetHealthInput{TargetGroupArn: aws.String(string(g.arn))})
+	rows := g.rows
+	if err == nil && !again.same {
+		if err = noList(out.TargetHealthDescriptions, "targets"); err == nil {
+			rows, err = convertRows(g, out.TargetHealthDescriptions)
+		}
 	}
 	return func() {
 		g.changed = false
@@ -216,7 +218,10 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 		}
 		g.health.failed, g.refused = false, false
 		o.clear(fleet.GapTargetHealth, string(g.arn))
-		g.rows, g.rowsRead, g.value = rows, read, nil
+		g.rows, g.rowsRead, g.value, g.said = rows, read, nil, &again.is
+		if slices.ContainsFunc(out.TargetHealthDescriptions, func(d types.TargetHealthDescription) bool { return value(d.Target.Port) == 0 }) {
+			g.said = nil // their ports are the group's, and may change with it
+		}
 	}
 }
 

@@ -67,13 +67,14 @@ func New(o Options) (*Observer, error) {
 	watch := func(service string) func(*middleware.Stack) error {
 		return (&attempts{service: service, buckets: buckets, recorder: o.Recorder}).add
 	}
+	again := new(repeats)
 	obs := &Observer{
 		opts: o,
 		ecs: ecs.NewFromConfig(cfg, func(e *ecs.Options) {
-			e.APIOptions = append(e.APIOptions, watch("ecs"))
+			e.APIOptions = append(e.APIOptions, watch("ecs"), again.add)
 		}),
 		elb: elb.NewFromConfig(cfg, func(e *elb.Options) {
-			e.APIOptions = append(e.APIOptions, watch("elbv2"), genuine{}.add)
+			e.APIOptions = append(e.APIOptions, watch("elbv2"), genuine{}.add, again.add)
 		}),
 		buckets:     buckets,
 		clusters:    make(map[string]*cluster),

@@ -32,8 +32,9 @@ type task struct {
 	service fleet.ServiceID // also before the first reading, when a service's list had it
 	value   *fleet.Task     // nil until read
 	addr    addresses
-	moved   bool // addr is newer than value's targets
-	unread  bool // the last try to read it failed
+	moved   bool  // addr is newer than value's targets
+	unread  bool  // the last try to read it failed
+	said    *said // the reply that value and addr are from, if they are all of what it said
 	// remembered says that value's targets are another process's, and nobody has
 	// read yet where the task is.
 	remembered bool
@@ -184,17 +185,27 @@ type reading struct {
 	value *fleet.Task // nil: not in the reply, or nothing to go by
 	addr  addresses
 	other bool   // the task belongs to no service
+	odd   bool   // there is something in the reply that value has not
 	fails string // why there is no value: the failure's reason, or what is wrong with the reading
 }
 
 func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task) func() {
-	out, read, err := ask(ctx, o.ecs.DescribeTasks, &ecs.DescribeTasksInput{
+	again, last := &repeat{}, lastSaid(tasks)
+	if last != nil {
+		again.was = &last.digest
+	}
+	out, read, err := ask(context.WithValue(ctx, repeatKey{}, again), o.ecs.DescribeTasks, &ecs.DescribeTasksInput{
 		Cluster: aws.String(string(c.arn)),
 		Tasks:   texts(tasks, func(t *task) string { return string(t.arn) }),
 	})
 	readings := make([]reading, len(tasks))
-	if err == nil {
+	switch {
+	case err != nil:
+	case again.same:
+		readings = repeated(tasks, read)
+	default:
 		readings = o.convertReply(c, tasks, out, read)
+		last = &said{again.is, tasks}
 	}
 	return func() {
 		if err != nil {
@@ -204,9 +215,9 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 			o.fail(fleet.GapTasks, string(c.arn), fmt.Sprintf("DescribeTasks of %d tasks of %s", len(tasks), c.arn.Name()), err)
 			return
 		}
-		left, why := 0, ""
+		left, why, plain := 0, "", true
 		for i, t := range tasks {
-			t.failed, t.unread = false, false
+			t.failed, t.unread, t.said = false, false, nil
 			switch r := &readings[i]; {
 			case r.other:
 				o.closeTask(c, t)
@@ -219,11 +230,29 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 				left++
 				why = cmp.Or(r.fails, "left out of the reply")
 			}
+			plain = plain && readings[i].value != nil && t.value == readings[i].value && !readings[i].odd
+		}
+		for _, t := range tasks {
+			if plain {
+				t.said = last
+			}
 		}
 		if left > 0 {
 			o.fail(fleet.GapTasks, string(c.arn), "DescribeTasks of "+c.arn.Name(), gapf(fleet.Invalid, "%d tasks: %s", left, why))
 		}
 	}
+}
+
+// repeated are the readings of a reply that says what the one before said.
+func repeated(tasks []*task, read fleet.Read) []reading {
+	readings := make([]reading, len(tasks))
+	values := make([]fleet.Task, len(tasks))
+	for i, t := range tasks {
+		values[i] = *t.value
+		values[i].Read = read
+		readings[i] = reading{value: &values[i], addr: t.addr}
+	}
+	return readings
 }
 
 // convertReply brings a reply into the order of what was asked. It runs
