@@ -120,7 +120,7 @@ $(JS_SDK):
 	touch $@
 
 .PHONY: lab
-lab: $(PROBE) ## the original system for real, on this machine: nginx, gRPC, its probe, TCP; three failures, and killed ten times
+lab: $(PROBE) ## the original system for real, on this machine: nginx, gRPC, its probe, TCP; three failures, and killed twenty times
 	$(call announce,lab)
 	@deploy/check/tools.sh nginx
 	go test -count 1 -timeout 15m -v -run '^TestLab' ./cmd/castoff -lab
