@@ -233,6 +233,52 @@ func TestDenied(t *testing.T) {
 	}
 }
 
+// A task that was well in between is exposed since it failed again.
+func TestExposedAgain(t *testing.T) {
+	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetHealthy}
+	teller := notify.NewTeller(all(), notify.State{})
+	again := noon.Add(10 * time.Minute)
+	next := func(at time.Time) []notify.Notification {
+		s := state(at, k)
+		s.Guards.Watches = []policy.Watch{{Task: k.task(), Service: api, Sick: again}}
+		return teller.Next(s)
+	}
+	if got := told(next(again.Add(59 * time.Second))); got != "" {
+		t.Errorf("told %s too early", got)
+	}
+	ns := next(again.Add(time.Minute))
+	if told(ns) != "exposed" || !ns[0].Targets[0].Failing.Equal(again) {
+		t.Errorf("told %+v", ns)
+	}
+}
+
+// A target that is taken out again after its task was well has two stories.
+func TestTakenOutAgain(t *testing.T) {
+	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetDraining}
+	teller := notify.NewTeller(all(), notify.State{})
+	first := *detachment(k, policy.Detaching, noon)
+	first.Called, first.Tries = noon, 1
+	next := func(at time.Duration, ds ...policy.Detachment) string {
+		s := state(noon.Add(at), k)
+		s.Detachments = ds
+		return told(teller.Next(s))
+	}
+	if got := next(0, first); got != "detached" {
+		t.Fatalf("told %s", got)
+	}
+	second := *detachment(k, policy.Detaching, noon.Add(time.Hour))
+	second.Called, second.Tries = second.Decided, 1
+	first.Progress, first.Outcome, first.Ended = policy.Closed, policy.Recovered, second.Decided
+	if got := next(time.Hour, second, first); got != "detached attached" {
+		t.Errorf("told %s", got)
+	}
+	first, other := second, first
+	first.Progress, first.Outcome, first.Ended = policy.Closed, policy.Stopped, noon.Add(2*time.Hour)
+	if got := next(2*time.Hour, other, first); got != "stopped" {
+		t.Errorf("told %s", got)
+	}
+}
+
 // SAFETY: what castoff would have done is never told as done.
 func TestObservingIsNeverToldAsDetached(t *testing.T) {
 	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetHealthy}

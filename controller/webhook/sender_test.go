@@ -85,7 +85,7 @@ func newSender(t *testing.T, transport http.RoundTripper, to ...Receiver) (*Send
 
 // paused is a State that differs from others by its owner: one notification each.
 func paused(n int) notify.State {
-	return notify.State{At: time.Now(), Pauses: []policy.Pause{{Scope: policy.ScopeAll, Owner: fmt.Sprint("owner ", n), Reason: "test"}}}
+	return notify.State{At: time.Now(), Pauses: []policy.Pause{{Scope: policy.ScopeAll, Owner: fmt.Sprint("number ", n), Reason: "test"}}}
 }
 
 // tries are when requests were made, since the first.
@@ -353,6 +353,7 @@ func TestStop(t *testing.T) {
 				s.Tell(paused(i))
 			}
 			time.Sleep(10 * time.Second)
+			synctest.Wait()
 			down = false
 			before := time.Now()
 			if err := s.Stop(t.Context()); err != nil || time.Since(before) != 0 {
@@ -404,20 +405,24 @@ func TestStop(t *testing.T) {
 func TestOldestIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var sent []string
-		first := true
-		s, _ := newSender(t, answer(func(r *http.Request) (*http.Response, error) {
-			if first {
-				first = false
+		s, c := newSender(t, answer(func(r *http.Request) (*http.Response, error) {
+			if len(sent) == 0 {
 				time.Sleep(8 * time.Second)
 			}
 			body, _ := io.ReadAll(r.Body)
-			_, owner, _ := strings.Cut(string(body), "owner ")
-			owner, _, _ = strings.Cut(owner, ":")
-			sent = append(sent, owner)
+			_, what, _ := strings.Cut(string(body), "number ")
+			what, _, _ = strings.Cut(what, ":")
+			sent = append(sent, what)
 			return says(200)
-		}), func() Receiver { r := hook("ops"); r.Rule.Events = []notify.Event{notify.Paused}; return r }())
-		for i := range 150 {
-			s.Tell(paused(i))
+		}), func() Receiver {
+			r := hook("ops")
+			r.Rule.Events = []notify.Event{notify.Halted, notify.Paused}
+			return r
+		}())
+		s.Tell(notify.State{At: time.Now(), Halts: []policy.Halt{{Cause: "panic", Detail: "number 0: told to"}}})
+		synctest.Wait()
+		for i := range 149 {
+			s.Tell(paused(i + 1))
 			synctest.Wait()
 		}
 		time.Sleep(time.Minute)
@@ -428,6 +433,9 @@ func TestOldestIsDropped(t *testing.T) {
 		}
 		if !slices.Equal(sent, want) {
 			t.Errorf("sent %v", sent)
+		}
+		if c.of("ops halted sent") != 1 || c.of("ops halted dropped") != 0 || c.of("ops paused sent") != 99 || c.of("ops paused dropped") != 50 {
+			t.Errorf("counted %v", c.n)
 		}
 		_ = s.Stop(t.Context())
 	})
