@@ -161,7 +161,7 @@ func group(news []fact, at time.Time) []Notification {
 		return cmp.Or(cmp.Compare(slices.Index(Events, a.event), slices.Index(Events, b.event)), a.service.Compare(b.service))
 	})
 	var ns []Notification
-	var ids [][]string // of each one's targets
+	var ids [][]string // of each one's targets, in the order of what they are about
 	for _, f := range news {
 		id := identity(f.event, f.mark)
 		if f.target == nil {
@@ -183,7 +183,6 @@ func group(news []fact, at time.Time) []Notification {
 	}
 	for i := range ns {
 		if ns[i].Count > 1 {
-			slices.Sort(ids[i])
 			ns[i].ID = identity(ns[i].Event, strings.Join(ids[i], " "))
 		}
 	}

@@ -334,6 +334,9 @@ func TestGroups(t *testing.T) {
 	if got := told(first); got != "exposed(30)" {
 		t.Fatalf("told %q", got)
 	}
+	if n := len(first[0].Targets); n != 20 || first[0].Count != 30 {
+		t.Errorf("%d of %d targets are kept", n, first[0].Count)
+	}
 	slices.Reverse(sicks)
 	again := notify.NewTeller(all(), notify.State{}).Next(state(noon.Add(time.Minute), sicks...))
 	if first[0].ID != again[0].ID {
