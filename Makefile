@@ -188,6 +188,11 @@ image: ## build the image for amd64 and arm64, and run it; needs root
 	@deploy/check/tools.sh buildah runc busybox
 	deploy/check/image.sh
 
+.PHONY: speed
+speed: ## simulated seconds a second, for castoff and the region, beside what the bare SDK takes
+	$(call announce,go test -run TestSpeed)
+	@go test ./controller/scenario -count=1 -run '^TestSpeed$$' -speed -v
+
 .PHONY: bench
 bench: ## every benchmark, once
 	$(call announce,go test -bench)
