@@ -268,3 +268,54 @@ func TestReadmeShowsANotification(t *testing.T) {
 	}
 	must(t, os.WriteFile("../../README.md", slices.Concat(readme[:m[4]], body, readme[m[5]:]), 0o644))
 }
+
+// AWS denies the call, again every few minutes: told once, until it is allowed.
+func TestToldOfADenial(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b inbox
+		params := sim.DefaultParams()
+		params.NeverReregister = true
+		params.React = sim.Exactly(30 * time.Minute) // ECS does nothing meanwhile
+		region := referenceRegion(t, 1, &params, 4)
+		lift := region.Fault(sim.Fault{Operation: "DeregisterTargets", Effect: sim.Deny})
+		start(t, region, set{mode: policy.Detaching, notifier: b.notifier(t, 5*time.Minute)})
+		time.Sleep(3 * time.Minute)
+		must(t, region.Hang(region.Tasks(reference)[0].ARN))
+		time.Sleep(18 * time.Minute)
+		synctest.Wait()
+		if got := b.story(t); got != "denied exposed" {
+			t.Errorf("told %s\n%s", got, strings.Join(b.texts, "\n\n"))
+		}
+		if text := b.texts[0]; !strings.Contains(text, "AWS denied DeregisterTargets on reference-10080") {
+			t.Errorf("told %s", text)
+		}
+		lift()
+		time.Sleep(7 * time.Minute)
+		synctest.Wait()
+		if got := b.story(t); got != "denied exposed detached unexposed" {
+			t.Errorf("once it was allowed told %s", got)
+		}
+	})
+}
+
+// ECS puts the target back at once, each time: told once, when castoff gives up.
+func TestToldOfAContest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var b inbox
+		params := sim.DefaultParams()
+		params.React = sim.Exactly(30 * time.Minute)
+		params.Reregister = sim.Exactly(5 * time.Second)
+		region := referenceRegion(t, 1, &params, 4)
+		d := start(t, region, set{mode: policy.Detaching, notifier: b.notifier(t, time.Second, notify.Detached, notify.Contested)})
+		time.Sleep(3 * time.Minute)
+		must(t, region.Hang(region.Tasks(reference)[0].ARN))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if got := b.story(t); got != "detached contested" {
+			t.Errorf("told %s\n%s", got, strings.Join(b.texts, "\n\n"))
+		}
+		if ds := d.View().Detachments; len(ds) != 1 || ds[0].Tries != policy.DefaultLimits().Contested.Tries {
+			t.Errorf("detachments: %+v", ds)
+		}
+	})
+}
