@@ -32,6 +32,14 @@ type labSide struct {
 	Probes  []labProbe  `json:"probes"` // that ended after the onset
 }
 
+// onlySaid leaves out what castoff says nothing about: a timeline that ends with
+// the task's recovery need not tell of a replacement that was started meanwhile.
+func (r *report) onlySaid() {
+	r.Milestones = slices.DeleteFunc(r.Milestones, func(m reportMilestone) bool { return m.NotBefore == nil })
+	r.Holds = !slices.ContainsFunc(r.Milestones, func(m reportMilestone) bool { return !m.Holds }) &&
+		!slices.ContainsFunc(r.Phases, func(p reportPhase) bool { return !p.Holds })
+}
+
 // labProbe is one run of grpc-health-probe. Seconds are since the onset.
 type labProbe struct {
 	Began    float64 `json:"began_seconds"`

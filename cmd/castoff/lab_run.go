@@ -126,20 +126,41 @@ func (r *labRun) until(ctx context.Context, done func() bool) error {
 	return nil
 }
 
-// side is what came of the run.
-func (r *labRun) side() (labSide, error) {
-	var truth *sim.Truth
+// truth is that of castoff's timeline; nil: there is none. A task that fails again
+// before it has been well for a while has one timeline, and a truth for each time.
+func (r *labRun) truth() (truth *sim.Truth) {
 	for _, t := range r.lab.Region.Truth() {
-		if t.Task == r.task && t.Onset.Before(r.done.Opened) {
-			truth = &t // a task may have failed before, and again since
+		switch {
+		case t.Task != r.task || t.Onset.After(r.done.Closed):
+		case truth == nil || !t.Onset.After(r.done.Opened):
+			truth = &t
+		case t.Unhealthy.IsZero(): // over before ECS saw it
+		default:
+			truth.Recovery, truth.Stopping, truth.Stopped = t.Recovery, t.Stopping, t.Stopped
+			for i := range truth.Targets {
+				was, is := &truth.Targets[i], t.Targets[i]
+				was.Detached, was.Exposed = is.Detached, was.Exposed+is.Exposed
+				if was.Detach.IsZero() {
+					was.Detach, was.By = is.Detach, is.By
+				}
+			}
 		}
 	}
+	return truth
+}
+
+// side is what came of the run.
+func (r *labRun) side() (labSide, error) {
+	truth := r.truth()
 	if truth == nil {
 		return labSide{}, fmt.Errorf("the region knows of no failure of %s", r.task.ID())
 	}
 	since := func(t time.Time) time.Duration { return t.Sub(truth.Onset) }
 	s := labSide{
 		Mode: r.mode, Castoff: newReport(demoCmd{Speed: 1, Seed: r.Seed}, r.done, *truth, r.detached, since), Felt: r.lab.Feel(*truth),
+	}
+	if r.done.Outcome != timeline.Retired {
+		s.Castoff.onlySaid()
 	}
 	for _, p := range r.lab.Probes(r.task) {
 		if p.Began.Add(p.Took).Before(truth.Onset) {
