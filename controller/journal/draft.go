@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -38,12 +39,43 @@ type batch struct {
 // put writes a value unless it is there already.
 func (b *batch) put(bucket, key string, value any) error {
 	sealed, err := seal(bucket, key, value)
-	if err != nil {
-		return err
+	if err == nil {
+		b.putSealed(bucket, key, sealed)
 	}
+	return err
+}
+
+func (b *batch) putSealed(bucket, key string, sealed []byte) {
 	if b.before == nil || !bytes.Equal(b.before.get(bucket, key), sealed) {
 		b.changes = append(b.changes, change{bucket: bucket, key: key, sealed: sealed})
 	}
+}
+
+// seals are the records that the last pass made of values, by key. Most values
+// of the next pass are the same, and need not be written down again to find that
+// the store has them.
+type seals[T any] struct{ last, next map[string]sealedValue[T] }
+
+type sealedValue[T any] struct {
+	value  T
+	sealed []byte
+}
+
+// turn begins a pass: what is not asked for in it is forgotten with the next.
+func (s *seals[T]) turn() { s.last, s.next = s.next, make(map[string]sealedValue[T], len(s.next)) }
+
+// put is batch.put of a value of which nothing changes while it is kept.
+func (s *seals[T]) put(b *batch, bucket, key string, value T) error {
+	v, ok := s.last[key]
+	if !ok || !reflect.DeepEqual(&v.value, &value) {
+		sealed, err := seal(bucket, key, &value)
+		if err != nil {
+			return err
+		}
+		v = sealedValue[T]{value, sealed}
+	}
+	s.next[key] = v
+	b.putSealed(bucket, key, v.sealed)
 	return nil
 }
 
@@ -55,14 +87,14 @@ func (b *batch) remove(bucket, key string) {
 }
 
 // replace makes a bucket hold these values and no others.
-func replace[T any](b *batch, bucket string, values []T, record func(T) (key string, value any)) error {
+func replace[T any](b *batch, bucket string, values []T, put func(T) (key string, err error)) error {
 	keep := make(map[string]bool, len(values))
 	for _, v := range values {
-		key, value := record(v)
-		keep[key] = true
-		if err := b.put(bucket, key, value); err != nil {
+		key, err := put(v)
+		if err != nil {
 			return err
 		}
+		keep[key] = true
 	}
 	return b.before.each(bucket, func(key, _ []byte) error {
 		if !keep[string(key)] {
@@ -78,7 +110,7 @@ func (j *Journal) draft(p Pass) (*batch, error) {
 	err := j.store.read(func(v view) error {
 		b.before = v
 		defer func() { b.before = nil }()
-		if err := b.state(p.Tracker); err != nil {
+		if err := j.state(b, p.Tracker); err != nil {
 			return err
 		}
 		if err := b.put(guards, "state", p.Guards); err != nil {
@@ -129,25 +161,28 @@ func unwritable(err error) error {
 }
 
 // state is what of the tracker's State is a record each.
-func (b *batch) state(s timeline.State) error {
-	err := replace(b, failures, s.Failures, func(f timeline.FailureState) (string, any) {
-		return string(f.Timeline.Task), f
+func (j *Journal) state(b *batch, s timeline.State) error {
+	err := replace(b, failures, s.Failures, func(f timeline.FailureState) (string, error) {
+		key := string(f.Timeline.Task)
+		return key, b.put(failures, key, f)
 	})
 	if err != nil {
 		return err
 	}
-	err = replace(b, tasks, s.Tasks, func(t *fleet.Task) (string, any) {
+	j.tasks.turn()
+	j.groups.turn()
+	err = replace(b, tasks, s.Tasks, func(t *fleet.Task) (string, error) {
 		timeless := *t
 		timeless.Read = fleet.Read{}
-		return string(t.ARN), &timeless
+		return string(t.ARN), j.tasks.put(b, tasks, string(t.ARN), timeless)
 	})
 	if err != nil {
 		return err
 	}
-	return replace(b, groups, s.Groups, func(g *fleet.TargetGroup) (string, any) {
+	return replace(b, groups, s.Groups, func(g *fleet.TargetGroup) (string, error) {
 		timeless := *g
 		timeless.Read, timeless.Inventory = fleet.Read{}, fleet.Read{}
-		return string(g.ARN), &timeless
+		return string(g.ARN), j.groups.put(b, groups, string(g.ARN), timeless)
 	})
 }
 

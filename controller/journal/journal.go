@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -37,6 +38,8 @@ type Journal struct {
 	aside    []string
 	wrote    string // the castoff that wrote last, before this one
 	stamped  bool   // with this castoff's version
+	tasks    seals[fleet.Task]
+	groups   seals[fleet.TargetGroup]
 	backlog  backlog
 	ended    map[string]*shelf
 	reckoned time.Time // State.At of the frame in the store
