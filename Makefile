@@ -142,18 +142,37 @@ verify: ## the modules are those that go.sum knows
 	@go mod verify
 
 .PHONY: deploy-check
-deploy-check: templates terraform alerts live image ## all of deploy/: what is missing for it is installed, or it fails
+deploy-check: formatted templates terraform alerts live image ## all of deploy/: what is missing for it is installed, or it fails
+
+# What the checks of deploy/ take from npm, as the lock file has it.
+NPM := .cache/npm/node_modules
+
+$(NPM): deploy/check/package.json deploy/check/package-lock.json
+	$(call announce,get what deploy/check/package-lock.json has)
+	@deploy/check/tools.sh node npm
+	mkdir -p $(@D)
+	cp $^ $(@D)/
+	(cd $(@D) && npm ci --silent --no-audit --no-fund --ignore-scripts)
+	touch $@
+
+.PHONY: formatted
+formatted: $(NPM) ## the JSON and YAML of deploy/ is as prettier writes it; deploy-format has it so
+	$(call announce,prettier)
+	@node $(NPM)/prettier/bin/prettier.cjs --config deploy/check/prettier.json --check 'deploy/**/*.{json,yaml,yml}'
+	go test -count 1 ./deploy -run '^TestBrokenTools$$' -v -with prettier -modules $(CURDIR)/$(NPM)
+
+.PHONY: deploy-format
+deploy-format: $(NPM) ## write the JSON and YAML of deploy/ as formatted wants it
+	@node $(NPM)/prettier/bin/prettier.cjs --config deploy/check/prettier.json --write 'deploy/**/*.{json,yaml,yml}'
 
 .PHONY: templates
-templates: ## CloudFormation and IAM by AWS's own lists, and the reference workload's nginx.conf
+templates: $(NPM) ## CloudFormation and IAM by AWS's own lists, and the reference workload's nginx.conf
 	$(call announce,templates)
-	@deploy/check/tools.sh node npm nginx
-	mkdir -p .cache/npm
-	cp deploy/check/package.json deploy/check/package-lock.json .cache/npm/
-	(cd .cache/npm && npm ci --silent --no-audit --no-fund)
-	node deploy/check/templates.mjs .cache/npm/node_modules
+	@deploy/check/tools.sh nginx
+	node deploy/check/templates.mjs $(NPM)
 	nginx -t -q -c $(CURDIR)/deploy/cloudformation/reference-workload/nginx.conf
 	printf 'nginx.conf: good\n'
+	go test -count 1 ./deploy -run '^TestBrokenTools$$' -v -with nginx
 
 .PHONY: terraform
 terraform: ## the Terraform module; says loudly where there is no Terraform, or no provider, to check it with
@@ -168,6 +187,7 @@ alerts: ## rules and alerts by promtool: their form, and that each fires and doe
 	promtool check config prometheus.yml
 	promtool check rules --lint=all --lint-fatal rules.yml alerts.yml
 	promtool test rules tests.yml
+	go test -count 1 .. -run '^TestBrokenTools$$' -v -with promtool
 
 .PHONY: live
 live: ## a real Prometheus and Alertmanager watch castoff in a simulated region: every panel has data, an alert fires and ends

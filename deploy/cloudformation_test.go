@@ -125,12 +125,34 @@ func TestTemplateContainer(t *testing.T) {
 	if got := texts(at(c, "HealthCheck", "Command")); !slices.Equal(got, []string{"CMD", "/castoff", "healthcheck"}) {
 		t.Errorf("health check %q", got)
 	}
-	if got := texts(at(c, "Command")); !slices.Equal(got, commandOfTask) {
-		t.Errorf("command %q, want %q, with which the image is tested", got, commandOfTask)
+	if got := texts(at(c, "Command")); !slices.Equal(got, []string{"run", "--state", "/state"}) {
+		t.Errorf("command %q", got)
 	}
 	// castoff takes 10 s at most to stop, and ECS kills it after this.
 	if stop, _ := at(c, "StopTimeout").(uint64); stop < 15 || stop > 120 {
 		t.Errorf("stopTimeout %d s", stop)
+	}
+}
+
+// TestTemplateState: with a file system, state is in a directory of castoff's own,
+// as the image's user, encrypted on the way, and with castoff's own rights.
+func TestTemplateState(t *testing.T) {
+	resources := at(template(t, "castoff.yaml"), "Resources")
+	point := at(resources, "StateAccessPoint", "Properties")
+	volume := at(resources, "TaskDefinition", "Properties", "Volumes", 0)
+	efs := at(volume, "EFSVolumeConfiguration", 1) // after the condition of !If
+	for what, pair := range map[string][2]any{
+		"uid": {at(point, "PosixUser", "Uid"), "65532"}, "gid": {at(point, "PosixUser", "Gid"), "65532"},
+		"owner": {at(point, "RootDirectory", "CreationInfo", "OwnerUid"), "65532"}, "group": {at(point, "RootDirectory", "CreationInfo", "OwnerGid"), "65532"},
+		"permissions": {at(point, "RootDirectory", "CreationInfo", "Permissions"), "0700"}, "directory": {at(point, "RootDirectory", "Path"), "/castoff"},
+		"access point is made when": {at(resources, "StateAccessPoint", "Condition"), "KeepsState"}, "volume is EFS when": {at(volume, "EFSVolumeConfiguration", 0), "KeepsState"},
+		"encrypted on the way": {at(efs, "TransitEncryption"), "ENABLED"}, "rights": {at(efs, "AuthorizationConfig", "IAM"), "ENABLED"},
+		"access point": {at(efs, "AuthorizationConfig", "AccessPointId"), "StateAccessPoint"},
+		"mounted":      {at(resources, "TaskDefinition", "Properties", "ContainerDefinitions", 0, "MountPoints", 0, "SourceVolume"), at(volume, "Name")},
+	} {
+		if pair[0] != pair[1] || pair[1] == nil {
+			t.Errorf("%s %v, want %v", what, pair[0], pair[1])
+		}
 	}
 }
 

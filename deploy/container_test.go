@@ -2,9 +2,11 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -92,13 +94,31 @@ func (i image) files(t *testing.T) map[string]file {
 type container struct {
 	image
 	args     []string // after the entry point
+	user     string   // UID:GID; the image's when empty
 	env      map[string]string
-	state    string // directory of this machine, mounted where the image's volume is
-	writable bool   // the root file system
+	state    string // directory of this machine, mounted at volume
+	volume   string
+	writable bool // the root file system
+}
+
+// ofTask is the image as the template's task definition runs it.
+func ofTask(t *testing.T, i image) (c container, check []string) {
+	t.Helper()
+	d := at(template(t, "castoff.yaml"), "Resources", "TaskDefinition", "Properties", "ContainerDefinitions", 0)
+	user, _ := at(d, "User").(string)
+	volume, _ := at(d, "MountPoints", 0, "ContainerPath").(string)
+	if at(d, "ReadonlyRootFilesystem") != true || at(d, "LinuxParameters", "Capabilities", "Drop", 0) != "ALL" {
+		t.Fatalf("a root that can be written to, or capabilities: %v", d)
+	}
+	check = texts(at(d, "HealthCheck", "Command"))
+	if len(check) < 2 || check[0] != "CMD" {
+		t.Fatalf("health check %q", check)
+	}
+	return container{image: i, args: texts(at(d, "Command")), user: user, volume: volume}, check[1:]
 }
 
 // spec is the container in the words of the OCI runtime specification: the
-// image's user, no capability, no way to get one, and this machine's network.
+// given user, no capability, no way to get one, and this machine's network.
 //
 // Source: https://github.com/opencontainers/runtime-spec/blob/main/config.md
 func (c container) spec() any {
@@ -113,11 +133,11 @@ func (c container) spec() any {
 		Options     []string `json:"options,omitempty"`
 	}
 	mounts := []mount{{"/proc", "proc", "proc", []string{"ro"}}, {"/dev", "tmpfs", "tmpfs", []string{"nosuid", "noexec", "mode=755"}}}
-	for volume := range c.config.Volumes {
-		if c.state != "" {
-			mounts = append(mounts, mount{volume, "bind", c.state, []string{"bind", "rw"}})
-		}
+	if c.state != "" {
+		mounts = append(mounts, mount{c.volume, "bind", c.state, []string{"bind", "rw"}})
 	}
+	var uid, gid int
+	_, _ = fmt.Sscanf(cmp.Or(c.user, c.config.User), "%d:%d", &uid, &gid) // root otherwise, and then the test sees that
 	cwd := c.config.WorkingDir
 	if cwd == "" {
 		cwd = "/"
@@ -125,7 +145,7 @@ func (c container) spec() any {
 	return map[string]any{
 		"ociVersion": "1.0.2",
 		"process": map[string]any{
-			"user": map[string]int{"uid": nobody, "gid": nobody},
+			"user": map[string]int{"uid": uid, "gid": gid},
 			"args": append(append([]string{}, c.config.Entrypoint...), c.args...),
 			"env":  env, "cwd": cwd, "noNewPrivileges": true,
 			"capabilities": map[string][]string{"bounding": {}, "effective": {}, "permitted": {}},
@@ -204,6 +224,17 @@ func (r *running) exec(t *testing.T, command ...string) (code int, said string) 
 		return exit.ExitCode(), string(out)
 	}
 	return 0, string(out)
+}
+
+// process is what the kernel says of the container's first process.
+func (r *running) process(t *testing.T) string {
+	t.Helper()
+	out, err := exec.Command("runc", "--root", r.root, "state", r.id).Output()
+	var state struct{ Pid int }
+	must(t, err, json.Unmarshal(out, &state))
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", state.Pid))
+	must(t, err)
+	return string(text)
 }
 
 // kill sends a signal to the container's first process.

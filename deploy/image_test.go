@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -83,6 +84,48 @@ func TestImage(t *testing.T) {
 	}
 }
 
+// TestImageBroken: what is wrong with an image is found.
+func TestImageBroken(t *testing.T) {
+	if *imageDir == "" {
+		t.Skip("no -image: make image builds it and runs this")
+	}
+	edit := func(find, replace string) func(string) error {
+		return func(dir string) error {
+			text, err := os.ReadFile(filepath.Join(dir, "inspect.json"))
+			if err != nil || !strings.Contains(string(text), find) {
+				return fmt.Errorf("no %s: %w", find, err)
+			}
+			return os.WriteFile(filepath.Join(dir, "inspect.json"), []byte(strings.ReplaceAll(string(text), find, replace)), 0o600)
+		}
+	}
+	for _, b := range []struct {
+		what, says string
+		breaks     func(dir string) error
+	}{
+		{"root as user", `user "0:0"`, edit(`"65532:65532"`, `"0:0"`)},
+		{"a health check by a shell", "health check", edit(`"CMD",`, `"CMD-SHELL",`)},
+		{"no version", "label version", edit(`"org.opencontainers.image.version"`, `"org.opencontainers.image.release"`)},
+		{"a shell", "/bin/sh", func(dir string) error {
+			return errors.Join(os.Mkdir(filepath.Join(dir, "rootfs/bin"), 0o755), os.WriteFile(filepath.Join(dir, "rootfs/bin/sh"), nil, 0o755)) //nolint:gosec // it is to be found
+		}},
+		{"too large", "limit 25000000", func(dir string) error { return os.Truncate(filepath.Join(dir, "rootfs/castoff"), sizeLimit) }},
+		{"a binary for another platform", "in an image for", edit(`"architecture": "`+openImage(t, *imageDir).arch+`"`, `"architecture": "s390x"`)},
+		{"no CA roots", "ca-certificates.crt", func(dir string) error {
+			return os.Remove(filepath.Join(dir, "rootfs/etc/ssl/certs/ca-certificates.crt"))
+		}},
+		{"a file that everybody may write", "mode", func(dir string) error { return os.Chmod(filepath.Join(dir, "rootfs/state"), 0o777) }}, //nolint:gosec // it is to be found
+	} {
+		t.Run(b.what, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, os.CopyFS(dir, os.DirFS(*imageDir)), b.breaks(dir))
+			out, err := exec.Command(os.Args[0], "-test.run", "^TestImage$", "-image", dir).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), b.says) {
+				t.Errorf("not caught: %v, and it does not say %q:\n%s", err, b.says, out)
+			}
+		})
+	}
+}
+
 // TestImageRuns runs the image as a task definition would, with a read-only root
 // and without root's rights, against a simulated region: castoff observes,
 // detaches, lives, hangs and stops. Then it runs it with a root that it may
@@ -102,9 +145,10 @@ func TestImageRuns(t *testing.T) {
 			t.Errorf("exit code %d, said %q, want %q", code, r.log, want)
 		}
 	})
-	t.Run("read-only root", func(t *testing.T) { detaches(t, container{image: i}) })
+	c, check := ofTask(t, i)
+	t.Run("as the task definition says", func(t *testing.T) { detaches(t, c, check) })
 	t.Run("writable root", func(t *testing.T) {
-		c := container{image: i, writable: true}
+		c.writable = true
 		c.rootfs = filepath.Join(t.TempDir(), "rootfs")
 		if err := os.CopyFS(c.rootfs, os.DirFS(i.rootfs)); err != nil {
 			t.Fatal(err)
@@ -118,15 +162,12 @@ func TestImageRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := c.files(t)
-		detaches(t, c)
+		detaches(t, c, check)
 		if after := c.files(t); !maps.Equal(before, after) {
 			t.Errorf("before %v\nafter  %v", before, after)
 		}
 	})
 }
-
-// commandOfTask is what the task definitions of deploy/ have castoff do.
-var commandOfTask = []string{"run", "--state", "/state"}
 
 // inContainer is a configuration that leaves the test no long waits. Nothing of
 // it makes castoff bolder: one of three targets may go.
@@ -138,8 +179,9 @@ limits: {startup: 10s}
 web: {listen: "%s"}
 `
 
-// detaches is castoff's life in a container.
-func detaches(t *testing.T, c container) {
+// detaches is castoff's life in a container, check its health check.
+func detaches(t *testing.T, c container, check []string) {
+	t.Helper()
 	region := sim.New(sim.Options{Seed: 1, Speed: 5})
 	spec := sim.ReferenceWorkload("prod", "grpc")
 	spec.Desired = 3
@@ -159,7 +201,6 @@ func detaches(t *testing.T, c container) {
 	if err := os.Chown(c.state, nobody, nobody); err != nil {
 		t.Fatal(err)
 	}
-	c.args = commandOfTask
 	c.env = map[string]string{
 		"CASTOFF_CONFIG": fmt.Sprintf(inContainer, address),
 		"AWS_REGION":     sim.RegionName, "AWS_ENDPOINT_URL": aws.URL,
@@ -177,8 +218,19 @@ func detaches(t *testing.T, c container) {
 	if !strings.Contains(r.log.String(), "+05:45") {
 		t.Errorf("the time zone is not known:\n%s", r.log)
 	}
-	if code, said := r.exec(t, "/castoff", "healthcheck"); code != 0 {
+	if code, said := r.exec(t, check...); code != 0 {
 		t.Errorf("health check: %d %s", code, said)
+	}
+	metrics := "http://" + address + "/metrics"
+	eventually(t, 60*time.Second, func() bool {
+		_, text := get(t, metrics)
+		return sum(string(text), `castoff_targets\{.*state="healthy"`) == 3
+	}, func() string { return "castoff does not see three healthy targets:\n" + r.log.String() })
+	process := r.process(t)
+	for _, want := range []string{"Uid:\t65532\t65532\t65532\t65532\n", "Gid:\t65532\t65532\t65532\t65532\n", "CapPrm:\t0000000000000000\n", "NoNewPrivs:\t1\n"} {
+		if !strings.Contains(process, want) {
+			t.Errorf("castoff runs without %q:\n%s", want, process)
+		}
 	}
 
 	sick := region.Tasks(fleet.ServiceID{Cluster: "prod", Name: "grpc"})[0]
@@ -193,12 +245,26 @@ func detaches(t *testing.T, c container) {
 		t.Errorf("%s was deregistered by %s:\n%s", truth.Task.ID(), truth.Targets[0].By, r.log)
 	}
 
+	eventually(t, 30*time.Second, func() bool {
+		_, text := get(t, metrics)
+		return sum(string(text), "castoff_timelines_open") == 1
+	}, func() string { return "castoff took a target out and does not time it:\n" + r.log.String() })
+
+	// As when a deployment starts the next one before this one is gone.
+	second := c
+	second.env = maps.Clone(c.env)
+	second.env["CASTOFF_CONFIG"] = fmt.Sprintf(inContainer, "127.0.0.1:0")
+	next := second.run(t)
+	if code := next.ended(t, 30*time.Second); code != 6 || !strings.Contains(next.log.String(), "pid 1 on ") {
+		t.Errorf("a second castoff on the same state: exit code %d:\n%s", code, next.log)
+	}
+
 	r.kill(t, "STOP") // as an app that hangs
-	if code, said := r.exec(t, "/castoff", "healthcheck"); code != 1 || !strings.Contains(said, "does not answer within") {
+	if code, said := r.exec(t, check...); code != 1 || !strings.Contains(said, "does not answer within") {
 		t.Errorf("health check of a castoff that hangs: %d %s", code, said)
 	}
 	r.kill(t, "CONT")
-	if code, said := r.exec(t, "/castoff", "healthcheck"); code != 0 {
+	if code, said := r.exec(t, check...); code != 0 {
 		t.Errorf("health check after that: %d %s", code, said)
 	}
 	r.kill(t, "TERM")

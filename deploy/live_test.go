@@ -73,9 +73,10 @@ func TestLive(t *testing.T) {
 	t.Cleanup(aws.Close)
 	received := receiver(t)
 	site := free(t)
+	config := fmt.Sprintf(liveConfig, site, told(t))
 	daemon(t, *binary, []string{
 		"AWS_REGION=" + sim.RegionName, "AWS_ENDPOINT_URL=" + aws.URL, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=not-a-secret", "AWS_EC2_METADATA_DISABLED=true",
-		"CASTOFF_CONFIG=" + fmt.Sprintf(liveConfig, site),
+		"CASTOFF_CONFIG=" + config,
 	}, "run")
 	answers(t, "http://"+site+"/readyz")
 	server := prometheus(t, site, alertmanager(t, received.url))
@@ -87,7 +88,7 @@ func TestLive(t *testing.T) {
 
 	const alert = "CastoffTargetExposed prod/stuck "
 	received.until(t, alert+"firing", 90*time.Second)
-	pagesWork(t, site, sick)
+	pagesWork(t, site, config, sick)
 	eventually(t, 3*time.Minute, func() bool { return len(query(t, server, `castoff_timelines_total{service="acting"} > 0`)) > 0 }, func() string { return "no timeline was closed" })
 	must(t, region.Recover(sick))
 	received.until(t, alert+"resolved", 90*time.Second)
@@ -108,7 +109,7 @@ func TestLive(t *testing.T) {
 	for title, panels := range dashboards(t) {
 		for _, p := range panels {
 			for _, target := range p.Targets {
-				found := hasData(t, server, asked(target.Expr, "15s", "10m"))
+				found := hasData(t, server, asked(target.Expr, "5m", "10m"))
 				t.Logf("%s | %s | %d series | %s", title, p.Title, len(found), strings.Join(found[:min(len(found), 3)], "; "))
 			}
 		}
@@ -127,12 +128,14 @@ func hasData(t *testing.T, server, expr string) (found []string) {
 }
 
 // pagesWork carries out what the runbooks would have castoff asked.
-func pagesWork(t *testing.T, site string, sick fleet.TaskARN) {
+func pagesWork(t *testing.T, site, config string, sick fleet.TaskARN) {
 	t.Helper()
 	pages, err := filepath.Glob("runbooks/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
+	file := filepath.Join(t.TempDir(), "castoff.yaml")
+	must(t, os.WriteFile(file, []byte(config), 0o600))
 	done := map[string]bool{}
 	for _, page := range pages {
 		data, err := os.ReadFile(page)
@@ -143,7 +146,8 @@ func pagesWork(t *testing.T, site string, sick fleet.TaskARN) {
 			line := regexp.MustCompile(`\bCLUSTER\b`).ReplaceAllString(m[1], "prod")
 			line = regexp.MustCompile(`\bSERVICE\b`).ReplaceAllString(line, "stuck")
 			line = regexp.MustCompile(`\bTASK\b`).ReplaceAllString(line, sick.ID())
-			line = strings.Replace(line, "castoff explain", *binary+" explain", 1)
+			line = regexp.MustCompile(`^castoff `).ReplaceAllString(line, *binary+" ")
+			line = strings.Replace(line, " castoff.yaml", " "+file, 1)
 			if done[line] {
 				continue
 			}
@@ -171,7 +175,16 @@ timelines: {recovery_window: 5s, settle_window: 5s}
 limits: {startup: 5s}
 services: [{match: prod/acting, mode: detach}]
 web: {listen: "%s"}
+notifications: [{name: sre, kind: webhook, url: "%s", secret: YW4gZXhhbXBsZSwgbm90IGEgc2VjcmV0IG9mIHlvdXJz}]
 `
+
+// told takes castoff's own notifications.
+func told(t *testing.T) (address string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	t.Cleanup(server.Close)
+	return server.URL
+}
 
 func must(t *testing.T, errs ...error) {
 	t.Helper()

@@ -70,9 +70,16 @@ func TestTerraformTask(t *testing.T) {
 		"desired_count": at(service, "DesiredCount"), "availability_zone_rebalancing": quote(at(service, "AvailabilityZoneRebalancing")),
 		"deployment_minimum_healthy_percent": at(service, "DeploymentConfiguration", "MinimumHealthyPercent"),
 		"deployment_maximum_percent":         at(service, "DeploymentConfiguration", "MaximumPercent"),
-		"small":                              fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "small", "Cpu"), at(sizes, "small", "Memory")),
-		"medium":                             fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "medium", "Cpu"), at(sizes, "medium", "Memory")),
-		"large":                              fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "large", "Cpu"), at(sizes, "large", "Memory")),
+		"transit_encryption":                 quote(at(resources, "TaskDefinition", "Properties", "Volumes", 0, "EFSVolumeConfiguration", 1, "TransitEncryption")),
+		"iam":                                quote(at(resources, "TaskDefinition", "Properties", "Volumes", 0, "EFSVolumeConfiguration", 1, "AuthorizationConfig", "IAM")),
+		"uid":                                at(resources, "StateAccessPoint", "Properties", "PosixUser", "Uid"), "gid": at(resources, "StateAccessPoint", "Properties", "PosixUser", "Gid"),
+		"owner_uid":   at(resources, "StateAccessPoint", "Properties", "RootDirectory", "CreationInfo", "OwnerUid"),
+		"owner_gid":   at(resources, "StateAccessPoint", "Properties", "RootDirectory", "CreationInfo", "OwnerGid"),
+		"permissions": quote(at(resources, "StateAccessPoint", "Properties", "RootDirectory", "CreationInfo", "Permissions")),
+		"path":        quote(at(resources, "StateAccessPoint", "Properties", "RootDirectory", "Path")),
+		"small":       fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "small", "Cpu"), at(sizes, "small", "Memory")),
+		"medium":      fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "medium", "Cpu"), at(sizes, "medium", "Memory")),
+		"large":       fmt.Sprintf("{ cpu = %v, memory = %v }", at(sizes, "large", "Cpu"), at(sizes, "large", "Memory")),
 	} {
 		if line := fmt.Sprintf("%s = %v ", name, value); !strings.Contains(strings.Join(strings.Fields(string(text)), " "), line) {
 			t.Errorf("main.tf has no %s", line)
