@@ -15,7 +15,14 @@ locals {
     medium = { cpu = 512, memory = 1024 }
     large  = { cpu = 1024, memory = 2048 }
   }[var.size]
-  config_parameter_arn = var.config_parameter == null ? null : "${local.arn}:ssm:${local.region}:${local.account}:parameter${var.config_parameter}"
+  # What castoff has from SSM, by the variable of its environment.
+  parameters = {
+    for name, parameter in {
+      CASTOFF_CONFIG        = var.config_parameter
+      CASTOFF_NOTIFY_URL    = var.notify_url_parameter
+      CASTOFF_NOTIFY_SECRET = var.notify_signing_parameter
+    } : name => "${local.arn}:ssm:${local.region}:${local.account}:parameter${parameter}" if parameter != null
+  }
 }
 
 resource "aws_cloudwatch_log_group" "castoff" {
@@ -147,7 +154,7 @@ resource "aws_ecs_task_definition" "castoff" {
     portMappings           = [{ name = "metrics", containerPort = 9468, protocol = "tcp" }]
     mountPoints            = [{ sourceVolume = "state", containerPath = "/state", readOnly = false }]
     environment            = var.config == null ? [] : [{ name = "CASTOFF_CONFIG", value = var.config }]
-    secrets                = local.config_parameter_arn == null ? [] : [{ name = "CASTOFF_CONFIG", valueFrom = local.config_parameter_arn }]
+    secrets                = [for name, arn in local.parameters : { name = name, valueFrom = arn }]
     healthCheck = {
       command     = ["CMD", "/castoff", "healthcheck"]
       interval    = 10

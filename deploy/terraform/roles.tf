@@ -111,7 +111,7 @@ resource "aws_iam_role_policy" "start" {
 
 # A SecureString under a key of your own needs kms:Decrypt on that key as well.
 resource "aws_iam_role_policy" "configuration" {
-  count = var.config_parameter == null ? 0 : 1
+  count = length(local.parameters) == 0 ? 0 : 1
   name  = "configuration"
   role  = aws_iam_role.execution.id
   policy = jsonencode({
@@ -120,7 +120,7 @@ resource "aws_iam_role_policy" "configuration" {
       Sid      = "ReadTheConfiguration"
       Effect   = "Allow"
       Action   = "ssm:GetParameters"
-      Resource = local.config_parameter_arn
+      Resource = values(local.parameters)
     }]
   })
 }

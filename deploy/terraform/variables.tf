@@ -77,6 +77,26 @@ variable "config_parameter" {
   }
 }
 
+variable "notify_url_parameter" {
+  type        = string
+  description = "Name of an SSM parameter (SecureString) of this region that has the URL of a receiver of notifications. castoff has it as CASTOFF_NOTIFY_URL, for url_env. null means none"
+  default     = null
+  validation {
+    condition     = var.notify_url_parameter == null ? true : startswith(var.notify_url_parameter, "/")
+    error_message = "Must begin with a slash."
+  }
+}
+
+variable "notify_signing_parameter" {
+  type        = string
+  description = "The same of the secret that signs what is sent to it, or of a header. castoff has it as CASTOFF_NOTIFY_SECRET, for secret_env or value_env"
+  default     = null
+  validation {
+    condition     = var.notify_signing_parameter == null ? true : startswith(var.notify_signing_parameter, "/")
+    error_message = "Must begin with a slash."
+  }
+}
+
 variable "assume_role_arn" {
   type        = string
   description = "Role of another account that castoff watches; the configuration names it too (aws.assume_role.arn). null means this account"
