@@ -40,7 +40,7 @@ help: ## list the targets
 	done
 
 .PHONY: check
-check: tools fmt vet lint conformance test lab tidy verify browser deploy-check ## all that must hold before a commit lands
+check: tools fmt vet lint conformance test lab tidy verify browser shells deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -251,6 +251,12 @@ browser: ## every page in Chromium: both widths and colour schemes, accessibilit
 	cp controller/status/browser/package.json controller/status/browser/package-lock.json .cache/browser/
 	(cd .cache/browser && npm ci --silent --no-audit --no-fund --ignore-scripts)
 	SCREENSHOTS=$${SCREENSHOTS:-$(CURDIR)/.cache/screenshots} go test -count 1 -timeout 20m -v -run '^TestBrowser$$' ./controller/status -browser $(CURDIR)/.cache/browser/node_modules
+
+.PHONY: shells
+shells: ## bash, zsh and fish complete castoff's commands, flags and words
+	$(call announce,shells)
+	@deploy/check/tools.sh zsh fish
+	CASTOFF_ALL_SHELLS=1 go test -count 1 -run '^TestCompletionInShells$$' ./cmd/castoff
 
 .PHONY: demo
 demo: ## time one failure in a simulated region; ARGS are passed on

@@ -239,8 +239,8 @@ const (
 	screenEnter = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J" // the other screen, no cursor, no wrapping
 	screenLeave = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 	screenHome  = "\x1b[H"
-	lineEnd     = "\x1b[K" // forget what was there
-	screenEnd   = "\x1b[J"
+	lineClear   = "\x1b[K" // from the cursor on
+	screenClear = "\x1b[J" // from the cursor on
 )
 
 func (w *watch) enter() error {
@@ -256,9 +256,14 @@ func (w *watch) show(lines [][]text, columns int) error {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		b.WriteString(w.to.paint(line, columns) + lineEnd)
+		// First: behind a line that fills the screen it would take its last character.
+		if i < len(lines)-1 {
+			b.WriteString(lineClear)
+		} else {
+			b.WriteString(screenClear)
+		}
+		b.WriteString(w.to.paint(line, columns))
 	}
-	b.WriteString(screenEnd)
 	_, err := io.WriteString(w.to.w, b.String())
 	return err
 }

@@ -202,7 +202,7 @@ func (t *shownTimeline) waterfall(now time.Time, columns int, blocks bool) [][]t
 		unhealthy, _ := t.milestone("unhealthy")
 		state.said = "EXPOSED for " + unhealthy.since(now, explainedSpan.compact)
 	}
-	about := []text{{t.name(), strong}, {said: "  task " + t.task() + "  " + t.Trigger.spaced() + "  "}, state}
+	about := []text{{t.name(), strong}, {said: "  "}, state, {said: "  task " + t.task() + "  " + t.Trigger.spaced()}}
 	if t.Saved != nil {
 		about = append(about, text{"  saved " + t.Saved.String(), good})
 	}

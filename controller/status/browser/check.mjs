@@ -141,6 +141,7 @@ for (const width of [360, 1920]) {
   demand((await copied("Copy address")) === sites.busy + link, "the address that is copied is not the page's");
   demand((await copied("Copy text")).includes("MILESTONE"), "the text that is copied is none");
   demand(JSON.parse(await copied("Copy JSON")).milestones.length > 0, "the JSON that is copied is none");
+  demand(/, here .*[+-]\d\d:\d\d$/.test(await page.locator("main time").first().getAttribute("title")), "a time does not say what it is here");
   await context.close();
 }
 

@@ -36,6 +36,7 @@
       if (c.textContent !== text) c.textContent = text;
     }
     const silent = document.getElementById("silent");
+    if (!silent) return; // what does not change is not old
     const quiet = Date.now() - heard;
     const word = quiet > silentAfter;
     if (word && silent.hidden) {
@@ -171,6 +172,7 @@
     tick();
     if (again && !busy) refresh();
   }, 1000);
+  if (!document.querySelector("[data-live]")) return; // a failure that is over
   document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
   window.addEventListener("pageshow", (e) => { if (e.persisted) location.reload(); });
   listen();
