@@ -134,9 +134,11 @@ func (r *labRun) truth() (truth *sim.Truth) {
 		case t.Task != r.task || t.Onset.After(r.done.Closed):
 		case truth == nil || !t.Onset.After(r.done.Opened):
 			truth = &t
-		case t.Unhealthy.IsZero(): // over before ECS saw it
 		default:
-			truth.Recovery, truth.Stopping, truth.Stopped = t.Recovery, t.Stopping, t.Stopped
+			if !t.Unhealthy.IsZero() { // else it was over before ECS saw it
+				truth.Recovery = t.Recovery
+			}
+			truth.Stopping, truth.Stopped = t.Stopping, t.Stopped
 			for i := range truth.Targets {
 				was, is := &truth.Targets[i], t.Targets[i]
 				was.Detached, was.Exposed = is.Detached, was.Exposed+is.Exposed
