@@ -169,6 +169,9 @@ func (a *AWS) Calls() []Calls {
 	type key struct{ service, operation string }
 	of := make(map[key]map[string]int)
 	for _, m := range collected(a.requests) {
+		if m.GetCounter().GetValue() == 0 {
+			continue // a series that is there beforehand, of a call that was not made
+		}
 		labels := labelValues(m)
 		k := key{labels["service"], labels["operation"]}
 		if of[k] == nil {
