@@ -250,7 +250,8 @@ browser: ## every page in Chromium: both widths and colour schemes, accessibilit
 	mkdir -p .cache/browser
 	cp controller/status/browser/package.json controller/status/browser/package-lock.json .cache/browser/
 	(cd .cache/browser && npm ci --silent --no-audit --no-fund --ignore-scripts)
-	SCREENSHOTS=$${SCREENSHOTS:-$(CURDIR)/.cache/screenshots} go test -count 1 -timeout 20m -v -run '^TestBrowser$$' ./controller/status -browser $(CURDIR)/.cache/browser/node_modules
+	go build -o .cache/bin/castoff ./cmd/castoff
+	SCREENSHOTS=$${SCREENSHOTS:-$(CURDIR)/.cache/screenshots} go test -count 1 -timeout 20m -v -run '^TestBrowser$$' ./controller/status -browser $(CURDIR)/.cache/browser/node_modules -castoff $(CURDIR)/.cache/bin/castoff
 
 .PHONY: shells
 shells: ## bash, zsh and fish complete castoff's commands, flags and words

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,6 +19,8 @@ import (
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
+
+var browserCastoff = flag.String("castoff", "", "a castoff, whose demo -browser opens as well")
 
 var browserModules = flag.String("browser", "", "run the browser's tests, with playwright-core and axe-core from this node_modules")
 
@@ -41,6 +45,9 @@ func TestBrowser(t *testing.T) {
 	live := httptest.NewServer(advancing(t, now))
 	t.Cleanup(live.CloseClientConnections)
 	sites["live"] = live.URL
+	if *browserCastoff != "" {
+		sites["demo"] = demo(t)
+	}
 	given, err := json.Marshal(sites)
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +57,28 @@ func TestBrowser(t *testing.T) {
 	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// demo runs castoff demo, which waits with its app hung until the failure is over
+// and then stays, and is its address.
+func demo(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	_ = l.Close() // for the demo to have
+	cmd := exec.CommandContext(t.Context(), *browserCastoff, "demo", "--stay", "--listen", address)
+	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return "http://" + address
 }
 
 // busy is a sample with limits, passes and a longer history.
