@@ -129,8 +129,9 @@ type Controller struct {
 const readyPasses = 3
 
 // answersPerSecond is how many pages and answers of the API are sent in a second. 256
-// pages that are left open ask for about 50 after passes every five seconds; sending
-// 200 takes some hundredths of a processor.
+// pages that are left open ask for about 50, after passes every five seconds; 200 of
+// 370 kB that are made already take 0.04 of a processor, with a reader on the same
+// machine.
 const answersPerSecond = 200
 
 // New binds the listener, so that a port in use is known before anything runs.
