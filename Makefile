@@ -29,6 +29,8 @@ JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
 SOAKTIME ?= 10m
+SOAKCHECK ?= 4m
+SOAK := go test -count=1 -run '^TestSafetySoak$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
 ARGS ?=
 
 announce = @printf '\n== %s\n' '$(1)'
@@ -241,7 +243,12 @@ mutants: ## change policy in a thousand ways, one at a time, and demand that its
 .PHONY: soak
 soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of what is broken go to .cache/soak
 	$(call announce,soak for $(SOAKTIME))
-	@go test -count=1 -timeout 0 -run '^TestSafetySoak$$' -v ./controller/scenario -soak $(SOAKTIME) -soakdir $(CURDIR)/.cache/soak
+	@$(SOAK) -timeout 0 -soak $(SOAKTIME)
+
+.PHONY: soak-check
+soak-check: ## the same for SOAKCHECK (4m): fresh worlds, and those that ever failed
+	$(call announce,soak for $(SOAKCHECK))
+	@$(SOAK) -timeout 30m -soak $(SOAKCHECK)
 
 .PHONY: browser
 browser: ## every page in Chromium: both widths and colour schemes, accessibility, live updates; SCREENSHOTS=DIR keeps pictures

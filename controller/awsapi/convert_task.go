@@ -52,6 +52,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 		Connectivity:  same(was.Connectivity, string(in.Connectivity)),
 
 		Created:          at(in.CreatedAt),
+		ConnectedAt:      at(in.ConnectivityAt),
 		PullStarted:      at(in.PullStartedAt),
 		PullStopped:      at(in.PullStoppedAt),
 		Started:          at(in.StartedAt),

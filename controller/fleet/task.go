@@ -100,6 +100,7 @@ type Task struct {
 
 	// AWS's own instants, zero where AWS gave none. There is none for health.
 	Created          time.Time
+	ConnectedAt      time.Time // connectivityAt: when it last became CONNECTED
 	PullStarted      time.Time
 	PullStopped      time.Time
 	Started          time.Time

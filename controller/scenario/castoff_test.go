@@ -86,11 +86,22 @@ type life struct {
 
 func newCastoff(t *testing.T, name string, o *oracle) *castoff {
 	c := &castoff{
-		name: name, t: t, oracle: o, region: o.region, dir: t.TempDir(), ended: make(chan struct{}, 1), frozen: map[step]frost{},
-		tap: &tap{region: sim.Doer{Region: o.region}, reads: map[string][]reading{}},
+		name: name, t: t, oracle: o, region: o.region, dir: scratch(t), ended: make(chan struct{}, 1), frozen: map[step]frost{},
+		tap: &tap{region: sim.Doer{Region: o.region}, asks: map[string]asked{}, reads: map[string][]reading{}},
 	}
 	o.join(c)
 	return c
+}
+
+// scratch is a directory in memory where there is one: a journal is synced in
+// every pass, which on a disk takes more time than the pass.
+func scratch(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "castoff-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // start begins a life with what the journal has.
@@ -187,7 +198,7 @@ func (c *castoff) saved() {
 	c.mend()
 	b, err := os.ReadFile(c.file())
 	must(c.t, err)
-	c.dir = c.t.TempDir()
+	c.dir = scratch(c.t)
 	must(c.t, os.WriteFile(c.file(), b, 0o600))
 }
 

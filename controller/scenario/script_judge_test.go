@@ -289,7 +289,8 @@ func (s *script) untold(d *scripted) {
 		if truth.Unhealthy.IsZero() || truth.Unhealthy.Before(s.judge.began.Add(long)) {
 			continue
 		}
-		ends := []time.Time{truth.Recovery, truth.Stopped, time.Now()}
+		// What fails on its way out for another reason opens no timeline.
+		ends := []time.Time{truth.Recovery, truth.Deactivating, truth.Stopping, truth.Stopped, time.Now()}
 		brief := slices.ContainsFunc(ends, func(at time.Time) bool { return !at.IsZero() && at.Sub(truth.Unhealthy) < long })
 		told := slices.ContainsFunc(slices.Concat(view.Open, view.Closed), func(tl *timeline.Timeline) bool { return tl.Task == truth.Task })
 		if !brief && !told {

@@ -7,14 +7,11 @@ import (
 	"time"
 )
 
-// patience is how much time making a script small may take.
-const patience = time.Minute
-
 // shrink makes a script small in which the same rule is still broken: commands
 // are left out, the latest first, ever fewer at a time; then lines of input,
 // then arguments; then times become shorter.
 func shrink(t *testing.T, p *played) *played {
-	s := &shrinking{t: t, best: p, rule: p.found[0].rule, until: time.Now().Add(patience)}
+	s := &shrinking{t: t, best: p, rule: p.found[0].rule, until: time.Now().Add(*soakPatience)}
 	for size := -1; size != len(s.best.lines) && time.Now().Before(s.until); {
 		size = len(s.best.lines)
 		s.commands()

@@ -58,9 +58,9 @@ func (d *drawn) beginning(seed uint64) []line {
 		{"never-reregister", pick(d, "true", "false")},
 		{"detach-cures", pick(d, "true", "false")},
 		{"reuse-addresses", pick(d, "0s", "1ms", "20s")},
-		{"registration-lag", d.span(5 * time.Minute)},
-		{"propagation-deregister", d.span(5 * time.Minute)},
-		{"react", d.span(6 * time.Minute)},
+		{"registration-lag", d.span(pick(d, 20*time.Second, 2*time.Minute, 5*time.Minute))},
+		{"propagation-deregister", d.span(pick(d, 20*time.Second, 5*time.Minute))},
+		{"react", d.span(pick(d, time.Minute, 3*time.Minute, 6*time.Minute))},
 		{"health-report-fargate", d.span(10 * time.Second)},
 		{"deregister-delay", d.span(10 * time.Second)},
 		{"unchecked-unknown", pick(d, "true", "false")},
@@ -91,7 +91,7 @@ func (d *drawn) kinds() []string {
 }
 
 func (d *drawn) service(svc drawnService) string {
-	text := fmt.Sprintf("service %s/%s desired=%d", pick(d, "prod", "edge"), svc.name, pick(d, 1, 2, 3, 4, 6, 6, 8, 12))
+	text := fmt.Sprintf("service %s/%s desired=%d", pick(d, "prod", "edge"), svc.name, pick(d, 1, 2, 3, 4, 6, 6, 8, 8, 12))
 	switch svc.kind {
 	case "reference":
 	case "stop-first":
@@ -102,8 +102,8 @@ func (d *drawn) service(svc drawnService) string {
 	if d.chance(4) {
 		text += fmt.Sprintf(" grace=%s", d.upTo(4*time.Minute))
 	}
-	if d.chance(2) {
-		text += " delay=" + pick(d, "30s", "1m", "5m")
+	if !d.chance(4) { // else the default, five minutes
+		text += " delay=" + pick(d, "10s", "30s", "30s", "1m", "2m")
 	}
 	if !d.chance(3) {
 		text += " cross-zone"

@@ -26,6 +26,7 @@ type tap struct {
 	region sim.Doer
 
 	mu    sync.Mutex
+	asks  map[string]asked     // requests by their body: the same ones come again and again
 	reads map[string][]reading // by subject, the latest last
 	skews []skew               // of the region's clock against castoff's
 }
@@ -36,9 +37,17 @@ type skew struct {
 	by   time.Duration
 }
 
+// asked is what a request to ECS is about.
+type asked struct {
+	cluster         string
+	tasks, services []string
+}
+
 // reading is what one request told of one subject; not ok when it told nothing.
+// Few are ever looked at: decode is for when one is.
 type reading struct {
 	sent, received time.Time
+	decode         func(*reading) // nil: it has been
 	ok             bool
 	task           *taskReading
 	rows           map[fleet.TargetKey]fleet.TargetState
@@ -121,7 +130,7 @@ func (p *tap) last(subject string) *reading {
 	if len(rs) == 0 {
 		return nil
 	}
-	return &rs[len(rs)-1]
+	return rs[len(rs)-1].decoded()
 }
 
 // knows is the latest reading of a subject that told something; nil: none.
@@ -130,8 +139,8 @@ func (p *tap) knows(subject string) *reading {
 	defer p.mu.Unlock()
 	rs := p.reads[subject]
 	for i := len(rs) - 1; i >= 0; i-- {
-		if rs[i].ok {
-			return &rs[i]
+		if r := rs[i].decoded(); r.ok {
+			return r
 		}
 	}
 	return nil
@@ -143,21 +152,31 @@ func (p *tap) sick(arn fleet.TaskARN) (n int, since time.Time) {
 	defer p.mu.Unlock()
 	rs := p.reads[ofTask(arn)]
 	for i := len(rs) - 1; i >= 0; i-- {
-		switch {
-		case !rs[i].ok:
-		case !rs[i].task.sick():
+		switch r := rs[i].decoded(); {
+		case !r.ok:
+		case !r.task.sick():
 			return n, since
 		default:
-			n, since = n+1, rs[i].received
+			n, since = n+1, r.received
 		}
 	}
 	return n, since
 }
 
+// decoded finds out what a reading told, when that is first asked.
+func (r *reading) decoded() *reading {
+	if r.decode != nil {
+		r.decode(r)
+		r.decode = nil
+	}
+	return r
+}
+
 // remembered is how many readings of a subject are kept.
 const remembered = 200
 
-func (p *tap) add(subject string, r reading) {
+func (p *tap) add(subject string, r reading, decode func(*reading)) {
+	r.decode = decode
 	rs := p.reads[subject]
 	if len(rs) >= 2*remembered {
 		rs = slices.Clone(rs[len(rs)-remembered:])
@@ -178,70 +197,97 @@ func (p *tap) note(req *http.Request, asked, told []byte, sent time.Time) {
 	p.noteELB(form, told, r)
 }
 
-func (p *tap) noteECS(operation string, asked, told []byte, r reading) {
-	var q struct {
-		Cluster         string          `json:"cluster"`
-		Tasks, Services []string        `json:",omitempty"`
-		_               json.RawMessage // anything else
+// ask decodes a request to ECS.
+func (p *tap) ask(body []byte) (a asked, ok bool) {
+	if q, known := p.asks[string(body)]; known {
+		return q, true
 	}
-	if json.Unmarshal(asked, &q) != nil {
+	var q struct {
+		Cluster         string
+		Tasks, Services []string
+	}
+	if json.Unmarshal(body, &q) != nil {
+		return a, false
+	}
+	a = asked{q.Cluster[strings.LastIndexByte(q.Cluster, '/')+1:], q.Tasks, q.Services}
+	if len(p.asks) > 1000 {
+		clear(p.asks)
+	}
+	p.asks[string(body)] = a
+	return a, true
+}
+
+// told is what a reply of ECS has.
+type told struct {
+	good     bool
+	tasks    []taskReading
+	services []serviceReading
+}
+
+func (p *tap) noteECS(operation string, body, reply []byte, r reading) {
+	q, ok := p.ask(body)
+	if !ok {
 		return
 	}
-	cluster := q.Cluster[strings.LastIndexByte(q.Cluster, '/')+1:]
-	var a struct {
-		Tasks    []taskReading    `json:"tasks"`
-		Services []serviceReading `json:"services"`
-	}
-	good := told != nil && json.Unmarshal(told, &a) == nil
+	answer := sync.OnceValue(func() (t told) {
+		a := struct {
+			Tasks    *[]taskReading    `json:"tasks"`
+			Services *[]serviceReading `json:"services"`
+		}{&t.tasks, &t.services}
+		t.good = reply != nil && json.Unmarshal(reply, &a) == nil
+		return t
+	})
 	switch operation {
 	case "DescribeTasks":
-		for _, arn := range q.Tasks {
-			one := r
-			i := slices.IndexFunc(a.Tasks, func(t taskReading) bool { return string(t.ARN) == arn })
-			if one.ok = good && i >= 0; one.ok {
-				one.task = &a.Tasks[i]
-			}
-			p.add(ofTask(fleet.TaskARN(arn)), one)
+		for _, arn := range q.tasks {
+			p.add(ofTask(fleet.TaskARN(arn)), r, func(r *reading) {
+				a := answer()
+				i := slices.IndexFunc(a.tasks, func(t taskReading) bool { return string(t.ARN) == arn })
+				if r.ok = a.good && i >= 0; r.ok {
+					r.task = &a.tasks[i]
+				}
+			})
 		}
 	case "DescribeServices":
-		for _, name := range q.Services {
-			one, name := r, name[strings.LastIndexByte(name, '/')+1:]
-			i := slices.IndexFunc(a.Services, func(s serviceReading) bool { return s.Name == name })
-			if one.ok = good && i >= 0; one.ok {
-				one.service = &a.Services[i]
-			}
-			p.add(ofService(fleet.ServiceID{Cluster: cluster, Name: name}), one)
+		for _, name := range q.services {
+			name = name[strings.LastIndexByte(name, '/')+1:]
+			p.add(ofService(fleet.ServiceID{Cluster: q.cluster, Name: name}), r, func(r *reading) {
+				a := answer()
+				i := slices.IndexFunc(a.services, func(s serviceReading) bool { return s.Name == name })
+				if r.ok = a.good && i >= 0; r.ok {
+					r.service = &a.services[i]
+				}
+			})
 		}
 	case "ListTasks", "ListServices":
-		r.ok = good
-		p.add(ofLists(cluster, operation), r)
+		p.add(ofLists(q.cluster, operation), r, func(r *reading) { r.ok = answer().good })
 	}
 }
 
-func (p *tap) noteELB(form url.Values, told []byte, r reading) {
+func (p *tap) noteELB(form url.Values, reply []byte, r reading) {
+	good := func(r *reading) { r.ok = reply != nil && xml.Unmarshal(reply, new(struct{})) == nil }
 	switch form.Get("Action") {
 	case "DescribeTargetHealth":
 		group := fleet.TargetGroupARN(form.Get("TargetGroupArn"))
-		var a struct {
-			Rows []struct {
-				ID    string `xml:"Target>Id"`
-				Port  int    `xml:"Target>Port"`
-				State string `xml:"TargetHealth>State"`
-			} `xml:"DescribeTargetHealthResult>TargetHealthDescriptions>member"`
-		}
-		if r.ok = told != nil && xml.Unmarshal(told, &a) == nil; r.ok {
-			r.rows = map[fleet.TargetKey]fleet.TargetState{}
-			for _, row := range a.Rows {
-				r.rows[fleet.NewTargetKey(group, row.ID, row.Port)] = fleet.TargetState(row.State)
+		p.add(ofRows(group), r, func(r *reading) {
+			var a struct {
+				Rows []struct {
+					ID    string `xml:"Target>Id"`
+					Port  int    `xml:"Target>Port"`
+					State string `xml:"TargetHealth>State"`
+				} `xml:"DescribeTargetHealthResult>TargetHealthDescriptions>member"`
 			}
-		}
-		p.add(ofRows(group), r)
+			if r.ok = reply != nil && xml.Unmarshal(reply, &a) == nil; r.ok {
+				r.rows = map[fleet.TargetKey]fleet.TargetState{}
+				for _, row := range a.Rows {
+					r.rows[fleet.NewTargetKey(group, row.ID, row.Port)] = fleet.TargetState(row.State)
+				}
+			}
+		})
 	case "DescribeTargetGroups":
-		r.ok = told != nil && xml.Unmarshal(told, new(struct{})) == nil
-		p.add(allGroups, r)
+		p.add(allGroups, r, good)
 	case "DescribeTargetGroupAttributes":
-		r.ok = told != nil && xml.Unmarshal(told, new(struct{})) == nil
-		p.add(ofGroup(fleet.TargetGroupARN(form.Get("TargetGroupArn"))), r)
+		p.add(ofGroup(fleet.TargetGroupARN(form.Get("TargetGroupArn"))), r, good)
 	}
 }
 

@@ -125,7 +125,7 @@ func (t *task) word(read fleet.Read) *fleet.Task {
 		ARN: t.arn, Cluster: t.cluster.arn, Service: fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name},
 		Definition: t.def.arn(), StartedBy: t.deployment.id, LaunchType: t.def.launchType, Zone: t.zone,
 		Version: t.version, LastStatus: t.status, DesiredStatus: t.desired, Health: t.health,
-		Created: t.created, PullStarted: t.pullStarted, PullStopped: t.pullStopped, Started: t.started,
+		Created: t.created, ConnectedAt: t.connected, PullStarted: t.pullStarted, PullStopped: t.pullStopped, Started: t.started,
 		StoppingAt: t.stoppingAt, ExecutionStopped: t.executionStopped, StoppedAt: t.stopped,
 		StopCode: t.stopCode, StoppedReason: t.stoppedReason, Read: read,
 	}

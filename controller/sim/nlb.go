@@ -118,6 +118,9 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 		if !old.draining() {
 			return
 		}
+		if old.task != t { // another one has the address now
+			old.truthDetached()
+		}
 		g.drop(old) // its connections go on
 	}
 	w := g.add(key, zone, t, fleet.TargetInitial, reasonRegistering)

@@ -53,7 +53,7 @@ type task struct {
 	targets    []*registration
 
 	created, connected, pullStarted, pullStopped, started time.Time
-	stoppingAt, executionStopped, stopped                 time.Time
+	deactivated, stoppingAt, executionStopped, stopped    time.Time
 	stopCode, stoppedReason                               string
 
 	mind

@@ -49,7 +49,7 @@ type Truth struct {
 
 	Targets []TargetTruth // one a target group, in the service's order
 
-	Deactivating     time.Time // lastStatus DEACTIVATING
+	Deactivating     time.Time // lastStatus DEACTIVATING, which may be before the onset
 	Stopping         time.Time // lastStatus STOPPING: SIGTERM
 	StoppingStamp    time.Time // stoppingAt
 	ExecutionStopped time.Time // executionStoppedAt
@@ -179,7 +179,7 @@ func (t *task) fail(c Cause) *failure {
 	}
 	n := len(t.targets)
 	f := &failure{task: t, exposed: make([]meter, n), flowing: make([]meter, n), reached: make([]bool, n)}
-	f.Task, f.Cause, f.Onset = t.arn, c, r.now
+	f.Task, f.Cause, f.Onset, f.Deactivating = t.arn, c, r.now, t.deactivated
 	if t.service != nil {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
 	}
@@ -311,14 +311,19 @@ func (w *row) truthServing() {
 // truthStatus notes the instants of a failing task's end that AWS does not stamp.
 func (t *task) truthStatus() {
 	t.measure()
+	if t.status == fleet.Deactivating {
+		t.deactivated = t.region.now
+	}
 	if t.failure == nil {
 		return
 	}
 	switch t.status {
 	case fleet.Deactivating:
 		t.failure.Deactivating = t.region.now
-	case fleet.Stopping:
-		t.failure.Stopping = t.region.now
+	case fleet.Stopping, fleet.Deprovisioning, fleet.Stopped:
+		if f := t.failure; f.Stopping.IsZero() && f.Cause != NeverStarted { // one that loses its host skips STOPPING
+			f.Stopping = t.region.now
+		}
 	}
 }
 

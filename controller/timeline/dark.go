@@ -33,6 +33,15 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 		}
 		d.Until = time.Time{}
 		t.dark[is.ARN] = d
+	case t.wasAway(was, is):
+		if !dark {
+			d.Since = t.before(was, is).Sent
+			if was != nil {
+				_, d.Well = checks(was, s.Definitions[was.Definition])
+			}
+		}
+		d.Until = is.Read.Received
+		t.dark[is.ARN] = d
 	case !dark && was == nil && !t.calm.knew(is):
 		t.dark[is.ARN] = Darkness{Until: is.Read.Received}
 	case !dark:
@@ -41,6 +50,19 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 		t.dark[is.ARN] = d
 	case was != nil && !was.Read.Sent.Before(d.Until.Add(t.settings.ReportLag)):
 		delete(t.dark, is.ARN) // all that there was to tell has been told
+	}
+}
+
+// wasAway reports that the agent of a task was cut off and came back between two
+// readings, neither of which shows it.
+func (t *Tracker) wasAway(was, is *fleet.Task) bool {
+	switch {
+	case is.ConnectedAt.IsZero():
+		return false
+	case was != nil:
+		return !was.ConnectedAt.IsZero() && !was.ConnectedAt.Equal(is.ConnectedAt)
+	default:
+		return t.calm.knew(is) && is.ConnectedAt.After(t.calm.Tasks)
 	}
 }
 

@@ -71,6 +71,7 @@ type TargetState struct {
 	State fleet.TargetState
 	Read  fleet.Read
 	Sick  bool
+	Again bool
 	Call  Bounds
 }
 
@@ -191,7 +192,7 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Call: ft.call})
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -206,7 +207,7 @@ func (s FailureState) failure() *failure {
 	}
 	for _, ts := range s.Targets {
 		ts.Milestones, ts.Good = slices.Clone(ts.Milestones), slices.Clone(ts.Good)
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, call: ts.Call})
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})

@@ -92,6 +92,10 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 		ARN: l.arn(), Cluster: w.service.Cluster, Service: w.service.ID, Definition: w.def.ARN, StartedBy: l.startedBy,
 		LaunchType: fleet.Fargate, Zone: "eu-central-1a", Created: l.created, Read: read,
 		LastStatus: fleet.Pending, DesiredStatus: fleet.Running, Health: fleet.Unknown, Connectivity: fleet.Connected,
+		ConnectedAt: l.created,
+	}
+	if came(l.back, now) {
+		t.ConnectedAt = l.back
 	}
 	for _, g := range w.groups {
 		t.Targets = append(t.Targets, fleet.NewTargetKey(g.ARN, l.addr, 10080))

@@ -1,0 +1,331 @@
+package timeline
+
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// failingTarget is what the balancer said of one of the task's rows.
+type failingTarget struct {
+	Target
+	state fleet.TargetState // empty when there is no row
+	read  fleet.Read
+	sick  bool // was unhealthy
+	// again: it was put back and taken out once more, unseen. Which time was the
+	// last that it was good before, and who ended that, nobody can tell.
+	again bool
+	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
+}
+
+// readTargets takes in the rows of every group that was read again, and of
+// those in which the task was not looked for before.
+func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
+	prev := t.prev
+	f.blind = false
+	for _, key := range f.task.Targets {
+		g := s.TargetGroup(key.Group)
+		if g == nil || g.Read.Never() {
+			f.blind = true
+			continue
+		}
+		i, seen := slices.BinarySearchFunc(f.targets, key, func(t failingTarget, k fleet.TargetKey) int { return t.Key.Compare(k) })
+		if seen && f.targets[i].read == g.Read {
+			continue
+		}
+		var known fleet.Read
+		if seen {
+			known = f.targets[i].read
+		}
+		row, sure := f.row(s, key, known)
+		if !sure {
+			continue
+		}
+		if !seen {
+			if row == nil && !f.hadRow(prev, s, key) {
+				continue
+			}
+			was := prev.TargetGroup(key.Group)
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, read: t.calm.group(f.task)})
+			if was != nil && was != g && !was.Read.Never() {
+				if before, sure := f.row(prev, key, fleet.Read{}); sure {
+					f.targets[i].take(before, was.Read, f.task)
+				}
+			}
+			if row == nil && f.targets[i].state == "" {
+				f.targets[i].state = fleet.TargetDraining // unseen, it has left
+			}
+		}
+		f.targets[i].take(row, g.Read, f.task)
+	}
+}
+
+// hadRow tells a row that has gone from one that never was: a task without a row
+// may not have been registered yet, or in another of its groups. Of a task that
+// castoff first met on its way out nobody knows; that it had its rows is far
+// more likely.
+func (f *failure) hadRow(prev, s *fleet.Snapshot, key fleet.TargetKey) bool {
+	was := prev.TargetGroup(key.Group)
+	switch {
+	case f.task.Started.IsZero(): // it never ran
+		return false
+	case !f.task.Leaving() || was == s.TargetGroup(key.Group):
+		return false
+	case was == nil || was.Read.Never():
+		return !f.wasKnown
+	default:
+		firstSight := prev.Task(f.tl.Task) == nil && s.Task(f.tl.Task) != nil
+		row, _ := f.row(prev, key, fleet.Read{})
+		return firstSight || row != nil
+	}
+}
+
+// row is the task's row in a group, nil when it has none. Another task that was
+// given the address has the row too once it is registered, which happens in
+// ACTIVATING: one that drains is this task's for as long as the other one has not
+// come so far, by a reading since the row was last known. Else nobody can be sure.
+func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known fleet.Read) (row *fleet.Target, sure bool) {
+	row = s.Target(key)
+	if row == nil || row.Unused() {
+		return nil, true
+	}
+	owner := s.Owner(key)
+	switch {
+	case owner == nil, owner.ARN == f.tl.Task:
+		return row, true
+	case !row.Draining():
+		return nil, true
+	case owner.LastStatus == fleet.Provisioning, owner.LastStatus == fleet.Pending:
+		return row, !owner.Read.Sent.Before(known.Sent)
+	default:
+		return nil, false
+	}
+}
+
+// take compares a row's new reading with the one before.
+func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Task) {
+	changed := since(ft.read, read, task.Created)
+	ft.read = read
+	observe := func(k Kind, evidence string) {
+		if _, ok := find(ft.Milestones, k); !ok {
+			ft.Milestones = set(ft.Milestones, Milestone{Kind: k, Bounds: changed, Source: Observed, By: ByELB, Evidence: evidence})
+		}
+	}
+	if _, gone := find(ft.Milestones, Detached); gone {
+		if row != nil && row.Draining() {
+			ft.putBackUnseen(changed)
+		} else if task.Leaving() {
+			return // whatever has the address now, it is not this task
+		}
+	}
+	reincarnated := row != nil && ft.state == fleet.TargetDraining && !row.Draining() && task.Leaving()
+	ft.turn(row != nil && row.Healthy() && !reincarnated, changed)
+	switch {
+	case row == nil && ft.state == "":
+		return // not registered yet
+	case row == nil || reincarnated:
+		observe(Detach, "the row is gone")
+		observe(Detached, "the row is gone")
+		ft.state = ""
+		return
+	case row.Draining():
+		observe(Detach, "target state draining")
+	default:
+		// Registered again, it is out of service until its checks pass: only then did
+		// what took it out not last.
+		if row.State == fleet.TargetInitial && ft.state != "" && ft.state != fleet.TargetInitial {
+			observe(Detach, "target state initial: registered again")
+		}
+		if !task.Leaving() {
+			ft.Milestones = drop(ft.Milestones, Detached)
+			if row.State == fleet.TargetHealthy {
+				ft.again, ft.Milestones = false, drop(ft.Milestones, Detach)
+			}
+		}
+		if row.Unhealthy() {
+			ft.sick = true
+			observe(LBUnhealthy, "target state "+string(row.State))
+		}
+	}
+	ft.state = row.State
+}
+
+// putBackUnseen takes a row that was gone, and drains now, for what it is.
+func (ft *failingTarget) putBackUnseen(changed Bounds) {
+	ft.again = true
+	ft.Milestones = drop(ft.Milestones, Detached)
+	if m, ok := find(ft.Milestones, Detach); ok {
+		m.NotAfter = changed.NotAfter
+		m.Evidence += ", and put back and taken out again unseen"
+		ft.Milestones = set(ft.Milestones, m)
+	}
+}
+
+// turn notes the begin or the end of a time for which the row is good.
+func (ft *failingTarget) turn(good bool, changed Bounds) {
+	n := len(ft.Good)
+	was := n > 0 && ft.Good[n-1].To.NotAfter.IsZero()
+	switch {
+	case good && n == 0 && ft.state == "": // since when, nobody saw
+		ft.Good = append(ft.Good, Span{})
+	case good && !was:
+		ft.Good = append(ft.Good, Span{From: changed})
+	case !good && was:
+		ft.Good[n-1].To = changed
+	}
+}
+
+// summarise derives the timeline's own milestones from those of its rows.
+func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
+	f.tl.Targets = f.tl.Targets[:0]
+	var lb Bounds
+	out, gone := way{unread: f.blind}, way{unread: f.blind}
+	for i := range f.targets {
+		ft := &f.targets[i]
+		if m, ok := find(ft.Milestones, LBUnhealthy); ok {
+			lb = earlier(lb, m.Bounds)
+		}
+		if m, ok := find(ft.Milestones, Detach); ok {
+			if !ft.again {
+				m = f.attribute(m, ft.call)
+				ft.Milestones = set(ft.Milestones, m)
+			}
+			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
+				ft.Good[n-1].To = within(ft.Good[n-1].To, m.Bounds)
+			}
+		}
+		unread := t.unread(ft, s)
+		out.add(ft, Detach, unread)
+		gone.add(ft, Detached, unread)
+		f.tl.Targets = append(f.tl.Targets, ft.Target)
+	}
+	if !lb.NotAfter.IsZero() {
+		f.set(Milestone{Kind: LBUnhealthy, Bounds: lb, Source: Observed, By: ByELB, Evidence: "target state unhealthy"})
+	}
+	f.tl.Unread = out.unread
+	f.summariseWay(Detach, out)
+	f.summariseWay(Detached, gone)
+}
+
+// unread reports that what is known of a row may long be over.
+func (t *Tracker) unread(ft *failingTarget, s *fleet.Snapshot) bool {
+	g := s.TargetGroup(ft.Key.Group)
+	return g == nil || g.Read.Never() || t.blindTo(ft, s.At)
+}
+
+// way is how far the rows have come on their way out.
+type way struct {
+	there   []Milestone // of those that are there
+	missing bool        // one is not
+	unread  bool        // one cannot be read
+	// since is the latest since when one that cannot be read may have got there,
+	// and who was seen to do it; zero: none was ever read.
+	since time.Time
+	by    Actor
+}
+
+func (w *way) add(ft *failingTarget, k Kind, unread bool) {
+	m, ok := find(ft.Milestones, k)
+	switch {
+	case unread:
+		w.unread = true
+		if !ok { // any time since it was read
+			m.NotBefore, m.By = ft.read.Sent, ByECS
+		}
+		if m.NotBefore.After(w.since) { // it may have been put back meanwhile, and taken out again
+			w.since, w.by = m.NotBefore, m.By
+		}
+	case ok:
+		w.there = append(w.there, m)
+	default:
+		w.missing = true
+	}
+}
+
+// summariseWay says when the last of the rows got there, once all have. Of rows
+// that cannot be read only ECS's own order is known: it deregisters them in
+// DEACTIVATING, and goes on to STOPPING when they are gone. A task that ended by
+// itself does not wait.
+func (f *failure) summariseWay(k Kind, w way) {
+	all := w.there
+	if w.unread {
+		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit {
+			f.drop(k)
+			return
+		}
+		m := Milestone{Kind: k, Source: Observed, By: ByECS, Bounds: ordered(f.deactivating.NotBefore, f.stopping.NotAfter),
+			Evidence: "between lastStatus DEACTIVATING and STOPPING; a target group could not be read"}
+		if !w.since.IsZero() {
+			m.Bounds, m.By = ordered(w.since, f.stopping.NotAfter), w.by
+			m.Evidence = "before lastStatus STOPPING; a target group could not be read any more"
+		}
+		all = append(all, m)
+	}
+	if w.missing || len(all) == 0 {
+		f.drop(k)
+		return
+	}
+	last := all[0]
+	for _, m := range all[1:] {
+		from := last.NotBefore
+		if m.NotAfter.After(last.NotAfter) {
+			last = m
+		}
+		for _, at := range []time.Time{from, m.NotBefore} {
+			if at.After(last.NotBefore) {
+				last.NotBefore = at
+			}
+		}
+	}
+	f.set(last)
+}
+
+// attribute says who began a deregistration, and tightens its bounds by that.
+// castoff knows its own calls. ECS does it in DEACTIVATING and not before, so a
+// row that began to leave while its task was still up was taken out by somebody
+// else.
+func (f *failure) attribute(m Milestone, call Bounds) Milestone {
+	up := f.deactivating.NotAfter.IsZero()
+	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
+	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
+	if call.NotAfter.IsZero() {
+		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
+	} else {
+		ours = ours && !call.NotAfter.Before(m.NotBefore)
+	}
+	switch {
+	case ours:
+		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
+		m.Bounds = within(m.Bounds, call)
+	case !up && f.deactivating.NotBefore.After(m.NotAfter),
+		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
+		m.By = ByOther
+	default:
+		m.By = ByECS
+		m.Bounds = within(m.Bounds, Bounds{NotBefore: f.deactivating.NotBefore})
+	}
+	return m
+}
+
+// within are the bounds of an instant of which two are known; where they do not
+// meet, which only a clock that was set can do, the first.
+func within(a, b Bounds) Bounds {
+	c := a
+	if b.NotBefore.After(c.NotBefore) {
+		c.NotBefore = b.NotBefore
+	}
+	if !b.NotAfter.IsZero() && b.NotAfter.Before(c.NotAfter) {
+		c.NotAfter = b.NotAfter
+	}
+	if c.NotAfter.Before(c.NotBefore) {
+		return a
+	}
+	return c
+}
+
+// blindTo reports that the row's group has not been readable for so long that
+// what it last said must not hold up the rest.
+func (t *Tracker) blindTo(ft *failingTarget, now time.Time) bool {
+	return ft.read.Age(now) > t.settings.RecoveryWindow
+}
