@@ -1,8 +1,10 @@
 package awsapi
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -11,6 +13,10 @@ import (
 type gapKey struct {
 	kind fleet.GapKind
 	ref  string
+}
+
+func (k gapKey) compare(o gapKey) int {
+	return cmp.Or(cmp.Compare(k.kind, o.kind), cmp.Compare(k.ref, o.ref))
 }
 
 // fail notes that something could not be read; since when is kept while it
@@ -109,8 +115,9 @@ func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 	o.dropGaps()
 	gaps := maps.Clone(o.gaps)
 	o.addUnread(gaps)
-	for _, g := range gaps {
-		s.Gaps = append(s.Gaps, g)
+	// In the order of the Snapshot: of a large fleet there are thousands at first.
+	for _, key := range slices.SortedFunc(maps.Keys(gaps), gapKey.compare) {
+		s.Gaps = append(s.Gaps, gaps[key])
 	}
 	s.Gaps = append(s.Gaps, also...)
 	s.At = time.Now().Round(0).UTC()

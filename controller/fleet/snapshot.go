@@ -99,9 +99,10 @@ func NewSnapshot(s Snapshot) *Snapshot {
 	slices.SortFunc(s.Services, func(a, b *Service) int { return a.ID.Compare(b.ID) })
 	slices.SortFunc(s.Tasks, func(a, b *Task) int { return cmp.Compare(a.ARN, b.ARN) })
 	slices.SortFunc(s.TargetGroups, func(a, b *TargetGroup) int { return cmp.Compare(a.ARN, b.ARN) })
-	slices.SortStableFunc(s.Gaps, func(a, b Gap) int {
-		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref))
-	})
+	byRef := func(a, b Gap) int { return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref)) }
+	if !slices.IsSortedFunc(s.Gaps, byRef) {
+		slices.SortStableFunc(s.Gaps, byRef)
+	}
 	rows := 0
 	for _, g := range s.TargetGroups {
 		rows += len(g.Targets)
