@@ -117,7 +117,10 @@
     if (!banner) return;
     // Read out when it is another state, and not each time a clock runs on.
     const level = banner.className;
-    if (spoken && level !== spoken) document.getElementById("spoken").textContent = banner.textContent;
+    if (spoken && level !== spoken) {
+      const said = [...banner.querySelectorAll(".word b, .head")].map((e) => e.textContent);
+      document.getElementById("spoken").textContent = said.join(". ");
+    }
     spoken = level;
   };
 
