@@ -212,6 +212,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	observer.Remember(past.Tracker.Tasks)
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
 		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
+		Calls: calls(m.AWS, cfg.AWS.Budgets, time.Second),
 	})
 	if err != nil {
 		return errors.Join(err, kept.Close())
@@ -355,8 +356,9 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 	return o
 }
 
-// calls answers what castoff asks of AWS, beside what it allows itself.
-func calls(m *metrics.AWS, allowed config.Budgets) func() status.Calls {
+// calls answers what castoff asks of AWS, beside what it allows itself in a second
+// of AWS's, which lasts as long as the observer was told.
+func calls(m *metrics.AWS, allowed config.Budgets, second time.Duration) func() status.Calls {
 	perSecond := map[string]float64{
 		awsapi.ClusterReadBucket: allowed.ClusterRead, awsapi.ClusterResourceReadBucket: allowed.ClusterResourceRead,
 		awsapi.ServiceReadBucket: allowed.ServiceRead, awsapi.TaskDefinitionReadBucket: allowed.TaskDefinitionRead,
@@ -375,7 +377,7 @@ func calls(m *metrics.AWS, allowed config.Budgets) func() status.Calls {
 		waits := m.Waits()
 		for _, bucket := range awsapi.Buckets {
 			all.Budgets = append(all.Budgets, status.Budget{
-				Bucket: bucket, PerSecond: perSecond[bucket], Requests: requests[bucket], Waited: waits[bucket],
+				Bucket: bucket, PerSecond: perSecond[bucket] * float64(time.Second) / float64(second), Requests: requests[bucket], Waited: waits[bucket],
 			})
 		}
 		return all
@@ -395,7 +397,6 @@ func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Reg
 	o.Version, _ = build()
 	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
 	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
-	o.Calls = calls(o.Metrics.AWS, cfg.AWS.Budgets)
 	o.Configuration, o.State = cfg.String(), cfg.State
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
