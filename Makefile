@@ -201,8 +201,8 @@ live: ## a real Prometheus and Alertmanager watch castoff in a simulated region:
 .PHONY: costs
 costs: ## what castoff costs at 100, 1,000 and 10,000 tasks; ten minutes, and no part of the checks
 	$(call announce,costs)
-	@go build -o .cache/bin/castoff ./cmd/castoff
-	go test -count 1 ./deploy -run '^TestCosts$$' -v -costs -castoff $(CURDIR)/.cache/bin/castoff
+	@CGO_ENABLED=0 go build -trimpath -tags timetzdata,nolab -gcflags=all=-l -ldflags '-s -w' -o .cache/bin/castoff-costs ./cmd/castoff # as Dockerfile
+	go test -count 1 ./deploy -run '^TestCosts$$' -v -costs -castoff $(CURDIR)/.cache/bin/castoff-costs
 
 .PHONY: image
 image: ## build the image for amd64 and arm64, and run it; needs root

@@ -106,14 +106,14 @@ func TestImageBroken(t *testing.T) {
 		{"a health check by a shell", "health check", edit(`"CMD",`, `"CMD-SHELL",`)},
 		{"no version", "label version", edit(`"org.opencontainers.image.version"`, `"org.opencontainers.image.release"`)},
 		{"a shell", "/bin/sh", func(dir string) error {
-			return errors.Join(os.Mkdir(filepath.Join(dir, "rootfs/bin"), 0o755), os.WriteFile(filepath.Join(dir, "rootfs/bin/sh"), nil, 0o755)) //nolint:gosec // it is to be found
+			return errors.Join(os.Mkdir(dir+"/rootfs/bin", 0o755), os.WriteFile(dir+"/rootfs/bin/sh", nil, 0o755)) //nolint:gosec // it is to be found
 		}},
-		{"too large", "limit 25000000", func(dir string) error { return os.Truncate(filepath.Join(dir, "rootfs/castoff"), sizeLimit) }},
+		{"too large", "limit 25000000", func(dir string) error { return os.Truncate(dir+"/rootfs/castoff", sizeLimit) }},
 		{"a binary for another platform", "in an image for", edit(`"architecture": "`+openImage(t, *imageDir).arch+`"`, `"architecture": "s390x"`)},
 		{"no CA roots", "ca-certificates.crt", func(dir string) error {
-			return os.Remove(filepath.Join(dir, "rootfs/etc/ssl/certs/ca-certificates.crt"))
+			return os.Remove(dir + "/rootfs/etc/ssl/certs/ca-certificates.crt")
 		}},
-		{"a file that everybody may write", "mode", func(dir string) error { return os.Chmod(filepath.Join(dir, "rootfs/state"), 0o777) }}, //nolint:gosec // it is to be found
+		{"a file that everybody may write", "mode", func(dir string) error { return os.Chmod(dir+"/rootfs/state", 0o777) }}, //nolint:gosec // it is to be found
 	} {
 		t.Run(b.what, func(t *testing.T) {
 			dir := t.TempDir()

@@ -181,13 +181,7 @@ func (a *AWS) Calls() []Calls {
 	}
 	calls := make([]Calls, 0, len(of))
 	for k, results := range of {
-		total := 0
-		for _, n := range results {
-			total += n
-		}
-		if total > 0 { // some begin at 0 with castoff
-			calls = append(calls, Calls{Service: k.service, Operation: k.operation, Results: results})
-		}
+		calls = append(calls, Calls{Service: k.service, Operation: k.operation, Results: results})
 	}
 	slices.SortFunc(calls, func(a, b Calls) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Operation, b.Operation))
