@@ -180,10 +180,18 @@ func (c *call) pay(ctx context.Context, b *bucket) error {
 	return nil
 }
 
-// wait waits for a token, and no longer than ctx lasts.
+// wait waits for a token, and no longer than ctx lasts. A write whose token would
+// come when it may not leave any more takes none: else where budgets are small it
+// would take each token too late, and never be made.
 func (b *bucket) wait(ctx context.Context) error {
 	start := time.Now()
-	if err := b.limiter.Wait(ctx); err != nil {
+	limited := ctx
+	if until, ok := ctx.Value(untilKey{}).(time.Time); ok {
+		var cancel context.CancelFunc
+		limited, cancel = context.WithDeadline(ctx, until.Add(time.Nanosecond)) // at until it still may
+		defer cancel()
+	}
+	if err := b.limiter.Wait(limited); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for a token of %s: %w", b.name, ctx.Err())
 		}

@@ -269,6 +269,29 @@ func TestNoRequestLeavesTooLate(t *testing.T) {
 	})
 }
 
+// A write that would get its token too late takes none: else, with a small budget,
+// each try would take the token that the next one waits for, for ever.
+func TestWriteThatComesTooLateTakesNoToken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		a := Actor{observer(t, Options{Config: f.config(), Budgets: Budgets{Registration: 0.1}})}
+		key := []fleet.TargetKey{webTarget(0)}
+		try := func() error { return a.Deregister(t.Context(), time.Now().Add(2*time.Second), web(), key) }
+		for try() == nil { // the burst
+		}
+		begun := time.Now()
+		for try() != nil {
+			time.Sleep(2 * time.Second)
+			if time.Since(begun) > time.Minute {
+				t.Fatal("it was never made")
+			}
+		}
+		if took := time.Since(begun); took > 12*time.Second {
+			t.Errorf("the next one was made after %s, and a token comes every 10s", took)
+		}
+	})
+}
+
 // A write waits for its own tokens, no longer than it may, and without one
 // nothing is sent.
 func TestWritesArePaced(t *testing.T) {
