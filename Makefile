@@ -42,7 +42,7 @@ help: ## list the targets
 	done
 
 .PHONY: check
-check: tools fmt vet lint conformance test lab tidy verify browser shells deploy-check ## all that must hold before a commit lands
+check: tools fmt vet lint conformance test scripts lab tidy verify browser shells deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -239,6 +239,15 @@ broken: ## break each guard and step of acting on purpose, and demand that the t
 mutants: ## change policy in a thousand ways, one at a time, and demand that its tests tell (an hour)
 	$(call announce,mutants)
 	@go test -count=1 -timeout 0 -run '^TestMutants$$' -v ./controller/policy -mutants
+
+.PHONY: scripts
+scripts: ## what the scripts of controller/scenario alone reach of timeline and policy; fails below 95 %
+	$(call announce,coverage by scripts alone)
+	@mkdir -p .cache
+	go test -count=1 -timeout 20m -run '^TestScripts$$' -coverpkg=./controller/timeline,./controller/policy -coverprofile=.cache/scripts.cov ./controller/scenario
+	awk 'NR > 1 { split($$1, at, ":"); sub("/[^/]*$$", "", at[1]); all[at[1]] += $$2; if ($$3) hit[at[1]] += $$2 }
+	  END { for (p in all) { n++; share = 100 * hit[p] / all[p]; printf "%s: %d of %d statements, %.1f %%\n", p, hit[p], all[p], share; if (share < 95) low = 1 }
+	    if (low || n != 2) { print "less than 95 %"; exit 1 } }' .cache/scripts.cov
 
 .PHONY: soak
 soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of what is broken go to .cache/soak

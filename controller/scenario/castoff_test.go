@@ -35,6 +35,7 @@ type castoff struct {
 	// its log instead.
 	config  *config.Config
 	handler slog.Handler
+	book    *stateBook
 
 	mu sync.Mutex
 	// ending is how it ends at a step of acting, once; empty: it does not.
@@ -115,7 +116,7 @@ func (c *castoff) start(in rules) {
 	c.oracle.disturbed(settling)
 	c.life = l
 	l.daemon = start(c.t, c.region, set{
-		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: c.handler, client: c.tap,
+		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: c.handler, client: c.tap, book: c.book,
 		actor:    func(a controller.Actor) controller.Actor { return &watchedActor{a, l} },
 		observer: func(o controller.Observer) controller.Observer { return &watchedObserver{o, l} },
 	})

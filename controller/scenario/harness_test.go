@@ -47,6 +47,7 @@ type set struct {
 	client  aws.HTTPClient // default: the region itself
 	// notifier tells people; nil: nobody is told.
 	notifier *webhook.Sender
+	book     *stateBook // nil: nobody notes what the tracker meets
 	// actor and observer may put something between the controller and AWS.
 	actor    func(controller.Actor) controller.Actor
 	observer func(controller.Observer) controller.Observer
@@ -99,7 +100,16 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	aws.Retryer = steadyRetries
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry, metrics.Options{})
-	api, err := awsapi.New(awsapi.Options{Config: aws, Recorder: m.AWS})
+	poll, budgets := cfg.Polling, cfg.AWS.Budgets
+	api, err := awsapi.New(awsapi.Options{
+		Config: aws, Recorder: m.AWS, Clusters: cfg.Clusters,
+		Interval: poll.Interval, HotInterval: poll.HotInterval, CalmInterval: poll.CalmInterval,
+		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval,
+		Budgets: awsapi.Budgets{
+			ClusterRead: budgets.ClusterRead, ClusterResourceRead: budgets.ClusterResourceRead, ServiceRead: budgets.ServiceRead,
+			TaskDefinitionRead: budgets.TaskDefinitionRead, BalancerRead: budgets.ELBRead, Registration: budgets.ELBWrite,
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,6 +117,9 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	var observer controller.Observer = api
 	if o.observer != nil {
 		observer = o.observer(observer)
+	}
+	if o.book != nil {
+		observer = o.book.watch(windows(cfg.Timelines), o.past.Tracker, observer)
 	}
 	var actor controller.Actor = awsapi.Actor{Observer: api}
 	if o.actor != nil {
@@ -118,7 +131,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 		Policy:   controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
 		Notifier: o.notifier,
 		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: cfg.Polling, Tracker: timeline.DefaultSettings(), Keep: cfg.Timelines.Keep, Seed: 1,
+		Polling: cfg.Polling, Tracker: windows(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -126,6 +139,13 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	c.Start()
 	t.Cleanup(func() { _ = c.Stop(context.Background()) })
 	return &daemon{Controller: c, region: region, registry: registry, polling: cfg.Polling}
+}
+
+// windows are the tracker's, as a configuration sets them.
+func windows(cfg config.Timelines) timeline.Settings {
+	s := timeline.DefaultSettings()
+	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter
+	return s
 }
 
 func steadyRetries() aws.Retryer {

@@ -44,7 +44,7 @@ func (s *script) cmdJudge(a *arguments) string {
 // startJudged starts a castoff that is watched.
 func (s *script) startJudged(name string, cfg config.Config) {
 	c := newCastoff(s.t, name, s.judge.oracle)
-	c.config, c.handler = &cfg, logHandler{to: &s.log, name: "castoff"}
+	c.config, c.handler, c.book = &cfg, logHandler{to: &s.log, name: "castoff"}, s.book
 	if s.judge.began.IsZero() {
 		s.judge.began = time.Now()
 	}

@@ -51,14 +51,25 @@ func (s *script) cmdCastoff(a *arguments) string {
 
 func (s *script) start(name string, cfg config.Config, past journal.Contents) {
 	kept := journal.Memory(journal.Options{Keep: journal.Keep{Count: 1000, Age: 24 * time.Hour}})
-	d := start(s.t, s.region, set{config: &cfg, journal: kept, past: past, handler: logHandler{to: &s.log, name: cmp.Or(name, "castoff")}})
+	d := start(s.t, s.region, set{config: &cfg, journal: kept, past: past, book: s.book, handler: logHandler{to: &s.log, name: cmp.Or(name, "castoff")}})
 	s.daemons[name] = &scripted{daemon: d, config: cfg, kept: kept}
 }
 
-// restart [NAME] [after=DURATION] [clock=DURATION]
+// mistakes, a configuration as input
+//
+// Why castoff does not start with a configuration file like that.
+func (s *script) cmdMistakes(a *arguments) string {
+	_, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+	if err == nil {
+		return "none\n"
+	}
+	return err.Error() + "\n"
+}
+
+// restart [NAME] [after=DURATION] [clock=DURATION], another configuration as input
 //
 // Ends castoff as kill -9 does: what its journal has not got is lost. Starts it
-// so much later. clock=-10m sets the machine's clock back meanwhile, as far as the
+// so much later, without input with the configuration that it had. clock=-10m sets the machine's clock back meanwhile, as far as the
 // new castoff can tell: all that its journal has is so much later.
 func (s *script) cmdRestart(a *arguments) string {
 	after, _ := a.duration("after")
@@ -70,11 +81,16 @@ func (s *script) cmdRestart(a *arguments) string {
 	}
 	synctest.Wait()
 	if s.judge != nil {
-		if clock != 0 {
-			a.fail("the clock of what is judged cannot be set")
+		if clock != 0 || a.d.Input != "" {
+			a.fail("neither the clock nor the configuration of what is judged can be changed")
 		}
 		s.again(d, after)
 		return ""
+	}
+	if a.d.Input != "" {
+		cfg, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+		s.must(a, err)
+		d.config = cfg
 	}
 	past, err := d.kept.Load()
 	s.must(a, err, d.Stop(s.t.Context()))
@@ -267,6 +283,9 @@ func (s *script) cmdVerdict(a *arguments) string {
 		}
 		fmt.Fprintf(&b, "%s %s: %s, mode %s\n", v.Action, v.Target.Address(), v.Decision, v.Mode)
 		for _, f := range v.Findings {
+			if !slices.Contains(policy.Reasons(), f.Reason) {
+				a.fail("policy does not list its reason %q, and nobody can ask for it", f.Reason)
+			}
 			fmt.Fprintf(&b, "  %-10s %-6s %s\n", f.Guard, f.Decision, f.Sentence)
 		}
 	}

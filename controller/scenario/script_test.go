@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,17 +36,25 @@ func TestScripts(t *testing.T) {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts in testdata: %v", err)
 	}
+	book := &stateBook{met: map[pair]bool{}}
+	var ran atomic.Int32
+	t.Cleanup(func() {
+		if int(ran.Load()) == len(files) { // else -run has chosen some
+			book.check(t)
+		}
+	})
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			t.Parallel()
-			runScript(t, file)
+			runScript(t, file, book)
+			ran.Add(1)
 		})
 	}
 }
 
 // runScript runs a script in a bubble and compares what it prints. datadriven
 // itself stays outside: a clock of its own runs beside each command.
-func runScript(t *testing.T, file string) {
+func runScript(t *testing.T, file string, book *stateBook) {
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +68,7 @@ func runScript(t *testing.T, file string) {
 	})
 	var printed []string
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, began: time.Now(), daemons: map[string]*scripted{}, lifts: map[string]func(){}}
+		s := &script{t: t, began: time.Now(), daemons: map[string]*scripted{}, lifts: map[string]func(){}, book: book}
 		for i := range lines {
 			printed = append(printed, s.run(&lines[i]))
 		}
@@ -81,8 +90,9 @@ type script struct {
 	lifts    map[string]func() // of faults, by operation and effect
 	names    nameTable
 	log      eventLog
-	judge    *bench // who holds it to the rules; nil: nobody
-	lenient  bool   // a command that cannot be carried out panics with a mistaken
+	book     *stateBook // who notes what the tracker meets; nil: nobody
+	judge    *bench     // who holds it to the rules; nil: nobody
+	lenient  bool       // a command that cannot be carried out panics with a mistaken
 }
 
 // commands are all that a script can say.
@@ -91,10 +101,10 @@ var commands = map[string]func(*script, *arguments) string{
 	"hang": (*script).cmdTask, "crash": (*script).cmdTask, "kill-front": (*script).cmdTask, "exit": (*script).cmdTask,
 	"recover": (*script).cmdTask, "disconnect": (*script).cmdTask, "reconnect": (*script).cmdTask,
 	"interrupt": (*script).cmdTask, "stop": (*script).cmdTask,
-	"next": (*script).cmdNext, "scale": (*script).cmdScale, "deploy": (*script).cmdDeploy, "tag": (*script).cmdTag,
+	"next": (*script).cmdNext, "scale": (*script).cmdScale, "deploy": (*script).cmdDeploy, "task-set": (*script).cmdTaskSet, "say": (*script).cmdSay, "tag": (*script).cmdTag,
 	"delete": (*script).cmdDelete, "fault": (*script).cmdFault, "lift": (*script).cmdLift,
 	"deregister": (*script).cmdChange, "register": (*script).cmdChange,
-	"castoff": (*script).cmdCastoff, "restart": (*script).cmdRestart, "wait": (*script).cmdWait,
+	"mistakes": (*script).cmdMistakes, "castoff": (*script).cmdCastoff, "restart": (*script).cmdRestart, "wait": (*script).cmdWait,
 	"tasks": (*script).cmdTasks, "targets": (*script).cmdTargets, "truth": (*script).cmdTruth,
 	"timeline": (*script).cmdTimeline, "verdict": (*script).cmdVerdict, "detachments": (*script).cmdDetachments,
 	"metrics": (*script).cmdMetrics,

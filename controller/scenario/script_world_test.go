@@ -22,7 +22,8 @@ import (
 //
 // An AWS region whose replies take so long (50ms). PARAM is a field of
 // [sim.Params] in lower case with dashes, VALUE a duration, a range 5s..2m, a
-// number, or true or false: reregister=5s..2m, never-reregister=true.
+// number, true or false, or ranges of operations: reregister=5s..2m,
+// never-reregister=true, reply-ages=(ListTasks:20s,DescribeTasks:0s..10s).
 func (s *script) cmdRegion(a *arguments) string {
 	o := sim.Options{Seed: 1, Throttle: true, Latency: 50 * time.Millisecond}
 	if seed, ok := a.number("seed"); ok {
@@ -70,17 +71,20 @@ func setParam(field reflect.Value, text string) error {
 		*p = d
 		return err
 	case *sim.Range:
-		from, to, ok := strings.Cut(text, "..")
-		if !ok {
-			to = from
-		}
-		low, err := time.ParseDuration(from)
-		if err != nil {
-			return err
-		}
-		high, err := time.ParseDuration(to)
-		*p = sim.Range{Min: low, Max: high}
+		var err error
+		*p, err = span(text)
 		return err
+	case *map[string]sim.Range:
+		*p = map[string]sim.Range{}
+		for part := range strings.SplitSeq(text, ",") {
+			operation, text, _ := strings.Cut(strings.TrimSpace(part), ":")
+			r, err := span(text)
+			if err != nil {
+				return err
+			}
+			(*p)[operation] = r
+		}
+		return nil
 	case *bool:
 		b, err := strconv.ParseBool(text)
 		*p = b
@@ -92,6 +96,20 @@ func setParam(field reflect.Value, text string) error {
 	default:
 		return fmt.Errorf("a %s cannot be set by a script", field.Type())
 	}
+}
+
+// span is a range 5s..2m, or one duration.
+func span(text string) (sim.Range, error) {
+	from, to, ok := strings.Cut(text, "..")
+	if !ok {
+		to = from
+	}
+	low, err := time.ParseDuration(from)
+	if err != nil {
+		return sim.Range{}, err
+	}
+	high, err := time.ParseDuration(to)
+	return sim.Range{Min: low, Max: high}, err
 }
 
 // cluster NAME [instances=N]
@@ -107,19 +125,21 @@ func (s *script) cmdCluster(a *arguments) string {
 // service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
 // [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
 // [healthy-percent=N] [lb-check=tcp|http] [lb-interval=DURATION] [protocol=NAME]
-// [bridge|daemon|ipv6]
+// [bridge|daemon|ipv6] [new] [breaker]
 //
-// A service that has been calm for a while. KIND is reference (the default: a
+// A service that has been calm for a while, or a new one, whose tasks are still to
+// start. breaker turns its deployment circuit breaker on, without a rollback. KIND is reference (the default: a
 // gRPC app behind nginx, which a container check asks every 5 s and the NLB only by
 // TCP), web (one container without a check, which the balancer asks by HTTP),
 // worker (a check and no balancer), two-groups (a check and two target groups),
-// two-checks (two containers with a check each) or blue-green. delay is the
+// two-checks (two containers with a check each), blue-green, or external: its
+// tasks are those of task sets that somebody else makes. delay is the
 // deregistration delay, healthy-count and healthy-percent the group's
 // target_group_health minimum for routing, protocol the group's (TCP).
 func (s *script) cmdService(a *arguments) string {
 	id := s.newService(a)
 	kind := "reference"
-	for _, k := range []string{"web", "worker", "two-groups", "two-checks", "blue-green"} {
+	for _, k := range []string{"web", "worker", "two-groups", "two-checks", "blue-green", "external"} {
 		if a.is(k) {
 			kind = k
 		}
@@ -142,6 +162,15 @@ func (s *script) cmdService(a *arguments) string {
 		spec.Groups = []sim.GroupSpec{group(id.Name + "-inner"), group(id.Name + "-outer")}
 	case "blue-green":
 		spec.Groups = []sim.GroupSpec{{Name: id.Name, Alternate: true}}
+	case "external":
+		spec.Controller = fleet.ControllerExternal
+		spec.Groups = []sim.GroupSpec{group(id.Name)}
+	}
+	if a.is("new") {
+		spec.Settled = false
+	}
+	if a.is("breaker") {
+		spec.Breaker = sim.BreakerOn
 	}
 	spec.Desired = 6
 	if n, ok := a.number("desired"); ok {
@@ -336,6 +365,32 @@ func (s *script) cmdDeploy(a *arguments) string {
 	return ""
 }
 
+// task-set SERVICE PERCENT
+//
+// One more task set of an external service, of so many per cent of its desired
+// count.
+func (s *script) cmdTaskSet(a *arguments) string {
+	id := s.service(a, a.need("service"))
+	percent, err := strconv.ParseFloat(a.need("percentage"), 64)
+	s.must(a, err)
+	_, err = s.region.CreateTaskSet(id, sim.TaskSetSpec{Percent: percent})
+	s.must(a, err)
+	return ""
+}
+
+// say TASK STATE
+//
+// The balancer says a state of the task's targets that the model has no reason to,
+// such as unavailable, until it has another to tell of.
+func (s *script) cmdSay(a *arguments) string {
+	arn := s.task(a, a.need("task"))
+	state := a.need("state")
+	for _, key := range s.names.targets[arn] {
+		s.must(a, s.region.Say(key, fleet.TargetState(state), ""))
+	}
+	return ""
+}
+
 // tag SERVICE|cluster=NAME KEY, the value as input
 //
 // Sets a tag of a service or cluster; without input it is taken away.
@@ -369,21 +424,28 @@ func (s *script) cmdDelete(a *arguments) string {
 	return ""
 }
 
-// fault EFFECT [OPERATION] [resource=TEXT] [count=N]
+// fault EFFECT [OPERATION] [resource=TEXT] [count=N] [delay=FROM..TO]
 //
 // Requests go wrong until lifted, or so many: those of the operation, that speak
-// of the resource (part of an ARN). EFFECT is one of [sim.Effect]'s with dashes.
+// of the resource (part of an ARN). EFFECT is one of [sim.Effect]'s with dashes;
+// delay is for delay and delay-reply.
 func (s *script) cmdFault(a *arguments) string {
 	effect := a.need("effect")
 	operation, _ := a.word()
 	resource, _ := a.value("resource")
 	count, _ := a.number("count")
+	var delay sim.Range
+	if text, ok := a.value("delay"); ok {
+		var err error
+		delay, err = span(text)
+		s.must(a, err)
+	}
 	set := s.region.Fault
 	if s.judge != nil {
 		set = s.judge.fault
 	}
 	s.lifts[effect+operation] = set(sim.Fault{
-		Effect: sim.Effect(strings.ReplaceAll(effect, "-", "_")), Operation: operation, Resource: resource, Count: count,
+		Effect: sim.Effect(strings.ReplaceAll(effect, "-", "_")), Operation: operation, Resource: resource, Count: count, Delay: delay,
 	})
 	return ""
 }
