@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -244,7 +245,9 @@ func (l *gapLog) report(gaps []fleet.Gap) {
 			over = append(over, g)
 		}
 	}
-	slices.SortFunc(over, func(a, b fleet.Gap) int { return a.Since.Compare(b.Since) })
+	slices.SortFunc(over, func(a, b fleet.Gap) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref))
+	})
 	for _, g := range over {
 		l.log.Info("can see again", "kind", g.Kind, "ref", g.Ref, "class", g.Class, "since", g.Since)
 	}
