@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/status"
 )
 
 var flowBegan = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -99,4 +101,36 @@ func TestSafetyFlowIsBounded(t *testing.T) {
 	if _, kept := f.steps[decided("one too many", 0).Task]; kept || len(f.steps) != flowTasks {
 		t.Errorf("%d tasks, the one that came last among them: %v", len(f.steps), kept)
 	}
+}
+
+// Whoever looks at a pass sees how its verdicts came about and what AWS was asked.
+func TestPassesShowFlowAndCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := actor(policy.Observing, hand{})
+		asked := 0
+		o.Calls = func() status.Calls {
+			asked++
+			return status.Calls{At: time.Now(), Budgets: []status.Budget{{Bucket: "b", Requests: asked}}}
+		}
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, c)
+		for range 100 { // the startup window, and then what would be done
+			time.Sleep(2 * time.Second)
+			c.Step(t.Context())
+		}
+		v := c.View()
+		var said []policy.Decision
+		for _, step := range v.Flow[shopTask(0)] {
+			said = append(said, step.Decision)
+		}
+		if len(said) < 2 || said[0] != policy.Hold || !slices.Contains(said, policy.Allow) {
+			t.Errorf("the flow of the task that hangs is %q", said)
+		}
+		if now, then := v.Calls, v.CallsBefore; now.Budgets[0].Requests != 100 || then.Budgets[0].Requests != 100-passesShown+1 {
+			t.Errorf("calls %+v, and before %+v", now, then)
+		}
+	})
 }
