@@ -110,7 +110,10 @@ func brakeBanners(v *View, now time.Time) []*banner {
 }
 
 func pauseSentence(p *policy.Pause, now time.Time) string {
-	said := "castoff detaches nothing of " + pauseWhere(p)
+	said := "castoff detaches nothing"
+	if p.Scope == policy.ScopeCluster || p.Scope == policy.ScopeService {
+		said += " of " + pauseWhere(p)
+	}
 	switch {
 	case p.Problem != "":
 		return said + ", by a tag that cannot be read."

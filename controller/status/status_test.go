@@ -413,7 +413,7 @@ func TestBanner(t *testing.T) {
 		{"paused for good", func(v *status.View) {
 			calm(v)
 			v.Pauses = []policy.Pause{{Scope: policy.ScopeAll}}
-		}, "paused", "Castoff detaches nothing of everything, until further notice."},
+		}, "paused", "Castoff detaches nothing, until further notice."},
 		{"paused by who knows what", func(v *status.View) {
 			calm(v)
 			v.Pauses = []policy.Pause{{Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: "production"}, Owner: "x", Problem: "owner is missing"}}
