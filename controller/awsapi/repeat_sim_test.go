@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"reflect"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,7 +23,7 @@ import (
 // neverTwice makes each reply another text than all before it, which says the same.
 type neverTwice struct {
 	region sim.Doer
-	n      int
+	n      atomic.Int32
 }
 
 func (c *neverTwice) Do(req *http.Request) (*http.Response, error) {
@@ -34,9 +35,8 @@ func (c *neverTwice) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.n++
 	if at := bytes.IndexAny(body, "{>") + 1; at > 0 {
-		body = append(append(bytes.Clone(body[:at]), bytes.Repeat([]byte(" "), c.n%2000)...), body[at:]...)
+		body = append(append(bytes.Clone(body[:at]), bytes.Repeat([]byte(" "), int(c.n.Add(1)%2000))...), body[at:]...)
 	}
 	rep.Body, rep.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	return rep, nil
