@@ -19,6 +19,9 @@ package() {
   esac
 }
 
+# Where Debian has nginx, which is not everybody's to look in.
+PATH="$PATH:/usr/sbin:/sbin"
+
 missing=() packages=()
 for tool in "$@"; do
   command -v "$tool" >/dev/null || { missing+=("$tool"); packages+=("$(package "$tool")"); }
