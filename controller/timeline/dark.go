@@ -48,9 +48,17 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 	case d.Until.IsZero():
 		d.Until = is.Read.Received
 		t.dark[is.ARN] = d
-	case was != nil && !was.Read.Sent.Before(d.Until.Add(t.settings.ReportLag)):
+	case t.awaitsOnset(is.ARN): // and will be reasoned from what was known then
+	case was != nil && !was.Read.Sent.Before(d.Until.Add(max(t.settings.ReportLag, t.settings.ExitLag))):
 		delete(t.dark, is.ARN) // all that there was to tell has been told
 	}
+}
+
+// awaitsOnset reports that the task is failing and that it is not known yet since
+// when: its definition may have to be read first.
+func (t *Tracker) awaitsOnset(task fleet.TaskARN) bool {
+	f := t.failure(task)
+	return f != nil && f.live() && !f.known(Onset)
 }
 
 // wasAway reports that the agent of a task was cut off and came back between two

@@ -112,21 +112,23 @@ func TestAgentCutOff(t *testing.T) {
 		from, restart      float64
 		earliest           float64 // onset
 		unhealthyNotBefore float64
+		defined            float64 // when the task definition was first read
 	}{
 		// the last reading before it, less the check, 2 × (5 + 3) + 3, and 20 s of reporting lag
-		{"seen from the start", 512, 601, 450, 0, 510 - 19 - 20, 600},
-		{"already when castoff began", 480, 601, 500, 0, 0, 600}, // since the task was created
-		{"castoff was restarted meanwhile", 512, 601, 450, 540, 510 - 19 - 20, 600},
-		{"back for longer than any report takes", 512, 560, 450, 0, 600 - 19 - 20, 600},
-		{"back for not quite as long", 512, 585, 450, 0, 510 - 19 - 20, 600},
-		{"another time", 580, 590, 450, 0, 575 - 19 - 20, 600},
+		{"seen from the start", 512, 601, 450, 0, 510 - 19 - 20, 600, 0},
+		{"already when castoff began", 480, 601, 500, 0, 0, 600, 0}, // since the task was created
+		{"castoff was restarted meanwhile", 512, 601, 450, 540, 510 - 19 - 20, 600, 0},
+		{"back for longer than any report takes", 512, 560, 450, 0, 600 - 19 - 20, 600, 0},
+		{"back for not quite as long", 512, 585, 450, 0, 510 - 19 - 20, 600, 0},
+		{"another time", 580, 590, 450, 0, 575 - 19 - 20, 600, 0},
+		{"its definition is read when all has been told", 512, 601, 450, 0, 510 - 19 - 20, 600, 640},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w := newWorld(1)
 			l := w.add(hung("a"))
 			l.cutOff, l.back = sec(c.cutOff), sec(c.back)
 			l.replacement = w.add(fresh("b", 623))
-			tracker, camera, from := NewTracker(DefaultSettings()), &camera{w: w}, sec(c.from)
+			tracker, camera, from := NewTracker(DefaultSettings()), &camera{w: w, defined: sec(c.defined)}, sec(c.from)
 			if c.restart > 0 {
 				camera.film(tracker, from, sec(c.restart), poll)
 				from = sec(c.restart).Add(poll)

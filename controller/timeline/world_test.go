@@ -179,6 +179,8 @@ type camera struct {
 	// began is when castoff was last restarted: it never hears of a task that it
 	// did not know and that had stopped before.
 	began time.Time
+	// defined is when the task definition was first read.
+	defined time.Time
 	// opened are the timelines that opened so far.
 	opened []*Timeline
 }
@@ -195,6 +197,9 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 	s := fleet.Snapshot{
 		At: now, Services: []*fleet.Service{c.w.service},
 		Definitions: map[fleet.TaskDefinitionARN]*fleet.TaskDefinition{c.w.def.ARN: c.w.def},
+	}
+	if now.Before(c.defined) {
+		clear(s.Definitions)
 	}
 	note := func(r fleet.Read) {
 		if r.Received.After(s.At) {
