@@ -168,9 +168,15 @@ func (a *agent) contain(g *group, name string, cmd *exec.Cmd) (*process, error) 
 	if err != nil {
 		return nil, err
 	}
-	a.do(func() error {
+	// Even if all is over since: whoever closes waits for every process that has been
+	// started.
+	a.busy.Go(func() {
 		_ = p.wait() // its exit code says it
-		return a.region.Exited(g.Task, name, exitCode(cmd))
+		if err := a.region.Exited(g.Task, name, exitCode(cmd)); err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.wrong = append(a.wrong, err)
+		}
 	})
 	return p, nil
 }

@@ -65,7 +65,9 @@ func (l *Lab) Befall(ctx context.Context, s Scenario, task fleet.TaskARN) (over 
 		err = errors.Join(g.killFront(), l.Region.KillFront(task))
 	case AllHang:
 		for _, t := range l.Region.Tasks(Service) {
-			err = errors.Join(err, l.hang(l.agent.task(t.ARN)))
+			if other := l.agent.task(t.ARN); other != nil { // else it has yet to start
+				err = errors.Join(err, l.hang(other))
+			}
 		}
 	default:
 		err = fmt.Errorf("no scenario %q", s)
