@@ -239,8 +239,10 @@ func TestLabLeavesNothing(t *testing.T) {
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		// From the first processes on to when all run and a task hangs.
-		program.until(t, "it has not begun", func() bool { return len(program.left(t)) > 2+3*i/2 })
+		// From the first processes on to when all run. Without nginx's workers there are
+		// 21: one processor has few of them, and a container's root may not see whose
+		// they are.
+		program.until(t, "it has not begun", func() bool { return len(program.left(t)) > min(2+3*i/2, 20) })
 		signal := syscall.SIGKILL
 		if i%4 == 3 {
 			signal = syscall.SIGINT
@@ -255,12 +257,12 @@ func TestLabLeavesNothing(t *testing.T) {
 	}
 }
 
-// until waits for something within ten seconds.
+// until waits for something within half a minute, which a busy machine may need.
 func (p labProgram) until(t *testing.T, otherwise string, so func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	for end := time.Now().Add(10 * time.Second); !so(); <-ticker.C {
+	for end := time.Now().Add(30 * time.Second); !so(); <-ticker.C {
 		if time.Now().After(end) {
 			t.Fatalf("%s:\n%s", otherwise, strings.Join(p.left(t), "\n"))
 		}
