@@ -200,8 +200,36 @@ func (l *lookup) denied(group fleet.TargetGroupARN) bool {
 	return slices.ContainsFunc(l.Denied, func(d policy.Denial) bool { return d.Group == group })
 }
 
+// unseen reports that nobody knows whether an exposure is over: the rows of its
+// target group have not been read since castoff started. To take that for an end
+// would be a false all-clear after a restart.
+func (f fact) unseen(s State) bool {
+	if f.event != Exposed {
+		return false
+	}
+	if s.Snapshot == nil {
+		return true
+	}
+	t, row := s.Snapshot.Task(f.target.Task), s.Snapshot.Target(f.target.Key)
+	if t == nil || t.Gone() || !t.Failing() || row != nil {
+		return false
+	}
+	if g := s.Snapshot.TargetGroup(f.target.Key.Group); g != nil {
+		return g.Read.Never()
+	}
+	// The group is one of a service's, and that may be what was not read.
+	return slices.ContainsFunc(s.Snapshot.Gaps, func(g fleet.Gap) bool {
+		switch g.Kind {
+		case fleet.GapClusters, fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTargetGroups, fleet.GapTargetGroup:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
 // over is the news that a fact no longer holds; not ok when that is none.
-func (f fact) over(s State) (over fact, ok bool) {
+func (f fact) over(s State, look func() *lookup) (over fact, ok bool) {
 	var d *policy.Detachment
 	if f.event == Detached {
 		if d = s.detachment(f); d == nil || d.Open() {
@@ -215,7 +243,7 @@ func (f fact) over(s State) (over fact, ok bool) {
 		return fact{}, false
 	}
 	if f.target != nil {
-		l, t := s.look(), *f.target
+		l, t := look(), *f.target
 		t.Verdict = l.verdict(t.Task, t.Key)
 		if t.For = s.At.Sub(f.since); d != nil {
 			t.For = d.Ended.Sub(f.since)

@@ -137,11 +137,22 @@ func (t *Teller) Next(s State) []Notification {
 			news = append(news, now[place])
 		}
 	}
+	var once *lookup
+	look := func() *lookup { // one for all that ends: a thousand may at once
+		if once == nil {
+			once = s.look()
+		}
+		return once
+	}
 	for _, place := range slices.Sorted(maps.Keys(t.held)) {
-		if _, goesOn := now[place]; !goesOn {
-			if over, ok := t.held[place].over(s); ok {
-				news = append(news, over)
-			}
+		if _, goesOn := now[place]; goesOn {
+			continue
+		}
+		was := t.held[place]
+		if was.unseen(s) {
+			now[place] = was
+		} else if over, ok := was.over(s, look); ok {
+			news = append(news, over)
 		}
 	}
 	t.held = now

@@ -252,6 +252,38 @@ func TestExposedAgain(t *testing.T) {
 	}
 }
 
+// After a restart a target group that was not read yet is no all-clear.
+func TestUnreadIsNotOver(t *testing.T) {
+	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetHealthy}
+	unread := func(gaps ...fleet.Gap) notify.State {
+		s := state(noon.Add(3*time.Minute), k)
+		groups := []*fleet.TargetGroup{{ARN: group}}
+		if len(gaps) > 0 {
+			groups = nil // nor known
+		}
+		s.Snapshot = fleet.NewSnapshot(fleet.Snapshot{At: s.At, Tasks: s.Snapshot.Tasks, TargetGroups: groups, Gaps: gaps})
+		return s
+	}
+	blind := state(noon.Add(3*time.Minute), k)
+	blind.Snapshot = nil
+	for name, s := range map[string]notify.State{
+		"no rows": unread(), "no services": unread(fleet.Gap{Kind: fleet.GapServices, Class: fleet.Throttled}), "no pass": blind,
+	} {
+		teller := notify.NewTeller(all(), state(noon.Add(2*time.Minute), k))
+		if got := told(teller.Next(s)); got != "" {
+			t.Errorf("%s: told %s", name, got)
+		}
+		if got := told(teller.Next(state(noon.Add(4*time.Minute), k))); got != "" {
+			t.Errorf("%s: told %s once it is read", name, got)
+		}
+		k.state = fleet.TargetDraining
+		if got := told(teller.Next(state(noon.Add(5*time.Minute), k))); got != "unexposed" {
+			t.Errorf("%s: told %q when it is over", name, got)
+		}
+		k.state = fleet.TargetHealthy
+	}
+}
+
 // A target that is taken out again after its task was well has two stories.
 func TestTakenOutAgain(t *testing.T) {
 	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetDraining}
