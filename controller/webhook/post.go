@@ -2,12 +2,14 @@ package webhook
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -93,7 +95,7 @@ func (r *receiver) post(ctx context.Context, id string, body []byte) error {
 	if resp.StatusCode/100 == 2 {
 		return nil
 	}
-	return &refusal{status: resp.StatusCode, says: r.hide(firstLine(answer)), after: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
+	return &refusal{status: resp.StatusCode, says: short(r.hide(firstLine(answer))), after: retryAfter(resp.Header.Get("Retry-After"), time.Now())}
 }
 
 // retryAfter reads the header, in either of its forms; 0 when it says nothing.
@@ -119,13 +121,19 @@ func firstLine(answer []byte) string {
 		}
 		return -1
 	}, line)
-	if runes := []rune(line); len(runes) > 80 {
-		line = string(runes[:80]) + "…"
-	}
 	if strings.HasPrefix(line, "<") {
 		return ""
 	}
 	return line
+}
+
+// short cuts a text, after what is secret is out of it: half of a secret is not
+// found.
+func short(text string) string {
+	if runes := []rune(text); len(runes) > 80 {
+		return string(runes[:80]) + "…"
+	}
+	return text
 }
 
 // hide takes what is secret out of a text that others wrote.
@@ -133,8 +141,16 @@ func (r *receiver) hide(text string) string {
 	secrets := []string{r.URL, r.Secret}
 	if u, err := url.Parse(r.URL); err == nil {
 		password, _ := u.User.Password()
-		secrets = append(secrets, u.RequestURI(), u.Path, u.RawQuery, password)
+		secrets = append(secrets, u.RequestURI(), u.Path, u.RawQuery, password, u.User.Username())
 		secrets = append(secrets, strings.Split(u.Path, "/")...)
+		secrets = append(secrets, strings.Split(u.EscapedPath(), "/")...)
+		for _, pair := range strings.Split(u.RawQuery, "&") {
+			_, value, _ := strings.Cut(pair, "=")
+			secrets = append(secrets, value)
+		}
+		for _, values := range u.Query() {
+			secrets = append(secrets, values...)
+		}
 	}
 	for _, values := range r.Headers {
 		for _, value := range values {
@@ -142,6 +158,8 @@ func (r *receiver) hide(text string) string {
 			secrets = append(secrets, strings.Fields(value)...)
 		}
 	}
+	// The longest first: of one that has another in it the rest would stay.
+	slices.SortFunc(secrets, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
 	for _, secret := range secrets {
 		if len(secret) >= 6 { // what is shorter is in many words
 			text = strings.ReplaceAll(text, secret, "[hidden]")

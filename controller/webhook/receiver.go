@@ -118,15 +118,18 @@ func (r *receiver) queued() {
 // run sends what is queued until soft is done and the queue is empty.
 func (r *receiver) run(soft, hard context.Context) {
 	for {
+		ended := soft.Err() != nil // before the queue is looked at: nothing is put after that
 		n, ok := r.next()
 		if ok {
 			r.deliver(soft, hard, n)
 			continue
 		}
+		if ended {
+			return
+		}
 		select {
 		case <-r.wake:
 		case <-soft.Done():
-			return // nothing is put after that
 		}
 	}
 }
@@ -162,6 +165,9 @@ func (r *receiver) deliver(soft, hard context.Context, n notify.Notification) {
 		if !ok || last || r.notBefore.After(deadline) {
 			if !ok {
 				r.notBefore = time.Time{}
+			}
+			if most := time.Now().Add(patience); r.notBefore.After(most) {
+				r.notBefore = most // or one answer would silence castoff for years
 			}
 			log.Warn("notification not delivered", "tries", tries, "error", err)
 			r.done(n, notify.Failed, err)

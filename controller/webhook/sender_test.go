@@ -227,6 +227,12 @@ func TestRetryAfter(t *testing.T) {
 			if len(at.at) != 1 || c.of("ops paused failed") != 1 {
 				t.Errorf("tries %v, counted %v", at.at, c.n)
 			}
+			s.Tell(paused(1)) // nothing is new
+			s.Tell(paused(2))
+			synctest.Wait()
+			if len(at.at) != 2 {
+				t.Errorf("is silent for ever: tries %v", at.at)
+			}
 			if err := s.Stop(t.Context()); err != nil {
 				t.Error(err)
 			}

@@ -182,6 +182,12 @@ func TestSafetyBrokenReceivers(t *testing.T) {
 		"echoes": {func(w http.ResponseWriter, r *http.Request) {
 			http.Error(w, "cannot take "+r.RequestURI+" "+r.Header.Get("Authorization")+" \x1b[31m", http.StatusBadRequest)
 		}, "answered 400 Bad Request: cannot take [hidden] [hidden] [31m"},
+		"echoes half of one": {func(w http.ResponseWriter, _ *http.Request) {
+			http.Error(w, strings.Repeat("x", 70)+" hunter-secret", http.StatusBadRequest)
+		}, strings.Repeat("x", 70) + " [hidden]"},
+		"echoes a parameter": {func(w http.ResponseWriter, r *http.Request) {
+			http.Error(w, "no such token: "+r.URL.Query().Get("token"), http.StatusForbidden)
+		}, "answered 403 Forbidden: no such token: [hidden]"},
 		"a page": {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "<html>", http.StatusBadGateway) }, "answered 502 Bad Gateway"},
 	} {
 		t.Run(name, func(t *testing.T) {
