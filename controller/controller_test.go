@@ -208,6 +208,9 @@ func TestPanicIsCountedAndSurvived(t *testing.T) {
 		if v := c.View(); v.Pass.Result != "panic" || v.Snapshot == nil {
 			t.Errorf("after the panic: %+v", v.Pass)
 		}
+		if v := c.View(); len(v.Halts) != 1 || v.Halts[0].Cause != haltPanic {
+			t.Errorf("after the panic nobody is shown that castoff acts no more: %+v", v.Halts)
+		}
 		time.Sleep(5 * time.Second)
 		stop(t, c)
 		if v := c.View(); v.Pass.Result != "ok" || v.Pass.Number != 3 {

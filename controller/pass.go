@@ -70,6 +70,9 @@ func (c *Controller) pass(ctx context.Context) {
 			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			c.tracker = timeline.Restore(c.options.Tracker, c.tracked) // it may be half way through a snapshot
 			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
+			// A fault that comes back in every pass would otherwise never be shown.
+			next.Halts, next.Latches = c.acting.halts, c.acting.guards.Latches
+			next.Detachments = slices.Concat(c.acting.detachments, c.acting.ended)
 		}
 		now := c.now()
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}

@@ -70,7 +70,11 @@ func capital(said string) string {
 // knowing, then failing without harm.
 func newBanner(v *View, now time.Time) *banner {
 	if v.Snapshot == nil {
-		return &banner{Level: "blind", Word: "Blind", Head: "no pass has ended yet. There is nothing to show."}
+		b := &banner{Level: "blind", Word: "Blind", Head: "no pass has ended yet. There is nothing to show."}
+		for _, brake := range brakeBanners(v, now) { // every pass so far may have panicked
+			b.Rest = append(b.Rest, oneLine(brake.Word+": "+brake.Head))
+		}
+		return b
 	}
 	h := headlines{View: v, records: v.records(), now: now}
 	h.exposed()
@@ -125,7 +129,7 @@ func (h *headlines) exposed() {
 	var mine []*timeline.Timeline
 	var since time.Time
 	for _, t := range h.Open {
-		if !slices.Contains(tasks, t.Task) {
+		if _, is := slices.BinarySearch(tasks, t.Task); !is {
 			continue
 		}
 		mine = append(mine, t)
@@ -332,14 +336,18 @@ func (h *headlines) brakes() { h.all = append(h.all, brakeBanners(h.View, h.now)
 
 // failing are tasks that are failing and not exposed, and those that have ended.
 func (h *headlines) failing() {
-	exposed := exposedTasks(h.Snapshot)
+	exposed := exposedTasks(h.Snapshot) // in the order of the tasks, which is that of their ARNs
+	isExposed := func(task fleet.TaskARN) bool {
+		_, is := slices.BinarySearch(exposed, task)
+		return is
+	}
 	var failing []*timeline.Timeline
 	settling := 0
 	for _, t := range h.Open {
 		switch {
 		case !stillFails(t):
 			settling++
-		case !slices.Contains(exposed, t.Task):
+		case !isExposed(t.Task):
 			failing = append(failing, t)
 		}
 	}
