@@ -149,6 +149,10 @@ func receiverWithin(key string, value func(*Receiver) time.Duration, least, most
 
 var externalURL = rule{"web.external_url.format", []string{"web.external_url"}, func(c *Config, blame blame) {
 	if u := c.Web.ExternalURL; u != "" && (!isURL(u) || strings.ContainsAny(u, "?@")) {
-		blame("web.external_url", "must be the http or https URL at which people reach castoff, such as https://castoff.example.com", quoted(u))
+		got := quoted(u)
+		if strings.Contains(u, "@") {
+			got = "one with an @ in it, not shown: a password may be before that"
+		}
+		blame("web.external_url", "must be the http or https URL at which people reach castoff, such as https://castoff.example.com", got)
 	}
 }}
