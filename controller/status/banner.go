@@ -355,6 +355,9 @@ func (h *headlines) failing() {
 		h.rest = append(h.rest, count(settling, "task has", "tasks have")+" stopped or recovered and is watched until that is sure.")
 	}
 	if len(failing) == 0 {
+		if n := len(h.undocumented()); n > 0 {
+			h.add(&banner{Level: "failing", Word: "Failing", Head: count(n, "task", "tasks") + " of which castoff has no timeline: see below."})
+		}
 		return
 	}
 	its := "the balancer does not call its target healthy"

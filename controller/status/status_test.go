@@ -366,7 +366,7 @@ func TestBanner(t *testing.T) {
 		}, "calm", "Calm No task is failing in 3 services. 1 task has stopped or recovered and is watched until that is sure."},
 		{"nothing to watch", func(v *status.View) {
 			v.Snapshot, v.Open = fleet.NewSnapshot(fleet.Snapshot{At: v.Snapshot.At}), nil
-			v.Pauses, v.Latches, v.Halts = nil, nil, nil
+			v.Pauses, v.Latches, v.Halts, v.Verdicts = nil, nil, nil, nil
 		},
 			"calm", "Calm Nothing to watch: there is no ECS service in the clusters that castoff sees. Is this the right region and account?"},
 		{"gaps", func(v *status.View) {
@@ -447,6 +447,11 @@ func TestBanner(t *testing.T) {
 			v.Halts = []policy.Halt{{Cause: "journal", Detail: "disk full"}}
 		}, "halted", "Halted Castoff has stopped acting (journal): disk full. Partly blind: 1 thing could not be read."},
 		{"exposed and halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "panic", Detail: "a\n\u202eb"}} }, "exposed", "(hold by floor) Halted: castoff has stopped acting (panic): a b."},
+		{"failing without a timeline", func(v *status.View) {
+			verdicts := v.Verdicts
+			calm(v)
+			v.Verdicts = verdicts[:1]
+		}, "failing", "Failing 1 task of which castoff has no timeline: see below."},
 		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "Exposed Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. Done Castoff has done nothing; what ECS has done is not known yet Why no more 1 of 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

@@ -7,7 +7,8 @@
   const retryAfter = 10_000; // ms between tries without a stream
 
   let ahead = 0; // of the server's clock, in ms
-  let heard = Date.now();
+  let heard = Date.now(); // the last word from castoff that left nothing to be shown
+  let due = false; // a pass has ended that is not shown yet
   let busy = false;
   let again = false;
   let asked = 0;
@@ -40,7 +41,8 @@
     const quiet = Date.now() - heard;
     const word = quiet > silentAfter;
     if (word && silent.hidden) {
-      silent.textContent = `Castoff has not answered since ${new Date(heard - ahead).toISOString().slice(11, 19)} UTC. What is below is old.`;
+      const since = `${new Date(heard - ahead).toISOString().slice(11, 19)} UTC. What is below is old.`;
+      silent.textContent = reading() ? `The page stands still for the selected text since ${since}` : `Castoff has not answered since ${since}`;
     }
     silent.hidden = !word;
   };
@@ -135,13 +137,20 @@
       const answer = await fetch(location.href, { signal: AbortSignal.timeout(20_000) });
       if (answer.ok) {
         const doc = new DOMParser().parseFromString(await answer.text(), "text/html");
-        heard = Date.now();
         setClock(doc);
-        if (!reading()) swap(doc);
+        if (reading()) {
+          again = true;
+        } else {
+          swap(doc);
+          due = again;
+          heard = Date.now();
+        }
         tick();
+      } else {
+        again = due;
       }
     } catch {
-      // The clock of silence tells.
+      again = due; // and the clock of silence tells
     }
     busy = false;
   };
@@ -154,10 +163,10 @@
   const listen = () => {
     if (!window.EventSource) { poll(); return; }
     const stream = new EventSource("/api/v1/events");
-    const hear = () => { heard = Date.now(); };
+    const hear = () => { if (!due) heard = Date.now(); };
     stream.addEventListener("open", () => { clearInterval(polling); polling = 0; });
     stream.addEventListener("beat", hear);
-    stream.addEventListener("pass", () => { hear(); refresh(); });
+    stream.addEventListener("pass", () => { hear(); due = true; refresh(); });
     stream.addEventListener("error", () => {
       if (stream.readyState !== EventSource.CLOSED) return; // it tries again by itself
       poll();
