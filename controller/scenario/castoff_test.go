@@ -47,6 +47,8 @@ type castoff struct {
 	frozen map[step]frost
 	panics bool      // in the next pass
 	broken time.Time // since when its disk is; zero: it is not
+	// forgets: its disk was broken once, so that a restart may not know everything.
+	forgets bool
 }
 
 // frost is for how long it stands still, and what happens first.
@@ -172,7 +174,7 @@ func (c *castoff) breakDisk() {
 	defer c.mu.Unlock()
 	if c.broken.IsZero() {
 		must(c.t, os.Rename(c.file(), c.file()+".gone"))
-		c.broken = time.Now()
+		c.broken, c.forgets = time.Now(), true
 	}
 }
 

@@ -82,6 +82,9 @@ const (
 	ruleUntold   rule = "untold"    // a failure without a timeline
 	ruleOpenEnds rule = "open_ends" // a timeline without an end
 	ruleMetrics  rule = "metrics"   // metrics and pages do not say the same
+	ruleLost     rule = "lost"      // a timeline is there no more
+	ruleTwice    rule = "twice"     // a failure's end is told of twice
+	ruleGap      rule = "gap"       // what could not be read was taken for gone
 )
 
 type violation struct {

@@ -19,10 +19,11 @@ import (
 // bench is what judges a script: the oracle, and what observing must hold.
 type bench struct {
 	oracle   *oracle
-	began    time.Time       // when the first castoff was started
-	troubled bool            // castoff may have missed something
-	said     map[string]bool // violations
-	judged   map[string]bool // timelines that have closed, by task and opening
+	began    time.Time        // when the first castoff was started
+	troubled bool             // castoff may have missed something
+	said     map[string]bool  // violations
+	judged   map[string]bool  // timelines that have closed, by task and opening
+	told     map[string]*told // by castoff
 }
 
 // judge
@@ -33,7 +34,7 @@ func (s *script) cmdJudge(a *arguments) string {
 	if len(s.services)+len(s.daemons) > 0 {
 		a.fail("it comes before services and castoffs")
 	}
-	s.judge = &bench{oracle: newOracle(s.region, nil), said: map[string]bool{}, judged: map[string]bool{}}
+	s.judge = &bench{oracle: newOracle(s.region, nil), said: map[string]bool{}, judged: map[string]bool{}, told: map[string]*told{}}
 	s.region.Witness(func(w sim.Write) {
 		s.tell(w)
 		s.judge.oracle.wrote(w)
@@ -110,6 +111,7 @@ func (s *script) weigh() {
 	for _, name := range slices.Sorted(maps.Keys(s.daemons)) {
 		d := s.daemons[name]
 		s.weighTimelines(d)
+		s.weighTold(name, d)
 		s.weighMetrics(d)
 	}
 }
@@ -134,19 +136,24 @@ func (s *script) weighTimelines(d *scripted) {
 	for _, truth := range s.region.Truth() {
 		truths[truth.Task] = append(truths[truth.Task], truth)
 	}
-	for _, tl := range slices.Backward(d.View().Closed) {
+	view := d.View()
+	for _, tl := range view.Open {
+		s.weighOpen(tl, truths[tl.Task])
+	}
+	for _, tl := range slices.Backward(view.Closed) {
 		if id := string(tl.Task) + tl.Opened.String(); !s.judge.judged[id] {
 			s.judge.judged[id] = true
-			s.weighTimeline(tl, truths[tl.Task])
+			s.weighOpen(tl, truths[tl.Task])
+			s.weighMilestones(tl, timeline.Kinds, truths[tl.Task])
 		}
 	}
 }
 
-// weighTimeline: a failure that came again within the recovery window is one
+// weighMilestones: a failure that came again within the recovery window is one
 // timeline and several truths. Which new task is whose replacement nobody can
 // tell for certain where several end at once: bounds_test.go judges that.
-func (s *script) weighTimeline(tl *timeline.Timeline, truths []sim.Truth) {
-	for _, k := range timeline.Kinds {
+func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, truths []sim.Truth) {
+	for _, k := range kinds {
 		m, known := tl.Milestone(k)
 		if tl.Outcome == timeline.Recovered && (k == timeline.Detach || k == timeline.Detached) {
 			continue // undone once the target is healthy again, which may be later than the timeline's end
@@ -174,6 +181,9 @@ func holds(k timeline.Kind, m timeline.Milestone, t sim.Truth) bool {
 	}
 	if k == timeline.Recovery && !When(t, timeline.LBUnhealthy).IsZero() {
 		return !at.IsZero() && !m.NotAfter.Before(at)
+	}
+	if k == timeline.Detach && slices.ContainsFunc(t.Targets, func(t sim.TargetTruth) bool { return !t.Earlier.IsZero() && m.Contains(t.Earlier) }) {
+		return true
 	}
 	return !at.IsZero() && m.Contains(at)
 }

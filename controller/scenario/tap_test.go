@@ -217,8 +217,8 @@ func (p *tap) ask(body []byte) (a asked, ok bool) {
 	return a, true
 }
 
-// told is what a reply of ECS has.
-type told struct {
+// replied is what ECS has answered.
+type replied struct {
 	good     bool
 	tasks    []taskReading
 	services []serviceReading
@@ -229,7 +229,7 @@ func (p *tap) noteECS(operation string, body, reply []byte, r reading) {
 	if !ok {
 		return
 	}
-	answer := sync.OnceValue(func() (t told) {
+	answer := sync.OnceValue(func() (t replied) {
 		a := struct {
 			Tasks    *[]taskReading    `json:"tasks"`
 			Services *[]serviceReading `json:"services"`

@@ -85,6 +85,10 @@ type registration struct {
 	task  *task
 	group *targetGroup
 	key   fleet.TargetKey
+	// left is when its row began to leave, and by whom; zero while it serves, and
+	// before it ever did.
+	left time.Time
+	by   Actor
 }
 
 // serviceGroup is a group as the service's load balancer settings name it.

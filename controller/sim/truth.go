@@ -70,9 +70,12 @@ type Truth struct {
 type TargetTruth struct {
 	Key         fleet.TargetKey
 	LBUnhealthy time.Time // the balancer first said unhealthy
-	Detach      time.Time // deregistration began
+	Detach      time.Time // deregistration began, which may be before the onset
 	By          Actor     // who began it
-	Detached    time.Time // its row was gone
+	// Earlier is the Detach before that one, when that was before the onset: whether
+	// it counts for this failure is a matter of words.
+	Earlier  time.Time
+	Detached time.Time // its row was gone
 	// LastFlow is when the last new flow reached it, or will: propagation over, or
 	// the task ended. Zero while it is in service, and if none ever did.
 	LastFlow time.Time
@@ -184,7 +187,7 @@ func (t *task) fail(c Cause) *failure {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
 	}
 	for _, target := range t.targets {
-		f.Targets = append(f.Targets, TargetTruth{Key: target.key})
+		f.Targets = append(f.Targets, TargetTruth{Key: target.key, Detach: target.left, By: target.by})
 	}
 	t.failure = f
 	f.measure()
@@ -283,9 +286,28 @@ func (w *row) truthUnhealthy() {
 	}
 }
 
+// registration is the place that the row is of; nil when of none.
+func (w *row) registration() *registration {
+	if w.task == nil {
+		return nil
+	}
+	i := slices.IndexFunc(w.task.targets, func(g *registration) bool { return g.key == w.key })
+	if i < 0 {
+		return nil
+	}
+	return w.task.targets[i]
+}
+
 func (w *row) truthDetach(by Actor) {
-	if f, i := w.target(); f != nil && f.Targets[i].Detach.IsZero() {
-		f.Targets[i].Detach, f.Targets[i].By = w.task.region.now, by
+	if g := w.registration(); g != nil && g.left.IsZero() {
+		g.left, g.by = w.task.region.now, by
+	}
+	f, i := w.target()
+	if f == nil {
+		return
+	}
+	if t := &f.Targets[i]; t.Detach.Before(f.Onset) { // or there was none
+		t.Earlier, t.Detach, t.By = t.Detach, w.task.region.now, by
 	}
 }
 
@@ -303,6 +325,9 @@ func (w *row) truthRegistered() {
 
 // truthServing: a target that was put back is in service again.
 func (w *row) truthServing() {
+	if g := w.registration(); g != nil {
+		g.left, g.by = time.Time{}, ""
+	}
 	if f, i := w.target(); f != nil {
 		f.Targets[i].Detach, f.Targets[i].By = time.Time{}, ""
 	}

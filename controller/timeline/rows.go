@@ -13,8 +13,8 @@ type failingTarget struct {
 	state fleet.TargetState // empty when there is no row
 	read  fleet.Read
 	sick  bool // was unhealthy
-	// again: it was put back and taken out once more, unseen. Which time was the
-	// last that it was good before, and who ended that, nobody can tell.
+	// again: it was, or may have been, put back and taken out once more, unseen.
+	// Which time was the last and who did it nobody can tell.
 	again bool
 	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
 }
@@ -42,15 +42,22 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		if !sure {
 			continue
 		}
+		up := f.deactivating.NotAfter.IsZero() || known.Sent.Before(f.deactivating.NotAfter) // since, at some time
+		if seen && up && g.Read.Received.Sub(known.Sent) > inService(g) {
+			f.targets[i].unwatched(g.Read.Received)
+		}
 		if !seen {
 			if row == nil && !f.hadRow(prev, s, key) {
 				continue
 			}
 			was := prev.TargetGroup(key.Group)
-			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, read: t.calm.group(f.task)})
-			if was != nil && was != g && !was.Read.Never() {
-				if before, sure := f.row(prev, key, fleet.Read{}); sure {
-					f.targets[i].take(before, was.Read, f.task)
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
+			switch {
+			case was == nil || was.Read.Never():
+				f.targets[i].read = t.calm.group(f.task)
+			case was != g:
+				if first, sure := f.row(prev, key, fleet.Read{}); sure {
+					f.targets[i].take(first, was.Read, f.task)
 				}
 			}
 			if row == nil && f.targets[i].state == "" {
@@ -151,6 +158,37 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	ft.state = row.State
 }
 
+// inService is how soon a target that is registered can be healthy. Nothing less
+// than two checks five seconds apart can be set.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateTargetGroup.html
+func inService(g *fleet.TargetGroup) time.Duration {
+	if g == nil {
+		return 5 * time.Second
+	}
+	return time.Duration(max(2, g.Check.HealthyThreshold)-1) * max(5*time.Second, g.Check.Interval)
+}
+
+// unwatched is for a row that nobody has looked at for so long that ECS, which
+// does that while the task is up, may have put it back, and it was in service and
+// taken out again.
+func (ft *failingTarget) unwatched(upTo time.Time) {
+	for _, k := range []Kind{Detach, Detached} {
+		m, ok := find(ft.Milestones, k)
+		if !ok {
+			continue
+		}
+		if !ft.again {
+			m.Evidence += "; it may have been put back and taken out again unseen"
+		}
+		m.NotAfter = upTo
+		ft.Milestones = set(ft.Milestones, m)
+	}
+	if _, out := find(ft.Milestones, Detach); out {
+		ft.again = true
+	}
+}
+
 // putBackUnseen takes a row that was gone, and drains now, for what it is.
 func (ft *failingTarget) putBackUnseen(changed Bounds) {
 	ft.again = true
@@ -188,7 +226,7 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
 			if !ft.again {
-				m = f.attribute(m, ft.call)
+				m = f.attribute(m, ft.call, inService(s.TargetGroup(ft.Key.Group)))
 				ft.Milestones = set(ft.Milestones, m)
 			}
 			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
@@ -285,7 +323,10 @@ func (f *failure) summariseWay(k Kind, w way) {
 // castoff knows its own calls. ECS does it in DEACTIVATING and not before, so a
 // row that began to leave while its task was still up was taken out by somebody
 // else.
-func (f *failure) attribute(m Milestone, call Bounds) Milestone {
+//
+// back is how soon after a call the row may be in service again and taken out once
+// more; what is read no sooner says nothing of the call's time.
+func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milestone {
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
 	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
@@ -297,6 +338,10 @@ func (f *failure) attribute(m Milestone, call Bounds) Milestone {
 	switch {
 	case ours:
 		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
+		if m.NotAfter.Sub(call.NotBefore) > back {
+			call.NotAfter = time.Time{}
+			m.Evidence += "; it may have been put back and taken out again unseen"
+		}
 		m.Bounds = within(m.Bounds, call)
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),
 		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():

@@ -21,7 +21,7 @@ type State struct {
 	// Dark are the tasks in sight whose agent is cut off, or has just come back.
 	Dark map[fleet.TaskARN]Darkness `json:",omitempty"`
 	// Tasks and Groups are the last readings of the failing tasks' services, and
-	// of tasks on their way out.
+	// of tasks on their way out, or out of a group.
 	Tasks  []*fleet.Task
 	Groups []*fleet.TargetGroup
 	Calm   Calm
@@ -97,7 +97,7 @@ func (t *Tracker) State() State {
 	for _, task := range t.prev.Tasks {
 		_, ok := slices.BinarySearchFunc(hot, task.Service, fleet.ServiceID.Compare)
 		leaving := task.Leaving() && !task.Gone() // what it leaves for is told later
-		if !ok && !leaving && t.failure(task.ARN) == nil {
+		if !ok && !leaving && !t.draining(task) && t.failure(task.ARN) == nil {
 			continue
 		}
 		s.Tasks = append(s.Tasks, task)
@@ -111,6 +111,15 @@ func (t *Tracker) State() State {
 		}
 	}
 	return s
+}
+
+// draining reports that somebody has taken out a target of a task's: what is calm
+// does not say so.
+func (t *Tracker) draining(task *fleet.Task) bool {
+	return slices.ContainsFunc(task.Targets, func(key fleet.TargetKey) bool {
+		row := t.prev.Target(key)
+		return row != nil && row.Draining() && t.prev.Owner(key) == task
+	})
 }
 
 // calmNow sums up what is known of the tasks that do not fail. Where some tasks
