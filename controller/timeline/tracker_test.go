@@ -666,11 +666,13 @@ func TestDetachOfATargetPutBack(t *testing.T) {
 			c.film(tracker, sec(500), sec(610), poll)
 			call := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)}
 			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), call)
+			again := sec(612)
 			if seen {
+				again = sec(632)
 				c.film(tracker, sec(615), sec(630), poll)
 			}
-			l.draining, l.registered, l.serving = time.Time{}, sec(632), time.Time{} // initial
-			c.film(tracker, sec(635), sec(650), poll)
+			l.draining, l.registered, l.serving = time.Time{}, again, time.Time{} // initial
+			c.film(tracker, again.Add(3*time.Second), sec(650), poll)
 			l.draining = sec(655)
 			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(655).Add(-time.Millisecond), NotAfter: sec(655)})
 			l.gone = sec(980)
@@ -682,6 +684,30 @@ func TestDetachOfATargetPutBack(t *testing.T) {
 				t.Error(describe(tl))
 			}
 		})
+	}
+}
+
+// A row that was in no one's sight for longer than two checks take may have been
+// in service meanwhile: then the call was not the last to take it out.
+func TestDetachOutOfSight(t *testing.T) {
+	for gap, narrow := range map[time.Duration]bool{20 * time.Second: true, 22 * time.Second: false} {
+		w := newWorld(1)
+		l := w.add(hung("a"))
+		l.draining, l.gone = sec(611), sec(911)
+		w.add(fresh("b", 623))
+		tracker := NewTracker(DefaultSettings())
+		c := &camera{w: w}
+		c.film(tracker, sec(500), sec(610), poll)
+		call := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)}
+		tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), call)
+		tl := only(t, c.film(tracker, sec(610).Add(gap), sec(1200), poll))
+		want := call
+		if !narrow {
+			want.NotAfter = sec(610).Add(gap)
+		}
+		if m := bounds(t, tl, Detach); m.By != ByCastoff || m.Bounds != want {
+			t.Errorf("unseen for %s, want %v: %s", gap, want, describe(tl))
+		}
 	}
 }
 
