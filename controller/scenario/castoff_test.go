@@ -48,7 +48,8 @@ type castoff struct {
 	panics bool      // in the next pass
 	broken time.Time // since when its disk is; zero: it is not
 	// forgets: its disk was broken once, so that a restart may not know everything.
-	forgets bool
+	forgets        bool
+	mended, ceased time.Time // when the disk was last whole again, and when the last life ended
 }
 
 // frost is for how long it stands still, and what happens first.
@@ -116,6 +117,9 @@ func (c *castoff) start(in rules) {
 	must(c.t, err)
 	l := &life{of: c, journal: j, rules: in, began: time.Now()}
 	c.oracle.disturbed(settling)
+	if !c.mended.IsZero() && c.ceased.Sub(c.mended) < settling {
+		c.oracle.forgotten()
+	}
 	c.life = l
 	l.daemon = start(c.t, c.region, set{
 		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: c.handler, client: c.tap, book: c.book,
@@ -127,7 +131,7 @@ func (c *castoff) start(in rules) {
 // stop ends a life as a signal does.
 func (c *castoff) stop() {
 	if l := c.life; l != nil {
-		c.life = nil
+		c.life, c.ceased = nil, time.Now()
 		c.oracle.disturbed(settling)
 		_ = l.daemon.Stop(context.Background()) // a journal that cannot be written says so
 	}
@@ -183,7 +187,7 @@ func (c *castoff) mend() {
 	defer c.mu.Unlock()
 	if !c.broken.IsZero() {
 		must(c.t, os.Rename(c.file()+".gone", c.file()))
-		c.broken = time.Time{}
+		c.broken, c.mended = time.Time{}, time.Now()
 		c.oracle.disturbed(settling)
 	}
 }

@@ -70,6 +70,14 @@ func (o *oracle) fault(f sim.Fault) (lift func()) {
 	}
 }
 
+// forgotten is for a castoff that starts with what its disk had before that broke:
+// nobody can remember what could not be written.
+func (o *oracle) forgotten() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.life.latched)
+}
+
 // took notes that a target was taken out.
 func (v *liveness) took(k taking) {
 	if _, owed := v.due[k]; owed {

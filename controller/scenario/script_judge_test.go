@@ -161,7 +161,7 @@ func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, t
 		if k == timeline.ReplacementCreated || k == timeline.ReplacementRunning || k == timeline.ReplacementServing {
 			continue
 		}
-		if known && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return holds(k, m, t) }) {
+		if known && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return holds(tl, k, m, t) }) {
 			var all strings.Builder
 			for _, t := range truths {
 				all.WriteString(narrate(t))
@@ -174,8 +174,13 @@ func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, t
 // holds reports that a milestone tells of a truth. Where both checks failed, a
 // task has recovered for castoff when neither does any more, and for the region
 // when its container's passes: there the truth is only the earliest it can be.
-func holds(k timeline.Kind, m timeline.Milestone, t sim.Truth) bool {
+//
+// Where a container ended by itself, that is the onset that anybody can know of.
+func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.Truth) bool {
 	at := When(t, k)
+	if k == timeline.Onset && tl.Trigger == timeline.Exit && !t.Exited.IsZero() {
+		at = t.Exited
+	}
 	if k == timeline.Stopping && t.Cause == sim.NeverStarted {
 		return true // whether what never ran is ever STOPPING is told nowhere
 	}

@@ -48,7 +48,7 @@ func (t *task) exit() {
 
 // gaveUp is when an essential container has ended by itself.
 func (t *task) gaveUp(front bool) {
-	t.fail(Exit)
+	t.fail(Exit).Exited = t.region.now
 	t.turnApp(refusing, front)
 	t.region.after(t.region.draw(t.region.params.ExitReport), func() {
 		if t.desired == fleet.Stopped {

@@ -43,6 +43,7 @@ type Truth struct {
 	Cause   Cause
 
 	Onset     time.Time // the app stopped answering, or failed to start
+	Exited    time.Time // an essential container ended by itself, maybe some time after the onset
 	Unhealthy time.Time // DescribeTasks began to say UNHEALTHY
 	Answering time.Time // the app answers again
 	Recovery  time.Time // AWS says so: its essential containers' checks pass or, where only the balancer saw it, its targets
