@@ -30,7 +30,7 @@ PACKAGES ?= ./...
 FUZZTIME ?= 15s
 SOAKTIME ?= 10m
 SOAKCHECK ?= 4m
-SOAK := go test -count=1 -run '^TestSafetySoak$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
+SOAK := go test -count=1 -run '^(TestSafetySoak|TestShrink)$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
 ARGS ?=
 
 announce = @printf '\n== %s\n' '$(1)'

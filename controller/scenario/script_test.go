@@ -90,9 +90,10 @@ type script struct {
 	lifts    map[string]func() // of faults, by operation and effect
 	names    nameTable
 	log      eventLog
-	book     *stateBook // who notes what the tracker meets; nil: nobody
-	judge    *bench     // who holds it to the rules; nil: nobody
-	lenient  bool       // a command that cannot be carried out panics with a mistaken
+	book     *stateBook    // who notes what the tracker meets; nil: nobody
+	judge    *bench        // who holds it to the rules; nil: nobody
+	lenient  bool          // a command that cannot be carried out panics with a mistaken
+	also     func(*script) // holds it to one rule more, after each command; nil: none
 }
 
 // commands are all that a script can say.
@@ -126,6 +127,9 @@ func (s *script) run(d *datadriven.TestData) string {
 	printed := command(s, a)
 	a.finish()
 	synctest.Wait()
+	if s.also != nil && s.judge != nil {
+		s.also(s)
+	}
 	return s.names.replace(s.log.take(s.began) + printed)
 }
 

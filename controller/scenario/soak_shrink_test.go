@@ -1,6 +1,8 @@
 package scenario
 
 import (
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,8 +12,8 @@ import (
 // shrink makes a script small in which the same rule is still broken: commands
 // are left out, the latest first, ever fewer at a time; then lines of input,
 // then arguments; then times become shorter.
-func shrink(t *testing.T, p *played) *played {
-	s := &shrinking{t: t, best: p, rule: p.found[0].rule, until: time.Now().Add(*soakPatience)}
+func shrink(t *testing.T, p *played, also func(*script), patience time.Duration) *played {
+	s := &shrinking{t: t, best: p, rule: p.found[0].rule, also: also, until: time.Now().Add(patience)}
 	for size := -1; size != len(s.best.lines) && time.Now().Before(s.until); {
 		size = len(s.best.lines)
 		s.commands()
@@ -27,6 +29,7 @@ type shrinking struct {
 	t     *testing.T
 	best  *played
 	rule  rule
+	also  func(*script)
 	until time.Time
 }
 
@@ -35,7 +38,7 @@ func (s *shrinking) try(lines []line) bool {
 	if time.Now().After(s.until) {
 		return false
 	}
-	p := play(s.t, func(script *script, p *played) { p.all(script, lines) })
+	p := play(s.t, s.also, func(script *script, p *played) { p.all(script, lines) })
 	if !slices.ContainsFunc(p.found, func(v violation) bool { return v.rule == s.rule }) {
 		return false
 	}
@@ -109,12 +112,47 @@ func (s *shrinking) shorten() {
 	s.each(func(l line) (ways []line) {
 		text, ok := strings.CutPrefix(l.text, "wait ")
 		if d, err := time.ParseDuration(text); ok && err == nil {
-			for _, to := range []time.Duration{d / 2, d} {
-				if to = to.Round(time.Second); to > 0 && to < d {
+			for _, to := range []time.Duration{d / 2, d * 3 / 4, d} {
+				if to = to.Truncate(time.Second); to > 0 && to < d {
 					ways = append(ways, line{text: "wait " + to.String()})
 				}
 			}
 		}
 		return ways
 	})
+}
+
+// TestShrink: what the soak hands over is small, breaks the same rule, and is a
+// script that TestScripts runs to the same end. The rule is one that castoff has to
+// break: nothing is ever taken out.
+func TestShrink(t *testing.T) {
+	if *soakTime == 0 {
+		t.Skip("it needs a minute: make soak-check")
+	}
+	const never rule = "never_out"
+	also := func(s *script) {
+		if s.judge.oracle.acted() {
+			s.accuse(never, "a target was taken out")
+		}
+	}
+	var p *played
+	for seed := uint64(1); p == nil || len(p.found) == 0 || len(p.lines) < 20; seed++ {
+		p = play(t, also, func(s *script, p *played) { p.draw(s, seed) })
+	}
+	small := shrink(t, p, also, 2*time.Minute)
+	if small.found[0].rule != never || len(small.lines) > 8 {
+		t.Errorf("%d commands of %d are left, and break %s:\n%s", len(small.lines), len(p.lines), small.found[0].rule, small.script("Too long."))
+	}
+	text := small.script("Made small.")
+	file := filepath.Join(t.TempDir(), "small.txt")
+	must(t, os.WriteFile(file, []byte(text[:strings.Index(text, "\nviolations\n")+1]), 0o600))
+	runScript(t, file, nil)
+	t.Logf("%d commands of %d:\n%s", len(small.lines), len(p.lines), text)
+}
+
+// acted reports that castoff took something out.
+func (o *oracle) acted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.effects > 0
 }

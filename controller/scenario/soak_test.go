@@ -131,7 +131,7 @@ type played struct {
 
 // soak runs one world.
 func soak(t *testing.T, seed uint64, sum *soaked) {
-	p := play(t, func(s *script, p *played) { p.draw(s, seed) })
+	p := play(t, nil, func(s *script, p *played) { p.draw(s, seed) })
 	sum.mu.Lock()
 	sum.worlds++
 	if !p.hostile {
@@ -155,7 +155,7 @@ func soak(t *testing.T, seed uint64, sum *soaked) {
 		return
 	}
 	t.Errorf("seed %d: %s", seed, p.found[0])
-	small := shrink(t, p)
+	small := shrink(t, p, nil, *soakPatience)
 	text := small.script(fmt.Sprintf("Found by the soak with seed %d: %s.", seed, small.found[0].rule))
 	if *soakDir != "" {
 		file := filepath.Join(*soakDir, fmt.Sprintf("soak_%s_%d.txt", small.found[0].rule, seed))
@@ -164,11 +164,12 @@ func soak(t *testing.T, seed uint64, sum *soaked) {
 	t.Logf("as a script for testdata, %d commands of %d:\n%s", len(small.lines), len(p.lines), text)
 }
 
-// play runs a script in a bubble of its own.
-func play(t *testing.T, run func(*script, *played)) *played {
+// play runs a script in a bubble of its own, held to one rule more when there is
+// one.
+func play(t *testing.T, also func(*script), run func(*script, *played)) *played {
 	p := &played{}
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{t: t, began: time.Now(), daemons: map[string]*scripted{}, lifts: map[string]func(){}, lenient: true}
+		s := &script{t: t, began: time.Now(), daemons: map[string]*scripted{}, lifts: map[string]func(){}, lenient: true, also: also}
 		run(s, p)
 		p.simulated = time.Since(s.began)
 		if s.judge == nil {
