@@ -125,7 +125,7 @@ func (s *script) cmdCluster(a *arguments) string {
 // service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
 // [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
 // [healthy-percent=N] [lb-check=tcp|http] [lb-interval=DURATION] [protocol=NAME]
-// [bridge|daemon|ipv6] [new] [breaker]
+// [bridge|host|daemon|ipv6] [alb] [new] [breaker]
 //
 // A service that has been calm for a while, or a new one, whose tasks are still to
 // start. breaker turns its deployment circuit breaker on, without a rollback. KIND is reference (the default: a
@@ -135,7 +135,8 @@ func (s *script) cmdCluster(a *arguments) string {
 // two-checks (two containers with a check each), blue-green, or external: its
 // tasks are those of task sets that somebody else makes. delay is the
 // deregistration delay, healthy-count and healthy-percent the group's
-// target_group_health minimum for routing, protocol the group's (TCP).
+// target_group_health minimum for routing, protocol the group's (TCP). alb puts an
+// Application Load Balancer before it, in place of an NLB.
 func (s *script) cmdService(a *arguments) string {
 	id := s.newService(a)
 	kind := "reference"
@@ -186,6 +187,8 @@ func (s *script) cmdService(a *arguments) string {
 	switch {
 	case a.is("bridge"):
 		spec.LaunchType, spec.NetworkMode = fleet.EC2, fleet.NetworkBridge
+	case a.is("host"):
+		spec.LaunchType, spec.NetworkMode = fleet.EC2, fleet.NetworkHost
 	case a.is("daemon"):
 		spec.LaunchType, spec.Scheduling, spec.Desired = fleet.EC2, fleet.Daemon, 0
 	case a.is("ipv6"):
@@ -225,7 +228,7 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 	interval, paced := a.duration("lb-interval")
 	percent, parted := a.value("healthy-percent")
 	name, named := a.value("protocol")
-	crossZone := a.is("cross-zone")
+	crossZone, application := a.is("cross-zone"), a.is("alb")
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
 		g.Attributes = map[string]string{}
@@ -243,6 +246,9 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 		}
 		if named {
 			g.Protocol = name
+		}
+		if application {
+			g.Balancer, g.Protocol = sim.Application, "HTTP"
 		}
 		if checked {
 			g.Check.Protocol = strings.ToUpper(protocol)
