@@ -192,6 +192,30 @@ func TestStopIsBounded(t *testing.T) {
 	})
 }
 
+const haltedByPanic = `# HELP castoff_acting_halted 1 while castoff does not act because of a fault of its own: panic (until it is restarted), journal (cannot be written). It goes on observing.
+# TYPE castoff_acting_halted gauge
+castoff_acting_halted{cause="journal"} 0
+castoff_acting_halted{cause="panic"} 1
+`
+
+// Before any pass has ended well there is nothing to publish but that.
+func TestPanicOfTheFirstPassIsPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, reg := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			panic("a nil where none should be")
+		}), io.Discard)
+		c := start(t, o)
+		synctest.Wait()
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(haltedByPanic), "castoff_acting_halted"); err != nil {
+			t.Error(err)
+		}
+		if problems, err := testutil.GatherAndLint(reg); err != nil || len(problems) > 0 {
+			t.Errorf("%v %v", problems, err)
+		}
+		stop(t, c)
+	})
+}
+
 func TestPanicIsCountedAndSurvived(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
@@ -210,6 +234,9 @@ func TestPanicIsCountedAndSurvived(t *testing.T) {
 		}
 		if v := c.View(); len(v.Halts) != 1 || v.Halts[0].Cause != haltPanic {
 			t.Errorf("after the panic nobody is shown that castoff acts no more: %+v", v.Halts)
+		}
+		if err := testutil.GatherAndCompare(reg, strings.NewReader(haltedByPanic), "castoff_acting_halted"); err != nil {
+			t.Error(err)
 		}
 		time.Sleep(5 * time.Second)
 		stop(t, c)

@@ -73,6 +73,7 @@ func (c *Controller) pass(ctx context.Context) {
 			// A fault that comes back in every pass would otherwise never be shown.
 			next.Halts, next.Latches = c.acting.halts, c.acting.guards.Latches
 			next.Detachments = slices.Concat(c.acting.detachments, c.acting.ended)
+			c.options.Metrics.PublishPosture(c.posture(&next))
 		}
 		now := c.now()
 		next.Pass = status.Pass{Number: next.Pass.Number + 1, At: now, Duration: now.Sub(began), Result: string(result)}

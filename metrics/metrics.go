@@ -76,6 +76,17 @@ func (m *Metrics) Publish(s *fleet.Snapshot, open []*timeline.Timeline, p Postur
 	m.Acting.follow(s, p.Modes)
 }
 
+// PublishPosture makes the Posture alone visible to scrapes: that of a pass of which
+// nothing else came.
+func (m *Metrics) PublishPosture(p Posture) {
+	var last published
+	if was := m.fleet.published.Load(); was != nil {
+		last = *was
+	}
+	last.posture = p
+	m.fleet.published.Store(&last)
+}
+
 // PassResult is how a pass ended.
 type PassResult string
 
