@@ -30,6 +30,7 @@ type receiver struct {
 	queue    []notify.Notification // oldest first; the first may be being sent
 	busy     bool                  // it is
 	full     bool                  // something was dropped since the queue was last empty
+	closed   bool                  // nobody sends any more
 	standing notify.Standing
 
 	// notBefore is when the receiver may be asked again. It is the worker's.
@@ -41,6 +42,11 @@ type receiver struct {
 func (r *receiver) put(n notify.Notification) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if r.closed { // as of a pass that outlasts the patience of a stop
+		r.count(n, notify.Dropped)
+		r.log.Warn("notification dropped: castoff stops", "event", n.Event, "id", n.ID, "tries", 0)
+		return
+	}
 	if len(r.queue) >= queueLength {
 		oldest := 0
 		if r.busy {
@@ -62,12 +68,13 @@ func (r *receiver) put(n notify.Notification) {
 	}
 }
 
-// next is the oldest; not ok when there is none.
-func (r *receiver) next() (n notify.Notification, ok bool) {
+// next is the oldest; not ok when there is none, and when it is the last time that
+// anybody asks there will be none.
+func (r *receiver) next(last bool) (n notify.Notification, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 {
-		r.full = false
+		r.full, r.closed = false, last
 		return n, false
 	}
 	r.busy = true
@@ -118,8 +125,8 @@ func (r *receiver) queued() {
 // run sends what is queued until soft is done and the queue is empty.
 func (r *receiver) run(soft, hard context.Context) {
 	for {
-		ended := soft.Err() != nil // before the queue is looked at: nothing is put after that
-		n, ok := r.next()
+		ended := soft.Err() != nil
+		n, ok := r.next(ended)
 		if ok {
 			r.deliver(soft, hard, n)
 			continue

@@ -399,6 +399,22 @@ func TestStop(t *testing.T) {
 			}
 		})
 	})
+	t.Run("counts what comes later", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s, c := newSender(t, answer(func(*http.Request) (*http.Response, error) { return says(200) }), hook("ops"))
+			s.Tell(paused(0))
+			if err := s.Stop(t.Context()); err != nil {
+				t.Error(err)
+			}
+			s.Tell(paused(1)) // by a pass that did not end in time
+			if c.of("ops paused sent") != 1 || c.of("ops paused dropped") != 1 || c.of("ops unpaused dropped") != 1 {
+				t.Errorf("counted %v", c.n)
+			}
+			if at := s.Standing()[0]; at.Dropped != 2 || at.Queued != 0 {
+				t.Errorf("stands %+v", at)
+			}
+		})
+	})
 	t.Run("without having started", func(t *testing.T) {
 		s, err := New(Options{Receivers: []Receiver{hook("ops")}, Recorder: &counts{n: map[string]int{}}, Logger: slog.New(slog.DiscardHandler)})
 		if err := errors.Join(err, s.Stop(t.Context())); err != nil {
