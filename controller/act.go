@@ -355,7 +355,7 @@ func (c *Controller) showActing(v *status.View) {
 	v.Flow = c.flow.note(a.verdicts)
 	v.Detachments = slices.Concat(a.detachments, a.ended)
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
-	v.Halts, v.Latches = a.halts, a.guards.Latches
+	v.Halts, v.Latches, v.Watches = a.halts, a.guards.Latches, a.guards.Watches
 	v.Usage = policy.Usage(c.input(v.Snapshot))
 	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))
 	for _, svc := range v.Snapshot.Services {

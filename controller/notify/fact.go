@@ -37,7 +37,8 @@ func where(e Event, about ...string) string { return string(e) + "\x00" + marked
 func (t *Teller) facts(s State) map[string]fact {
 	g := gather{}
 	look := s.look()
-	look.exposures(g, t.rule.ExposedFor)
+	t.seen = look.unknown(t.seen)
+	look.exposures(g, t.rule.ExposedFor, t.seen)
 	look.detachments(g, t.held)
 	for _, l := range s.Guards.Latches {
 		g.add(fact{
@@ -67,6 +68,7 @@ type lookup struct {
 	open     map[fleet.TaskARN]*timeline.Timeline
 	sick     map[fleet.TaskARN]time.Time
 	verdicts map[place]*policy.Verdict
+	exposed  []Exposure
 }
 
 type place struct {
@@ -76,21 +78,9 @@ type place struct {
 
 func (s State) look() *lookup {
 	l := &lookup{
-		State: s, open: make(map[fleet.TaskARN]*timeline.Timeline, len(s.Open)), sick: map[fleet.TaskARN]time.Time{},
+		State: s, open: byTask(s.Open), sick: failingSince(s.Open, s.Guards.Watches),
 		verdicts: make(map[place]*policy.Verdict, len(s.Verdicts)),
-	}
-	for _, tl := range s.Open {
-		l.open[tl.Task] = tl
-		if m, ok := tl.Milestone(timeline.Unhealthy); ok {
-			l.sick[tl.Task] = m.NotAfter
-		}
-	}
-	// A task that was well in between is failing since it failed again, which the
-	// timeline does not say.
-	for _, w := range s.Guards.Watches {
-		if !w.Sick.IsZero() {
-			l.sick[w.Task] = w.Sick
-		}
+		exposed:  Exposures(s.Snapshot, s.Open, s.Guards.Watches),
 	}
 	for i := range s.Verdicts {
 		if v := &s.Verdicts[i]; v.Action == policy.Detach {
@@ -120,39 +110,36 @@ func (l *lookup) verdict(task fleet.TaskARN, key fleet.TargetKey) Verdict {
 	return Verdict{Mode: v.Mode, Decision: v.Decision, Guard: v.Guard, Reason: v.Reason, Sentence: v.Sentence}
 }
 
-// exposures are the targets that have been exposed for longer than a limit. The
-// time is what is known to have passed: from the first reading that showed it.
-func (l *lookup) exposures(g gather, limit time.Duration) {
-	if l.Snapshot == nil {
-		return
-	}
-	l.Snapshot.Exposed(func(task *fleet.Task, _ *fleet.TargetGroup, row *fleet.Target) bool {
-		t := l.target(task.ARN, row.Key)
-		t.Zone = row.Zone
-		t.Since = l.exposedSince(task.ARN, row.Key)
-		if t.For = l.At.Sub(t.Since); !t.Since.IsZero() && t.For >= limit {
-			g.add(fact{event: Exposed, service: task.Service, target: &t, since: t.Since, mark: marked(targetMark(&t), stamp(t.Since))}, targetMark(&t))
+// exposures are the targets that have been exposed for longer than a limit. seen
+// is when castoff first saw those of which nobody knows since when.
+func (l *lookup) exposures(g gather, limit time.Duration, seen map[string]time.Time) {
+	for _, e := range l.exposed {
+		t := l.target(e.Task.ARN, e.Target.Key)
+		t.Zone, t.Since = e.Target.Zone, e.Since
+		mark, from := targetMark(&t), e.Since
+		if from.IsZero() {
+			from = seen[mark]
+			t.Sentence = "castoff first saw it so at " + clock(from)
 		}
-		return true
-	})
+		if t.For = l.At.Sub(from); t.For >= limit {
+			g.add(fact{event: Exposed, service: e.Task.Service, target: &t, since: from, mark: marked(mark, stamp(from))}, mark)
+		}
+	}
 }
 
-// exposedSince is the later of when the task was read failing and when its target
-// was read healthy, for the last time that it became so.
-func (l *lookup) exposedSince(task fleet.TaskARN, key fleet.TargetKey) time.Time {
-	since := l.sick[task]
-	tl := l.open[task]
-	if since.IsZero() || tl == nil {
-		return since
-	}
-	for i := range tl.Targets {
-		if good := tl.Targets[i].Good; tl.Targets[i].Key == key && len(good) > 0 {
-			if from := good[len(good)-1].From.NotAfter; from.After(since) {
-				since = from
+// unknown is when castoff first saw each exposure of which nobody knows since
+// when, those that it has seen before included.
+func (l *lookup) unknown(before map[string]time.Time) map[string]time.Time {
+	seen := make(map[string]time.Time)
+	for _, e := range l.exposed {
+		if e.Since.IsZero() {
+			mark := targetMark(&Target{Task: e.Task.ARN, Key: e.Target.Key})
+			if seen[mark] = before[mark]; seen[mark].IsZero() {
+				seen[mark] = l.At
 			}
 		}
 	}
-	return since
+	return seen
 }
 
 // detachments are what is told of the open ones.

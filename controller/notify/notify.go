@@ -70,8 +70,8 @@ type Target struct {
 	Timeline timeline.ID // empty: there is none
 	Mode     policy.Mode
 	Failing  time.Time // since when ECS is known to call its task UNHEALTHY; zero: not known
-	// Since is when it began to be so: exposed, out. For is how long that lasted,
-	// or has.
+	// Since is when it began to be so: exposed, out; zero: not known. For is how
+	// long that lasted, or has, as far as is known.
 	Since time.Time
 	For   time.Duration
 	// Verdict is the last one about taking it out; zero when there is none.
@@ -117,6 +117,7 @@ type Standing struct {
 type Teller struct {
 	rule Rule
 	held map[string]fact
+	seen map[string]time.Time // exposures of which nobody knows since when: see lookup.unknown
 }
 
 // NewTeller makes the Teller of a receiver that has been told what held in the

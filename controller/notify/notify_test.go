@@ -252,6 +252,40 @@ func TestExposedAgain(t *testing.T) {
 	}
 }
 
+// An exposure of which nobody knows since when is told from when castoff first
+// saw it, and says so; that is not forgotten by a restart's first reading.
+func TestExposedSinceNobodyKnowsWhen(t *testing.T) {
+	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetHealthy}
+	at := func(d time.Duration) notify.State {
+		s := state(noon.Add(d), k)
+		s.Open = nil
+		return s
+	}
+	teller := notify.NewTeller(all(), at(0))
+	if got := told(teller.Next(at(59 * time.Second))); got != "" {
+		t.Errorf("told %s too early", got)
+	}
+	ns := teller.Next(at(time.Minute))
+	if told(ns) != "exposed" {
+		t.Fatalf("told %s", told(ns))
+	}
+	if target := ns[0].Targets[0]; !target.Since.IsZero() || target.For != time.Minute {
+		t.Errorf("since %s, for %s", target.Since, target.For)
+	}
+	for _, says := range []string{"exposed, nobody knows since when", "castoff first saw it so at 2026-03-01 12:00:00Z"} {
+		if text := textOf(t, &ns[0]); !strings.Contains(text, says) {
+			t.Errorf("does not say %q:\n%s", says, text)
+		}
+	}
+	if got := told(teller.Next(state(noon.Add(2*time.Minute), k))); got != "" { // now it is known
+		t.Errorf("told %s again", got)
+	}
+	k.state = fleet.TargetDraining
+	if ns = teller.Next(at(3 * time.Minute)); told(ns) != "unexposed" {
+		t.Fatalf("told %s at its end", told(ns))
+	}
+}
+
 // After a restart a target group that was not read yet is no all-clear.
 func TestUnreadIsNotOver(t *testing.T) {
 	k := &sick{n: 1, service: api, since: noon, state: fleet.TargetHealthy}

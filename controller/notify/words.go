@@ -93,9 +93,12 @@ func (t *Target) lines(e Event) []string {
 	}
 	switch e {
 	case Exposed:
-		since = join(since, "exposed since "+clock(t.Since))
+		since = join(since, t.exposedSince())
 	case Unexposed:
-		since = "exposed since " + clock(t.Since) + ", for " + span(t.For)
+		since = t.exposedSince() + ", for " + span(t.For)
+		if t.Since.IsZero() {
+			since += " at least"
+		}
 	case Detached:
 		since = join(since, "taken out at "+clock(t.Since))
 	case WouldDetach:
@@ -113,6 +116,13 @@ func (t *Target) lines(e Event) []string {
 		lines = append(lines, t.why())
 	}
 	return lines
+}
+
+func (t *Target) exposedSince() string {
+	if t.Since.IsZero() {
+		return "exposed, nobody knows since when"
+	}
+	return "exposed since " + clock(t.Since)
 }
 
 // why says what castoff does about an exposed target, or why it does nothing.

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -113,43 +114,63 @@ func (h *headlines) add(b *banner) *banner {
 // exposed is a dead task that is sent traffic: since when, what has been done,
 // and why no more.
 func (h *headlines) exposed() {
-	targets := exposedTasks(h.Snapshot) // a task is there once for each
-	if len(targets) == 0 {
+	exposures := notify.Exposures(h.Snapshot, h.Open, h.Watches)
+	if len(exposures) == 0 {
 		return
 	}
-	tasks := slices.Compact(slices.Sorted(slices.Values(targets)))
+	var tasks []fleet.TaskARN
+	for _, e := range exposures {
+		tasks = append(tasks, e.Task.ARN) // once for each target
+	}
+	tasks = slices.Compact(slices.Sorted(slices.Values(tasks)))
 	its := "the balancer still calls its target healthy"
-	if len(targets) > len(tasks) || len(tasks) > 1 {
-		its = fmt.Sprintf("the balancer still calls %d targets healthy", len(targets))
+	if len(exposures) > 1 {
+		its = fmt.Sprintf("the balancer still calls %d targets healthy", len(exposures))
 	}
 	b := h.add(&banner{
 		Level: "exposed", Word: "Exposed",
 		Head: fmt.Sprintf("clients are sent to %s: ECS calls %s UNHEALTHY, and %s.", count(len(tasks), "failing task", "failing tasks"), themOrIt(len(tasks)), its),
 	})
+	b.since(exposures, h.now)
 	var mine []*timeline.Timeline
-	var since time.Time
 	for _, t := range h.Open {
-		if _, is := slices.BinarySearch(tasks, t.Task); !is {
-			continue
+		if _, is := slices.BinarySearch(tasks, t.Task); is {
+			mine = append(mine, t)
 		}
-		mine = append(mine, t)
-		if m, ok := t.Milestone(timeline.Unhealthy); ok {
-			if start := middle(m.Bounds); since.IsZero() || start.Before(since) {
-				since = start
-			}
-		}
-	}
-	if !since.IsZero() {
-		b.For = clockOf(since, h.now)
-		first := ""
-		if len(tasks) > 1 {
-			first = ", the first of them"
-		}
-		b.answer("Since", stampOf(since, h.now).Text+" UTC"+first)
 	}
 	b.where(mine)
 	b.answer("Done", h.done(tasks, mine))
 	b.answer("Why no more", h.why(tasks))
+}
+
+// since is when the first of the exposures began, as far as anybody knows.
+func (b *banner) since(exposures []notify.Exposure, now time.Time) {
+	var first time.Time
+	unknown := 0
+	for _, e := range exposures {
+		switch {
+		case e.Since.IsZero():
+			unknown++
+		case first.IsZero() || e.Since.Before(first):
+			first = e.Since
+		}
+	}
+	var said []string
+	if !first.IsZero() {
+		b.For = clockOf(first, now)
+		since := stampOf(first, now).Text + " UTC"
+		if len(exposures) > 1 {
+			since += ", the first of them"
+		}
+		said = append(said, since)
+	}
+	switch {
+	case unknown == len(exposures):
+		said = append(said, "not known")
+	case unknown > 0:
+		said = append(said, fmt.Sprintf("not known of %d", unknown))
+	}
+	b.answer("Since", strings.Join(said, "; "))
 }
 
 func (b *banner) answer(question, text string) {

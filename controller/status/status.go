@@ -43,6 +43,9 @@ type View struct {
 	Pauses  []policy.Pause
 	Halts   []policy.Halt
 	Latches []policy.Latch
+	// Watches are what the guards have counted of each task, for since when it
+	// fails.
+	Watches []policy.Watch
 
 	// LimitsOf answers the limits in force for a service, and RuleOf which part
 	// of the configuration gave them: the path of a rule, or default. Either may be

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -382,8 +383,8 @@ func TestBanner(t *testing.T) {
 			s := *v.Snapshot
 			s.Gaps = nil
 			v.Snapshot = &s
-		}, "exposed", "Exposed for 1 min 04 s Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. " +
-			"Since 1999-12-31 23:58:56 UTC Where production/api, task 1f0c2a57 " +
+		}, "exposed", "Exposed for 1 min 02 s Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. " +
+			"Since 1999-12-31 23:58:58 UTC Where production/api, task 1f0c2a57 " +
 			"Done Castoff has done nothing; ECS's replacement started 22 s ago and does not serve yet " +
 			"Why no more 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor)"},
 		{"exposed in mode observe", func(v *status.View) {
@@ -400,8 +401,8 @@ func TestBanner(t *testing.T) {
 			g.Targets[1].State = fleet.TargetHealthy
 			s.TargetGroups[0] = &g
 			v.Snapshot = fleet.NewSnapshot(s)
-		}, "exposed", "Exposed for 4 min 44 s Clients are sent to 2 failing tasks: ECS calls them UNHEALTHY, and the balancer still calls 2 targets healthy. " +
-			"Since 1999-12-31 23:55:16 UTC, the first of them Where production/api " +
+		}, "exposed", "Exposed for 4 min 42 s Clients are sent to 2 failing tasks: ECS calls them UNHEALTHY, and the balancer still calls 2 targets healthy. " +
+			"Since 1999-12-31 23:55:18 UTC, the first of them Where production/api " +
 			"Done Castoff has called for 1 of 2; ECS has created 2 of 2 replacements " +
 			"Why no more 1 of 2: 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor); 1 of 2: the target is draining already (refuse by no_gain)"},
 		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "(hold by floor) Blind: no full pass yet, 1 gap. What is below may be old."},
@@ -452,7 +453,7 @@ func TestBanner(t *testing.T) {
 			calm(v)
 			v.Verdicts = verdicts[:1]
 		}, "failing", "Failing 1 task of which castoff has no timeline: see below."},
-		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "Exposed Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. Done Castoff has done nothing; what ECS has done is not known yet Why no more 1 of 3"},
+		{"exposed, no timeline yet", func(v *status.View) { v.Open = nil }, "exposed", "Exposed Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. Since Not known Done Castoff has done nothing; what ECS has done is not known yet Why no more 1 of 3"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -470,6 +471,35 @@ func TestBanner(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A task that was well for a while and failed again is exposed since it failed
+// again, on the page as in what people are told.
+func TestBannerAgreesWithNotification(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		for name, watches := range map[string][]policy.Watch{
+			"once":  nil,
+			"flaps": {{Task: sample(now).Open[0].Task, Sick: now.Add(-17 * time.Second), Flaps: 1}},
+		} {
+			v := sample(now)
+			v.Watches = watches
+			rule := notify.Rule{Events: []notify.Event{notify.Exposed}}
+			told := notify.NewTeller(rule, notify.State{}).Next(notify.State{At: now, Snapshot: v.Snapshot, Open: v.Open, Guards: policy.State{Watches: watches}})
+			if len(told) != 1 || len(told[0].Targets) != 1 {
+				t.Fatalf("%s: told %+v", name, told)
+			}
+			since := told[0].Targets[0].Since
+			want := "<dt>Since<dd><bdi>" + since.UTC().Format(time.DateTime) + " UTC</bdi>"
+			if page := get(handler(v), "/").Body.String(); !strings.Contains(page, want) {
+				t.Errorf("%s: the notification says since %s, the banner %s", name, since,
+					regexp.MustCompile(`<dt>Since<dd><bdi>.*?</bdi>`).FindString(page))
+			}
+			if watches != nil && !since.Equal(watches[0].Sick) {
+				t.Errorf("%s: exposed since %s, it failed again at %s", name, since, watches[0].Sick)
+			}
+		}
+	})
 }
 
 // Before the first pass the page claims nothing: not even that nothing fails.
