@@ -495,7 +495,7 @@ func TestBannerAgreesWithNotification(t *testing.T) {
 				t.Errorf("%s: the notification says since %s, the banner %s", name, since,
 					regexp.MustCompile(`<dt>Since<dd><bdi>.*?</bdi>`).FindString(page))
 			}
-			if watches != nil && !since.Equal(watches[0].Sick) {
+			if len(watches) > 0 && !since.Equal(watches[0].Sick) {
 				t.Errorf("%s: exposed since %s, it failed again at %s", name, since, watches[0].Sick)
 			}
 		}
