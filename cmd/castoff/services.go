@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,7 +17,7 @@ type servicesCmd struct {
 	Cluster string `help:"Only services of this cluster." placeholder:"NAME"`
 	Service string `help:"Only services of this name." placeholder:"NAME"`
 	serverFlag
-	JSON bool `name:"json" help:"Print the answer as JSON, as /api/v1/services gives it."`
+	JSON bool `name:"json" help:"Print the answer as JSON, as /api/v1/services gives it, all pages in one."`
 }
 
 func (c servicesCmd) Help() string {
@@ -38,7 +39,7 @@ func (c servicesCmd) Run(ctx context.Context, to streams) error {
 }
 
 func (c servicesCmd) print(ctx context.Context, from *reader, to screen) error {
-	body, err := from.get(ctx, "/api/v1/services", values("cluster", c.Cluster, "service", c.Service))
+	body, err := c.all(ctx, from)
 	if err != nil {
 		return err
 	}
@@ -73,6 +74,41 @@ func (c servicesCmd) print(ctx context.Context, from *reader, to screen) error {
 		return err
 	}
 	return sight.print(to)
+}
+
+// all is the answer with the services of every page. At is the first page's: what
+// follows is not older.
+func (c servicesCmd) all(ctx context.Context, from *reader) ([]byte, error) {
+	type page struct {
+		At       json.RawMessage   `json:"at"`
+		Services []json.RawMessage `json:"services"`
+		Next     *string           `json:"next_cursor"`
+	}
+	var whole page
+	for cursor := ""; ; cursor = *whole.Next {
+		body, err := from.get(ctx, "/api/v1/services", values("cluster", c.Cluster, "service", c.Service, "limit", "1000", "cursor", cursor))
+		if err != nil {
+			return nil, err
+		}
+		var p page
+		if err := from.decode(body, &p); err != nil {
+			return nil, err
+		}
+		if cursor == "" && p.Next == nil {
+			return body, nil
+		}
+		if whole.At == nil {
+			whole.At = p.At
+		}
+		whole.Services, whole.Next = append(whole.Services, p.Services...), p.Next
+		if p.Next == nil {
+			body, err = json.Marshal(whole)
+			return append(body, '\n'), err
+		}
+		if *p.Next == cursor || len(p.Services) == 0 {
+			return nil, from.garbled(errors.New("a page of services after which the same comes again"))
+		}
+	}
 }
 
 // shownService is as much of a service as is printed.

@@ -313,8 +313,8 @@ func TestReadersFilters(t *testing.T) {
 	defer server.Close()
 	for _, tt := range []struct{ args, want string }{
 		{"timelines --cluster=a&b --service=c --trigger=d --outcome=e --state=f --since=g --until=h --limit=7 --cursor=i --json", "/api/v1/timelines?cluster=a%26b&cursor=i&limit=7&outcome=e&service=c&since=g&state=f&trigger=d&until=h"},
-		{"services --cluster=a --service=b --json", "/api/v1/services?cluster=a&service=b"},
-		{"services --json", "/api/v1/services?"},
+		{"services --cluster=a --service=b --json", "/api/v1/services?cluster=a&limit=1000&service=b"},
+		{"services --json", "/api/v1/services?limit=1000"},
 	} {
 		asked = nil
 		got := castoff(t, map[string]string{"CASTOFF_SERVER": server.URL}, strings.Fields(tt.args)...)

@@ -1,6 +1,11 @@
 package status
 
-import "github.com/castoff-ecs/castoff/controller/fleet"
+import (
+	"slices"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
 
 // apiRoute is an address of the API that answers JSON. All of them are in
 // openapi.yaml, which the tests hold to them.
@@ -19,7 +24,7 @@ var api = []apiRoute{
 	{"/api/v1/verdicts", verdictFilters, false, apiVerdicts},
 	{"/api/v1/detachments", detachmentFilters, false, apiDetachments},
 	{"/api/v1/explain", []string{"of"}, true, apiExplain},
-	{"/api/v1/services", []string{"cluster", "service"}, true, apiServices},
+	{"/api/v1/services", serviceFilters, true, apiServices},
 	{"/api/v1/status", nil, true, apiStatus},
 }
 
@@ -63,22 +68,37 @@ func apiTimeline(v *View, r request) (any, error) {
 	return toWireTimeline(t, v.records()[t.Task]), nil
 }
 
+var serviceFilters = []string{"cluster", "service", "limit", "cursor"}
+
 func apiServices(v *View, r request) (any, error) {
 	cluster, service := r.values["cluster"], r.values["service"]
+	p, err := parsePaging(r.values)
+	if err != nil {
+		return nil, err
+	}
 	if err := v.known(cluster, service); err != nil {
 		return nil, err
 	}
-	answer := wireServices{Services: []wireService{}}
-	if v.Snapshot != nil {
-		answer.At = instant(v.Snapshot.At)
-		all := v.served()
-		for _, t := range v.Snapshot.Tally() {
-			if id := t.Service.ID; selects(cluster, id.Cluster) && selects(service, id.Name) {
-				answer.Services = append(answer.Services, v.toWireService(t, all, r.now))
-			}
-		}
+	answer := wireServicePage{Services: []wireService{}}
+	if v.Snapshot == nil {
+		return answer, nil
+	}
+	selected := slices.DeleteFunc(v.Snapshot.Tally(), func(t fleet.Tally) bool {
+		return !selects(cluster, t.Service.ID.Cluster) || !selects(service, t.Service.ID.Name)
+	})
+	selected, next := pageOf(selected, p, servicePosition)
+	answer.At, answer.NextCursor = instant(v.Snapshot.At), optional(next)
+	all := v.served()
+	for _, t := range selected {
+		answer.Services = append(answer.Services, v.toWireService(t, all, r.now))
 	}
 	return answer, nil
+}
+
+// servicePosition is by the cluster's name, then by the service's.
+func servicePosition(t fleet.Tally) position {
+	id := t.Service.ID
+	return position{at: time.Unix(0, 0), id: id.Cluster + "\x00" + id.Name}
 }
 
 func (v *View) openByService() map[fleet.ServiceID]int {

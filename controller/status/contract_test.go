@@ -190,12 +190,12 @@ func asked(v *status.View) map[string][]string {
 		"/api/v1/verdicts":     {"", "?decision=hold&limit=1", "?decision=maybe"},
 		"/api/v1/detachments":  {"", "?mode=observe", "?state=ajar"},
 		"/api/v1/explain":      {"?of=10.0.17.201", "?of=" + v.Open[0].Task.ID(), "?of=192.0.2.1", "?of="},
-		"/api/v1/services":     {"", "?service=api", "?x=1"},
+		"/api/v1/services":     {"", "?service=api", "?limit=1", "?x=1"},
 		"/api/v1/status":       {"", "?x=1"},
 		"/api/v1/openapi.yaml": {""},
 	}
 	open, closed := string(v.Open[0].ID), string(v.Closed[0].ID)
-	all["/api/v1/timelines/{id}"] = []string{"none", open, closed, closed + "?x=1"}
+	all["/api/v1/timelines/{id}"] = []string{"none", "none-20260301T120000Z", open, closed, closed + "?x=1"}
 	return all
 }
 

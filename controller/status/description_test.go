@@ -129,7 +129,7 @@ func TestDescriptionHasEveryValue(t *testing.T) {
 var answers = map[string]any{
 	"/api/v1/timelines": wirePage{}, "/api/v1/timelines/{id}": wireTimeline{}, "/api/v1/tasks": wireFailurePage{},
 	"/api/v1/verdicts": wireVerdictPage{}, "/api/v1/detachments": wireDetachmentPage{}, "/api/v1/explain": wireExplanation{},
-	"/api/v1/services": wireServices{}, "/api/v1/status": wireStatus{},
+	"/api/v1/services": wireServicePage{}, "/api/v1/status": wireStatus{},
 }
 
 // The description has every member of every answer, with its type and whether it

@@ -33,6 +33,9 @@ func parseSubject(s string) (subject, error) {
 		return subject{}, fmt.Errorf("of: say which task (ARN, id or how its id begins) or target (address or instance, with or without :port)")
 	}
 	if strings.HasPrefix(s, "arn:") {
+		if parts := strings.SplitN(s, ":", 6); len(parts) < 6 || parts[2] != "ecs" || !strings.HasPrefix(parts[5], "task/") || parts[5] == "task/" {
+			return subject{}, fmt.Errorf("of: %q is the ARN of no task: arn:aws:ecs:REGION:ACCOUNT:task/…", clip(s))
+		}
 		return subject{task: fleet.TaskARN(s)}, nil
 	}
 	if addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil {
@@ -43,18 +46,26 @@ func parseSubject(s string) (subject, error) {
 	}
 	if strings.HasPrefix(s, "i-") {
 		id, port, hasPort := strings.Cut(s, ":")
+		if !named(id) {
+			return subject{}, fmt.Errorf("of: %q is no instance's id", clip(id))
+		}
 		n, err := strconv.ParseUint(port, 10, 16)
 		if hasPort && err != nil {
 			return subject{}, fmt.Errorf("of: %q is not a port", clip(port))
 		}
 		return subject{target: id, port: int(n)}, nil
 	}
-	if strings.ContainsFunc(s, func(r rune) bool {
-		return r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
-	}) {
+	if !named(s) {
 		return subject{}, fmt.Errorf("of: %q is no task (ARN, id or how its id begins) and no target (address or instance, with or without :port)", clip(s))
 	}
 	return subject{prefix: s}, nil
+}
+
+// named reports that an id has nothing in it that AWS's ids have not.
+func named(id string) bool {
+	return !strings.ContainsFunc(id, func(r rune) bool {
+		return r != '-' && (r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r))
+	})
 }
 
 func (s subject) isTask(arn fleet.TaskARN) bool {

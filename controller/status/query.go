@@ -224,7 +224,8 @@ func (q *query) all(v *View) (ts []*timeline.Timeline) {
 	return ts
 }
 
-// find is a View's timeline of that id.
+// find is a View's timeline of that id. One that could never be is a mistake of
+// who asks; one that may have been is gone, which nobody did wrong.
 func (v *View) find(id string) (*timeline.Timeline, error) {
 	for _, list := range [][]*timeline.Timeline{v.Open, v.Closed} {
 		for _, t := range list {
@@ -232,6 +233,9 @@ func (v *View) find(id string) (*timeline.Timeline, error) {
 				return t, nil
 			}
 		}
+	}
+	if !timeline.ID(id).WellFormed() {
+		return nil, fmt.Errorf("id: must be a timeline's, a task's id and when it was opened, such as 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01-20260301T120000Z (got %q); /timelines has those that are kept", clip(id))
 	}
 	return nil, &problem{notFound, fmt.Sprintf("no timeline %q: it never was, or it closed so long ago that it is no longer kept; /timelines has those that are", clip(id))}
 }

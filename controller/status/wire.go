@@ -92,11 +92,12 @@ type wireCheck struct {
 	StartPeriod float64  `json:"start_period_seconds"`
 }
 
-type wireServices struct {
+type wireServicePage struct {
 	// At is the instant of the Snapshot; null before the first pass, when the
 	// empty list means nothing.
-	At       *string       `json:"at"`
-	Services []wireService `json:"services"`
+	At         *string       `json:"at"`
+	Services   []wireService `json:"services"`
+	NextCursor *string       `json:"next_cursor"`
 }
 
 type wireService struct {

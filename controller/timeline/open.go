@@ -88,7 +88,7 @@ func (t *Tracker) unseen(was, is *fleet.Task) Bounds {
 
 func newFailure(s *fleet.Snapshot, task *fleet.Task, trigger Trigger) *failure {
 	return &failure{tl: &Timeline{
-		ID:         ID(task.ARN.ID() + "-" + s.At.UTC().Format("20060102T150405Z")),
+		ID:         newID(task.ARN, s.At),
 		Task:       task.ARN,
 		Service:    task.Service,
 		Definition: task.Definition,

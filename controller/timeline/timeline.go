@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -10,6 +11,27 @@ import (
 // ID names a timeline for good: the task's id and the instant at which castoff
 // first saw it fail, so that the same snapshots give the same ID.
 type ID string
+
+const idTime = "20060102T150405Z"
+
+func newID(task fleet.TaskARN, opened time.Time) ID {
+	return ID(task.ID() + "-" + opened.UTC().Format(idTime))
+}
+
+// WellFormed reports that there may be a timeline of this ID, now or once: that it
+// has the form of one, as 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01-20260301T120000Z has.
+func (id ID) WellFormed() bool {
+	i := strings.LastIndexByte(string(id), '-')
+	if i <= 0 {
+		return false
+	}
+	if _, err := time.Parse(idTime, string(id[i+1:])); err != nil {
+		return false
+	}
+	return !strings.ContainsFunc(string(id[:i]), func(r rune) bool {
+		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && r != '-'
+	})
+}
 
 // Trigger is what first showed that the task fails.
 type Trigger string
