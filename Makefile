@@ -18,7 +18,7 @@ LINT := .cache/bin/golangci-lint-$(LINT_VERSION)
 
 # The health check of the reference workload: the version of its Dockerfile.
 PROBE_VERSION := v0.4.40
-PROBE := .cache/bin/grpc-health-probe
+PROBE := .cache/probe/$(PROBE_VERSION)/grpc-health-probe
 
 # AWS's API models, as data, and the SDK of another language than Go.
 MODELS_VERSION := 2.1692.0

@@ -9,7 +9,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,6 +35,7 @@ type labCmd struct {
 	TargetCheck string         `default:"tcp" enum:"tcp,http" help:"What the balancer checks: tcp, that nginx accepts; http, that the app answers, on a port of its own." placeholder:"KIND"`
 	Listen      string         `default:"127.0.0.1:0" help:"Address of the pages, API and metrics of the castoff that acts." placeholder:"HOST:PORT"`
 	Stay        bool           `help:"Go on when the timelines are complete, until interrupted."`
+	Read        []string       `help:"Run nothing: print medians and ranges of what earlier runs have printed with --json." placeholder:"FILE"`
 	JSON        bool           `name:"json" help:"Print one JSON object instead of tables."`
 	Verbose     bool           `help:"Show castoff's own log."`
 }
@@ -65,6 +65,9 @@ func (c labCmd) validate() error {
 			return usageError(fmt.Sprintf("%s must be between %g and %g (got %v)", flag.name, flag.least, flag.most, flag.value))
 		}
 	}
+	if len(c.Read) > 0 && (c.JSON || c.Stay) {
+		return usageError("--read is for tables of runs that have been")
+	}
 	if c.Stay && (c.Runs > 1 || len(c.Scenario) > 1) {
 		return usageError("--stay is for one run of one scenario")
 	}
@@ -75,7 +78,14 @@ func (c labCmd) Run(ctx context.Context, to streams) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	tools, err := lab.FindTools(".cache/bin")
+	if len(c.Read) > 0 {
+		results, err := readLabResults(c.Read)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeLabSummary(to.out, results), labVerdict(results))
+	}
+	tools, err := lab.FindTools(lab.Pinned)
 	if err != nil {
 		return err
 	}
@@ -103,10 +113,7 @@ func (c labCmd) Run(ctx context.Context, to streams) error {
 				if !c.Stay {
 					return nil
 				}
-				fmt.Fprintln(tell, "The timelines are complete. Still running; Ctrl-C ends it.")
-				err := c.write(to.out, results)
-				<-ctx.Done()
-				return err
+				return c.write(to.out, results)
 			})
 			if err != nil {
 				return err
@@ -120,12 +127,24 @@ func (c labCmd) Run(ctx context.Context, to streams) error {
 }
 
 func (c labCmd) announce(w io.Writer, tools lab.Tools) {
+	version := tools.ProbeIs()
+	switch version {
+	case lab.ProbeVersion:
+	case "":
+		version = "of unknown version, the reference workload has " + lab.ProbeVersion
+	default:
+		version += ", the reference workload has " + lab.ProbeVersion
+	}
+	lags := fmt.Sprintf("are %g times shorter than in AWS; checks are not.", c.Speed)
+	if c.Speed == 1 {
+		lags = "are as long as in AWS."
+	}
 	fmt.Fprintf(w, `The original system on this machine: %d tasks of nginx (%s) and a gRPC app,
-checked by %s, behind a TCP balancer, twice: castoff watches one
-and acts on the other. AWS's lags, the waits that are settings and castoff's intervals
-are %g times shorter than in AWS; checks are not.
+checked by grpc-health-probe %s (%s),
+behind a TCP balancer, twice: castoff watches one and acts on the other.
+AWS's lags, the waits that are settings and castoff's intervals %s
 
-`, c.Tasks, tools.Nginx, filepath.Base(tools.Probe), c.Speed)
+`, c.Tasks, tools.Nginx, version, tools.Probe, lags)
 }
 
 // labPair runs scenarios twice at once: watched, and acted upon.
@@ -136,8 +155,8 @@ type labPair struct {
 	log     *slog.Logger
 }
 
-// run runs one scenario; done is given what came of it while everything still
-// runs.
+// run runs one scenario; done is given what came of it, while everything still
+// runs and with --stay goes on.
 func (p labPair) run(ctx context.Context, scenario lab.Scenario, seed uint64, done func(labResult) error) (err error) {
 	within, cancel := context.WithTimeoutCause(ctx, labPatience+shorten(demoPatience, p.Speed), errors.New("the timeline was not complete in time"))
 	defer cancel()
@@ -172,7 +191,25 @@ func (p labPair) run(ctx context.Context, scenario lab.Scenario, seed uint64, do
 		}
 		result.Sides = append(result.Sides, side)
 	}
-	return done(result)
+	if err := done(result); err != nil || !p.Stay {
+		return err
+	}
+	fmt.Fprintln(p.tell, "\nThe timelines are complete. Still running; Ctrl-C ends it.")
+	return goOn(ctx, runs)
+}
+
+// goOn waits until it is interrupted, or something goes wrong.
+func goOn(ctx context.Context, runs []*labRun) error {
+	for _, r := range runs {
+		r.lab.Forget()
+	}
+	err := inEach(ctx, runs, func(r *labRun, ctx context.Context) error {
+		return r.until(ctx, func() bool { return false })
+	})
+	if ctx.Err() == nil {
+		return err
+	}
+	return nil // interrupted, as is the way to end it
 }
 
 // interrupted says so when it was.

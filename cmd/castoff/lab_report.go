@@ -29,7 +29,7 @@ type labSide struct {
 	Mode    policy.Mode `json:"mode"`
 	Castoff report      `json:"castoff"`
 	Felt    lab.Felt    `json:"felt"`
-	Probes  []labProbe  `json:"probes"` // that ended after the onset
+	Probes  []labProbe  `json:"probes"` // whose results came after the onset
 }
 
 // onlySaid leaves out what castoff says nothing about: a timeline that ends with
@@ -42,8 +42,10 @@ func (r *report) onlySaid() {
 
 // labProbe is one run of grpc-health-probe. Seconds are since the onset.
 type labProbe struct {
+	Due      float64 `json:"due_seconds"` // when it was to begin
 	Began    float64 `json:"began_seconds"`
 	Took     float64 `json:"took_seconds"`
+	Told     float64 `json:"told_seconds"` // when its result had been taken
 	Code     int     `json:"exit_code"`
 	TimedOut bool    `json:"timed_out"` // killed after the check's timeout
 	Said     string  `json:"said"`
@@ -139,7 +141,9 @@ func (r labResult) write(w io.Writer) error {
 var habitWords = map[lab.Habit]string{
 	lab.Short:           "calls on new connections",
 	lab.Channel:         "calls on kept connections",
-	lab.ChannelTuned:    "  with keepalive and retries",
+	lab.ChannelAlive:    "  with keepalive",
+	lab.ChannelRetries:  "  with retries",
+	lab.ChannelTuned:    "  with both",
 	lab.Stream:          "messages on long streams",
 	lab.StreamTuned:     "  with keepalive",
 	lab.StreamImpatient: "  given up after 3 silent seconds",
@@ -162,6 +166,7 @@ func feltRows(a, b lab.Felt) [][]string {
 		[]string{"kept connections to it at the onset", fmt.Sprint(a.Flows.Pinned), fmt.Sprint(b.Flows.Pinned)},
 		[]string{"  given up by clients, or ended with the failure", fmt.Sprint(a.Flows.Left), fmt.Sprint(b.Flows.Left)},
 		[]string{"  reset by the balancer", fmt.Sprint(a.Flows.Reset), fmt.Sprint(b.Flows.Reset)},
+		[]string{"    and then answered by another task", fmt.Sprint(a.Flows.Moved), fmt.Sprint(b.Flows.Moved)},
 		[]string{"  the last one ended", orNone(a.Flows.Freed), orNone(b.Flows.Freed)},
 	)
 }

@@ -165,10 +165,13 @@ func (r *labRun) side() (labSide, error) {
 		s.Castoff.onlySaid()
 	}
 	for _, p := range r.lab.Probes(r.task) {
-		if p.Began.Add(p.Took).Before(truth.Onset) {
+		if p.Told.Before(truth.Onset) {
 			continue
 		}
-		s.Probes = append(s.Probes, labProbe{Began: millis(since(p.Began)), Took: millis(p.Took), Code: p.Code, TimedOut: p.TimedOut, Said: p.Said})
+		s.Probes = append(s.Probes, labProbe{
+			Due: millis(since(p.Due)), Began: millis(since(p.Began)), Took: millis(p.Took), Told: millis(since(p.Told)),
+			Code: p.Code, TimedOut: p.TimedOut, Said: p.Said,
+		})
 	}
 	return s, nil
 }

@@ -3,8 +3,10 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/castoff-ecs/castoff/controller/lab"
@@ -54,6 +56,9 @@ func labMeasures() []labMeasure {
 		of := func(get func(lab.HabitFelt) int) func(labSide) (float64, bool) {
 			return func(s labSide) (float64, bool) {
 				i := slices.IndexFunc(s.Felt.Habits, func(h lab.HabitFelt) bool { return h.Habit == habit })
+				if i < 0 {
+					return 0, false // of a run before there were such clients
+				}
 				return float64(get(s.Felt.Habits[i])), true
 			}
 		}
@@ -62,6 +67,27 @@ func labMeasures() []labMeasure {
 			labMeasure{"  seconds with one", "%.0f s", of(func(h lab.HabitFelt) int { return h.Seconds })})
 	}
 	return all
+}
+
+// readLabResults takes what runs have printed with --json.
+func readLabResults(files []string) (all []labResult, err error) {
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		var results []labResult
+		if err := json.Unmarshal(text, &results); err != nil {
+			return nil, fmt.Errorf("%s is not what castoff lab --json prints: %w", file, err)
+		}
+		for _, r := range results {
+			if len(r.Sides) != 2 || r.Speed != results[0].Speed || len(all) > 0 && r.Speed != all[0].Speed {
+				return nil, fmt.Errorf("%s: each run needs two sides, and all the same speed", file)
+			}
+		}
+		all = append(all, results...)
+	}
+	return all, nil
 }
 
 // writeLabSummary shows medians and ranges of several runs of each scenario, and
@@ -81,7 +107,9 @@ func writeLabSummary(w io.Writer, results []labResult) error {
 		fmt.Fprintf(w, "\n%s, %d runs, AWS's lags %g times shorter: median (least–most)\n\n", scenario, len(runs), runs[0].Speed)
 		rows := [][]string{{"", "castoff watches", "castoff acts", "median of ratios"}}
 		for _, m := range labMeasures() {
-			rows = append(rows, m.row(runs))
+			if row := m.row(runs); row[1] != "-" || row[2] != "-" {
+				rows = append(rows, row)
+			}
 		}
 		if err := table(w, rows); err != nil {
 			return err

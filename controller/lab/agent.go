@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -44,6 +45,8 @@ type agent struct {
 	ctx       context.Context //nolint:containedctx // of what it does by itself
 	busy      sync.WaitGroup  // on something
 
+	forgets *atomic.Bool // see [Lab.Forget]
+
 	mu     sync.Mutex
 	over   bool // nothing is begun any more
 	tasks  map[fleet.TaskARN]*group
@@ -55,44 +58,65 @@ type agent struct {
 type group struct {
 	sim.Launch
 	dir      string
+	launched chan struct{} // closed when its containers run, or cannot be started
 	front    *process
 	back     *process
-	commands io.Writer      // to the app
-	replies  *bufio.Scanner // from it
-	answers  chan struct{}  // closed when it answers for the first time
+	commands io.Writer       // to the app
+	replies  *bufio.Scanner  // from it
+	answers  chan struct{}   // closed when it answers for the first time
+	wanted   context.Context //nolint:containedctx // until it is told to stop
+	unwant   context.CancelFunc
 }
 
 // Probe is one run of a task's health check command.
 type Probe struct {
 	Task     fleet.TaskARN
+	Due      time.Time // when it was to begin
 	Began    time.Time
 	Took     time.Duration
-	Code     int  // its exit code
-	TimedOut bool // it was killed after the check's timeout
+	Told     time.Time // what it found had been taken by then
+	Code     int       // its exit code
+	TimedOut bool      // it was killed after the check's timeout
 	Said     string
 }
 
 // Start starts the processes of a task.
 func (a *agent) Start(l sim.Launch) {
-	a.do(func() error {
-		g := &group{Launch: l, dir: filepath.Join(a.dir, l.Address), answers: make(chan struct{})}
-		if failed, err := a.launch(g); err != nil {
-			return errors.Join(err, a.region.Exited(l.Task, failed, 1))
-		}
-		a.mu.Lock()
-		a.tasks[l.Task] = g
-		a.mu.Unlock()
-		if err := a.region.Started(l.Task); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(a.ctx, 30*time.Second)
-		defer cancel()
-		if err := firstAnswer(ctx, net.JoinHostPort(l.Address, strconv.Itoa(frontPort))); err != nil {
-			return fmt.Errorf("task %s does not come up: %w", l.Address, err)
-		}
+	g := a.enter(l)
+	a.do(func() error { return a.bringUp(g) })
+}
+
+// enter knows of a task from now on.
+func (a *agent) enter(l sim.Launch) *group {
+	g := &group{Launch: l, dir: filepath.Join(a.dir, l.Address), launched: make(chan struct{}), answers: make(chan struct{})}
+	g.wanted, g.unwant = context.WithCancel(a.ctx)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tasks[l.Task] = g
+	return g
+}
+
+// bringUp starts a task and waits until it answers, unless it is told to stop
+// before.
+func (a *agent) bringUp(g *group) error {
+	failed, err := a.launch(g)
+	close(g.launched)
+	if err != nil {
+		return errors.Join(err, a.region.Exited(g.Task, failed, 1))
+	}
+	if err := a.region.Started(g.Task); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(g.wanted, 30*time.Second)
+	defer cancel()
+	if err = firstAnswer(ctx, net.JoinHostPort(g.Address, strconv.Itoa(frontPort))); err == nil {
 		close(g.answers)
-		return a.region.Recover(l.Task)
-	})
+		err = a.region.Recover(g.Task)
+	}
+	if err != nil && g.wanted.Err() == nil {
+		return fmt.Errorf("task %s does not come up: %w", g.Address, err)
+	}
+	return nil
 }
 
 // do does something that takes time.
@@ -182,28 +206,40 @@ func (a *agent) contain(g *group, name string, cmd *exec.Cmd) (*process, error) 
 }
 
 // configure moves nginx's configuration to a task's address and folder: its tasks
-// share one network and one file system.
+// share one network and one file system. A line for each call is written as well,
+// but not kept: a lab may go on for days.
+//
+// auto would be a worker for every processor of the machine, in each task: two
+// labs of three tasks on 64 processors would have 384. A task of the reference
+// workload has a quarter of one.
 func configure(conf, address, dir string) string {
 	return strings.NewReplacer(
+		"worker_processes auto", "worker_processes 2",
+		"access_log /dev/stdout", "access_log /dev/null",
 		"listen 10080", "listen "+address+":10080",
 		"server 127.0.0.1:8080", "server "+address+":8080",
 		"/tmp/", dir+"/",
 	).Replace(conf)
 }
 
-// Stop sends each container's first process SIGTERM, and kills the container after
-// its stopTimeout.
+// Stop sends each container's first process SIGTERM, once there is one, and kills
+// the container after its stopTimeout.
 func (a *agent) Stop(arn fleet.TaskARN) {
 	g := a.task(arn)
 	if g == nil {
 		return
 	}
+	g.unwant()
 	for _, spec := range g.Containers {
-		p := g.front
-		if spec.Name == back {
-			p = g.back
-		}
 		a.do(func() error {
+			<-g.launched
+			p := g.front
+			if spec.Name == back {
+				p = g.back
+			}
+			if p == nil {
+				return nil // it could not be started
+			}
 			_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 			timeout := time.NewTimer(spec.StopTimeout)
 			defer timeout.Stop()
@@ -217,29 +253,34 @@ func (a *agent) Stop(arn fleet.TaskARN) {
 	}
 }
 
+func (a *agent) forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.probes = nil
+}
+
 func (a *agent) task(arn fleet.TaskARN) *group {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.tasks[arn]
 }
 
-// Check runs a container's health check command.
+// Check runs a container's health check command, once the container runs.
 func (a *agent) Check(c sim.Check) {
 	a.do(func() error {
-		passed := false
-		defer func() { c.Report(passed) }()
 		g := a.task(c.Task)
-		if g == nil {
-			return nil // it has yet to start
-		}
+		<-g.launched
 		probe, err := a.probe(g, c)
+		c.Report(err == nil && probe.Code == 0)
 		if err != nil {
 			return err
 		}
-		passed = probe.Code == 0
+		probe.Told = time.Now()
 		a.mu.Lock()
 		defer a.mu.Unlock()
-		a.probes = append(a.probes, probe)
+		if !a.forgets.Load() {
+			a.probes = append(a.probes, probe)
+		}
 		return nil
 	})
 }
@@ -256,7 +297,7 @@ func (a *agent) probe(g *group, c sim.Check) (Probe, error) {
 	cmd.Env = append(cmd.Environ(), "PATH="+filepath.Dir(a.tools.Probe)+":/usr/bin:/bin")
 	var said bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &said, &said
-	probe := Probe{Task: c.Task, Began: time.Now()}
+	probe := Probe{Task: c.Task, Due: c.Due, Began: time.Now()}
 	p, err := a.processes.start(cmd)
 	if err != nil {
 		return probe, err

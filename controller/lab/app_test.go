@@ -23,7 +23,7 @@ import (
 // TestApp: it obeys, and its health is that of its calls.
 func TestApp(t *testing.T) {
 	t.Parallel()
-	const address = "127.250.1.1"
+	address := claimed(t).address(1, 1).String()
 	in, commands := io.Pipe()
 	replies, out := io.Pipe()
 	ended := make(chan error, 1)

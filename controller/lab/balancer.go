@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -26,14 +27,15 @@ type balancer struct {
 	group  fleet.TargetGroupARN
 	idle   time.Duration // after it a silent connection is forgotten
 
-	nodes []*node
-	busy  sync.WaitGroup
+	nodes   []*node
+	busy    sync.WaitGroup
+	forgets *atomic.Bool // see [Lab.Forget]
 
 	mu    sync.Mutex
 	seed  uint64
 	seen  map[netip.Addr]uint64  // how many connections came from a client's address
 	flows []*Flow                // all that ever were, in the order of their beginning
-	ports map[string]*Flow       // the last of each client's address and port
+	ports map[string]*Flow       // the last of each client's address and port, until it is hung up
 	open  map[*connection]string // to which target, by its address
 	over  bool
 }
@@ -59,12 +61,11 @@ type Flow struct {
 
 // listen opens the nodes' listeners: all on the same port, each on an address of
 // its own.
-func (b *balancer) listen(network netip.Prefix, port int) error {
-	first := network.Addr().As4()
+func (b *balancer) listen(network *network, port uint16) error {
 	for i, route := range b.region.Routes(b.group) {
-		n := &node{zone: route.Zone, address: netip.AddrFrom4([4]byte{first[0], first[1], 0, byte(i + 1)})}
+		n := &node{zone: route.Zone, address: network.address(0, byte(i+1))}
 		var err error
-		n.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(n.address, uint16(port)).String()) //nolint:gosec // a port
+		n.listener, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(n.address, port).String())
 		if err != nil {
 			return fmt.Errorf("the balancer's node in %s: %w", route.Zone, err)
 		}
@@ -98,8 +99,8 @@ func (b *balancer) pick(from net.Addr, n int) int {
 	defer b.mu.Unlock()
 	client := netip.MustParseAddrPort(from.String()).Addr()
 	b.seen[client]++
-	last := client.As4()
-	hash := rand.NewPCG(b.seed, b.seen[client]<<8|uint64(last[3]))
+	address := client.As4()
+	hash := rand.NewPCG(b.seed, uint64(255-address[2])<<56|b.seen[client]<<8|uint64(address[3]))
 	return int(hash.Uint64() % uint64(n)) //nolint:gosec // less than n
 }
 
@@ -126,7 +127,12 @@ func (b *balancer) pass(n *node, client *net.TCPConn) {
 		}
 	}
 	flow.Target = to.ID
-	b.note(func() { b.ports[flow.Client] = flow; b.flows = append(b.flows, flow) })
+	b.note(func() {
+		b.ports[flow.Client] = flow
+		if !b.forgets.Load() {
+			b.flows = append(b.flows, flow)
+		}
+	})
 	if to.ID == "" {
 		b.note(func() { flow.Refused = true })
 		c.reset()
@@ -168,6 +174,20 @@ func (b *balancer) flow(client string) (Flow, bool) {
 		return *f, true
 	}
 	return Flow{}, false
+}
+
+// hungUp is called by a client that does not ask for that flow any more. One that
+// the balancer has yet to accept stays until its port is used again.
+func (b *balancer) hungUp(client string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.ports, client)
+}
+
+func (b *balancer) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.flows = nil
 }
 
 // all is every flow so far.

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -56,10 +57,10 @@ func (c *calm) Check(check sim.Check) { go check.Report(true) }
 // end with RST when they are cut or refused.
 func TestBalancer(t *testing.T) {
 	t.Parallel()
-	network := netip.MustParsePrefix("127.251.0.0/16")
+	network := claimed(t)
 	tasks := &calm{t: t, listeners: map[string]net.Listener{}}
-	b := &balancer{idle: time.Minute, seed: 1, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{}}
-	b.region = sim.New(sim.Options{Seed: 1, Runtime: &sim.Runtime{Agent: tasks, Nodes: b, Network: network}})
+	b := &balancer{idle: time.Minute, seed: 1, forgets: &atomic.Bool{}, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{}}
+	b.region = sim.New(sim.Options{Seed: 1, Runtime: &sim.Runtime{Agent: tasks, Nodes: b, Network: network.Prefix}})
 	l := &Lab{Region: b.region, options: Options{Tasks: 3, Speed: 10}}
 	if err := errors.Join(b.region.AddCluster(Service.Cluster, sim.ClusterOptions{}), b.region.AddService(l.service())); err != nil {
 		t.Fatal(err)

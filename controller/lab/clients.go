@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,17 +29,22 @@ type Habit string
 const (
 	Short           Habit = "short"         // a new connection for each call
 	Channel         Habit = "channel"       // calls on a connection that is kept
-	ChannelTuned    Habit = "channel+ka+re" // the same with keepalive and a retry policy
+	ChannelAlive    Habit = "channel+ka"    // the same with keepalive
+	ChannelRetries  Habit = "channel+re"    // the same with a retry policy
+	ChannelTuned    Habit = "channel+ka+re" // the same with both
 	Stream          Habit = "stream"        // one long-lived stream, a message a second, for as long as it lasts
 	StreamTuned     Habit = "stream+ka"     // the same with keepalive
 	StreamImpatient Habit = "stream+giveup" // the same, given up and opened anew after three silent seconds
 )
 
 // Habits lists every habit.
-var Habits = []Habit{Short, Channel, ChannelTuned, Stream, StreamTuned, StreamImpatient}
+var Habits = []Habit{Short, Channel, ChannelAlive, ChannelRetries, ChannelTuned, Stream, StreamTuned, StreamImpatient}
 
 // kept reports that its clients keep their connections.
 func (h Habit) kept() bool { return h != Short }
+
+// streams reports that its clients keep a stream open.
+func (h Habit) streams() bool { return h == Stream || h == StreamTuned || h == StreamImpatient }
 
 // patience is how long a client waits for an answer: a call's deadline, and after
 // which a message on a stream counts as failed.
@@ -50,6 +56,7 @@ const giveUp = 3
 // Call is a call, or a message on a stream and its answer.
 type Call struct {
 	Habit  Habit
+	Client string // its address
 	Target string // address of the task that it was sent to, as the balancer knows; empty: of none
 	Began  time.Time
 	Took   time.Duration
@@ -59,11 +66,12 @@ type Call struct {
 // clients are all that call the service.
 type clients struct {
 	balancer *balancer
-	network  netip.Prefix // each has an address of its own in it
+	network  *network // each has an address of its own in it
+	busy     sync.WaitGroup
+	forgets  *atomic.Bool // see [Lab.Forget]
 
 	mu    sync.Mutex
 	calls []Call
-	busy  sync.WaitGroup
 }
 
 // retries has gRPC try a call again that found nobody to answer it.
@@ -79,17 +87,16 @@ func (cs *clients) run(ctx context.Context, load Load) {
 			if !habit.kept() {
 				continue
 			}
-			number := byte(2 + (kind-1)*load.Kept + i) // 1 is the short ones'
+			number := 2 + (kind-1)*load.Kept + i // 1 is the short ones'
 			cs.busy.Go(func() {
 				// Spread over the second.
 				if !wait(ctx, time.Duration(i)*time.Second/time.Duration(load.Kept)) {
 					return
 				}
-				switch habit {
-				case Channel, ChannelTuned:
-					cs.channel(ctx, habit, number)
-				default:
+				if habit.streams() {
 					cs.streams(ctx, habit, number)
+				} else {
+					cs.channel(ctx, habit, number)
 				}
 			})
 		}
@@ -111,17 +118,18 @@ func wait(ctx context.Context, d time.Duration) bool {
 // line is a client's way to the service: its channel, and the address and port of
 // the channel's last connection.
 type line struct {
-	conn *grpc.ClientConn
-	mu   sync.Mutex
-	from string
-	n    int // connections
+	habit  Habit
+	client netip.Addr
+	conn   *grpc.ClientConn
+	mu     sync.Mutex
+	from   string
+	n      int // connections
 }
 
 // dial makes a channel of the client with that number.
-func (cs *clients) dial(habit Habit, number byte) (*line, error) {
-	l := &line{}
-	first := cs.network.Addr().As4()
-	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(first[0], first[1], 255, number)}}
+func (cs *clients) dial(habit Habit, number int) (*line, error) {
+	l := &line{habit: habit, client: cs.network.address(byte(255-number>>8), byte(number))}
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: l.client.AsSlice()}}
 	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -132,6 +140,7 @@ func (cs *clients) dial(habit Habit, number byte) (*line, error) {
 			conn, err := dialer.DialContext(ctx, "tcp", node)
 			if err == nil {
 				l.mu.Lock()
+				cs.balancer.hungUp(l.from)
 				l.from = conn.LocalAddr().String()
 				l.mu.Unlock()
 			}
@@ -141,13 +150,13 @@ func (cs *clients) dial(habit Habit, number byte) (*line, error) {
 		// not what is to be measured.
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.2, MaxDelay: patience}}),
 	}
-	switch habit {
-	case ChannelTuned:
-		options = append(options, grpc.WithDefaultServiceConfig(retries), keptAlive)
-	case StreamTuned:
-		options = append(options, keptAlive)
-	default:
+	if habit == ChannelRetries || habit == ChannelTuned {
+		options = append(options, grpc.WithDefaultServiceConfig(retries))
+	} else {
 		options = append(options, grpc.WithDisableRetry())
+	}
+	if habit == ChannelAlive || habit == ChannelTuned || habit == StreamTuned {
+		options = append(options, keptAlive)
 	}
 	var err error
 	l.conn, err = grpc.NewClient("passthrough:///lab", options...)
@@ -157,18 +166,31 @@ func (cs *clients) dial(habit Habit, number byte) (*line, error) {
 // keptAlive asks as often as grpc-go lets a client ask.
 var keptAlive = grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 2 * time.Second, PermitWithoutStream: true})
 
-// target is where the line's connection goes, or went.
-func (cs *clients) target(l *line) string {
+// hangUp ends the line.
+func (cs *clients) hangUp(l *line) {
+	_ = l.conn.Close() // nothing to be lost
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	flow, _ := cs.balancer.flow(l.from)
-	return flow.Target
+	cs.balancer.hungUp(l.from)
 }
 
-func (cs *clients) note(c Call) {
+// note keeps what came of a call that began then, beside where the line's
+// connection goes, or went.
+func (cs *clients) note(l *line, began time.Time, took time.Duration, code codes.Code) {
+	l.mu.Lock()
+	flow, _ := cs.balancer.flow(l.from)
+	l.mu.Unlock()
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
-	cs.calls = append(cs.calls, c)
+	if !cs.forgets.Load() {
+		cs.calls = append(cs.calls, Call{Habit: l.habit, Client: l.client.String(), Target: flow.Target, Began: began, Took: took, Code: code})
+	}
+}
+
+func (cs *clients) forget() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	cs.calls = nil
 }
 
 func (cs *clients) all() []Call {
@@ -194,15 +216,15 @@ func (cs *clients) short(ctx context.Context, rate float64) {
 				if err != nil {
 					return
 				}
-				defer func() { _ = l.conn.Close() }() // the call is over
-				cs.call(ctx, Short, l)
+				defer cs.hangUp(l)
+				cs.call(ctx, l)
 			})
 		}
 	}
 }
 
 // call makes one call.
-func (cs *clients) call(ctx context.Context, habit Habit, l *line) {
+func (cs *clients) call(ctx context.Context, l *line) {
 	began := time.Now()
 	limited, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -210,20 +232,20 @@ func (cs *clients) call(ctx context.Context, habit Habit, l *line) {
 	if ctx.Err() != nil {
 		return // the lab is over
 	}
-	cs.note(Call{Habit: habit, Target: cs.target(l), Began: began, Took: time.Since(began), Code: status.Code(err)})
+	cs.note(l, began, time.Since(began), status.Code(err))
 }
 
 // channel makes a call a second on a connection that is kept.
-func (cs *clients) channel(ctx context.Context, habit Habit, number byte) {
+func (cs *clients) channel(ctx context.Context, habit Habit, number int) {
 	l, err := cs.dial(habit, number)
 	if err != nil {
 		return
 	}
-	defer func() { _ = l.conn.Close() }() // nothing to be lost
+	defer cs.hangUp(l)
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		cs.call(ctx, habit, l)
+		cs.call(ctx, l)
 		select {
 		case <-ctx.Done():
 			return
@@ -233,17 +255,17 @@ func (cs *clients) channel(ctx context.Context, habit Habit, number byte) {
 }
 
 // streams keeps one stream open: another one when it ends.
-func (cs *clients) streams(ctx context.Context, habit Habit, number byte) {
+func (cs *clients) streams(ctx context.Context, habit Habit, number int) {
 	for ctx.Err() == nil {
 		l, err := cs.dial(habit, number)
 		if err != nil {
 			return
 		}
 		began := time.Now()
-		if err := cs.stream(ctx, habit, l); err != nil && ctx.Err() == nil {
-			cs.note(Call{Habit: habit, Target: cs.target(l), Began: began, Code: status.Code(err)})
+		if err := cs.stream(ctx, l); err != nil && ctx.Err() == nil {
+			cs.note(l, began, 0, status.Code(err))
 		}
-		_ = l.conn.Close() // the stream is over
+		cs.hangUp(l)
 		wait(ctx, 100*time.Millisecond)
 	}
 }
@@ -251,7 +273,7 @@ func (cs *clients) streams(ctx context.Context, habit Habit, number byte) {
 // stream sends a message a second. One that has no answer by the next is not
 // answered in time; no other is sent meanwhile. It ends with the stream, or when
 // an impatient client has had enough.
-func (cs *clients) stream(ctx context.Context, habit Habit, l *line) error {
+func (cs *clients) stream(ctx context.Context, l *line) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	s, err := l.conn.NewStream(ctx, &chatDesc, chatMethod)
@@ -297,8 +319,8 @@ func (cs *clients) stream(ctx context.Context, habit Habit, l *line) error {
 			took = time.Since(began)
 			silent++
 		}
-		cs.note(Call{Habit: habit, Target: cs.target(l), Began: began, Took: took, Code: code})
-		if habit == StreamImpatient && silent == giveUp {
+		cs.note(l, began, took, code)
+		if l.habit == StreamImpatient && silent == giveUp {
 			return nil
 		}
 	}

@@ -34,6 +34,9 @@ func TestReferenceWorkload(t *testing.T) {
 			t.Errorf("%s: grpc-health-probe %v, here %s", file, m, ProbeVersion)
 		}
 	}
+	if want := "\nPROBE := " + strings.Replace(Pinned, ProbeVersion, "$(PROBE_VERSION)", 1) + "\n"; !strings.Contains(read("Makefile"), want) {
+		t.Errorf("the Makefile does not say%s", want)
+	}
 	template := read("deploy/cloudformation/reference-workload.yaml")
 	command := sim.ReferenceWorkload("lab", "grpc").Containers[0].Check.Command
 	if want := `[CMD-SHELL, "` + command[1] + `"]`; !strings.Contains(template, want) {
@@ -41,15 +44,16 @@ func TestReferenceWorkload(t *testing.T) {
 	}
 }
 
-// TestConfigure: only addresses and paths are other ones, and all of them.
+// TestConfigure: only addresses, paths and the number of workers are other ones.
 func TestConfigure(t *testing.T) {
 	t.Parallel()
 	got := configure(nginxConf, "127.41.1.9", "/var/lab")
-	back := strings.NewReplacer("listen 127.41.1.9:10080", "listen 10080", "server 127.41.1.9:8080", "server 127.0.0.1:8080", "/var/lab/", "/tmp/").Replace(got)
+	back := strings.NewReplacer("listen 127.41.1.9:10080", "listen 10080", "server 127.41.1.9:8080", "server 127.0.0.1:8080", "/var/lab/", "/tmp/",
+		"access_log /dev/null", "access_log /dev/stdout", "worker_processes 2", "worker_processes auto").Replace(got)
 	if back != nginxConf {
-		t.Errorf("more is different than addresses and paths:\n%s", got)
+		t.Errorf("more is different than addresses, paths and the number of workers:\n%s", got)
 	}
-	for _, left := range []string{"/tmp/", "127.0.0.1", "listen 10080"} {
+	for _, left := range []string{"/tmp/", "127.0.0.1", "listen 10080", "/dev/stdout", "auto"} {
 		if strings.Contains(got, left) {
 			t.Errorf("%s is still there", left)
 		}
@@ -70,19 +74,28 @@ func TestShortened(t *testing.T) {
 }
 
 func TestFindTools(t *testing.T) {
-	t.Setenv("PATH", t.TempDir())
-	_, err := FindTools()
+	path, pinned := t.TempDir(), t.TempDir()+"/probe"
+	t.Setenv("PATH", path)
+	_, err := FindTools(pinned)
 	if err == nil || !strings.Contains(err.Error(), "go install github.com/grpc-ecosystem/grpc-health-probe@"+ProbeVersion) {
 		t.Errorf("%v", err)
 	}
-	dir := t.TempDir()
-	for _, name := range []string{"nginx", "grpc-health-probe"} {
-		if err := os.WriteFile(dir+"/"+name, nil, 0o755); err != nil { //nolint:gosec // a program
+	program := func(path string) {
+		if err := os.WriteFile(path, nil, 0o755); err != nil { //nolint:gosec // a program
 			t.Fatal(err)
 		}
 	}
-	tools, err := FindTools(dir)
-	if err != nil || tools.Probe != dir+"/grpc-health-probe" || !strings.HasSuffix(tools.Nginx, "/nginx") {
+	program(path + "/nginx")
+	program(path + "/grpc-health-probe")
+	tools, err := FindTools(pinned)
+	if err != nil || tools.Probe != path+"/grpc-health-probe" || tools.Nginx != path+"/nginx" {
 		t.Errorf("%+v, %v", tools, err)
+	}
+	program(pinned)
+	if tools, err = FindTools(pinned); err != nil || tools.Probe != pinned {
+		t.Errorf("%+v, %v: the pinned one is not preferred", tools, err)
+	}
+	if got := tools.ProbeIs(); got != "" {
+		t.Errorf("an empty file is version %s", got)
 	}
 }

@@ -8,12 +8,12 @@
 //
 // A task is a group of processes with an address of its own in 127.0.0.0/8, as its
 // network interface: nginx with the reference workload's own configuration, in
-// which only addresses and paths are other ones, and the app. Its health check is
-// the command of its task definition, run by an agent that kills it after its
-// timeout; localhost in it becomes the task's address, since the tasks of one
-// machine share one network. A container has a first process of its own that
-// outlives what it starts, as an entrypoint script or a supervisor does, so that
-// nginx can die without its container.
+// which only addresses, paths and the number of workers are other ones, and the
+// app. Its health check is the command of its task definition, run by an agent
+// that kills it after its timeout; localhost in it becomes the task's address,
+// since the tasks of one machine share one network. A container has a first
+// process of its own that outlives what it starts, as an entrypoint script or a
+// supervisor does, so that nginx can die without its container.
 //
 // The balancer has a node in each zone. It ends TCP connections where a Network
 // Load Balancer passes packets on, which shows in one place: a client's connection

@@ -4,6 +4,7 @@ package lab
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -45,6 +46,7 @@ type FlowsFelt struct {
 	Pinned int     `json:"pinned"`        // connections of kept channels and streams at the onset
 	Left   int     `json:"left"`          // those of them that a client or the task ended before the task was told to stop
 	Reset  int     `json:"reset"`         // those of them that the balancer ended
+	Moved  int     `json:"moved"`         // those of the reset ones whose client was answered by another task next
 	Freed  float64 `json:"freed_seconds"` // when the last of those ended; 0: none was, or some have not
 }
 
@@ -53,7 +55,7 @@ func (l *Lab) Feel(truth sim.Truth) Felt {
 	sick := l.Address(truth.Task)
 	return Felt{
 		Habits: feelCalls(l.Calls(), sick, truth.Onset),
-		Flows:  feelFlows(l.Flows(), sick, truth),
+		Flows:  feelFlows(l.Flows(), l.Calls(), sick, truth),
 		After:  feelAfter(l.Calls(), sick, truth),
 	}
 }
@@ -84,7 +86,7 @@ func feelCalls(calls []Call, sick string, onset time.Time) []HabitFelt {
 	return all
 }
 
-func feelFlows(flows []Flow, sick string, truth sim.Truth) FlowsFelt {
+func feelFlows(flows []Flow, calls []Call, sick string, truth sim.Truth) FlowsFelt {
 	var f FlowsFelt
 	onset := truth.Onset
 	open := false
@@ -103,6 +105,9 @@ func feelFlows(flows []Flow, sick string, truth sim.Truth) FlowsFelt {
 			switch {
 			case w.Reset:
 				f.Reset++
+				if to := next(calls, w); to != sick && to != "" {
+					f.Moved++
+				}
 			case w.Ended.Before(truth.Stopping):
 				f.Left++
 			}
@@ -112,6 +117,17 @@ func feelFlows(flows []Flow, sick string, truth sim.Truth) FlowsFelt {
 		f.Freed = 0
 	}
 	return f
+}
+
+// next is which task answered the client of a flow first after that had ended;
+// empty: none did.
+func next(calls []Call, w Flow) string {
+	for _, c := range calls {
+		if strings.HasPrefix(w.Client, c.Client+":") && c.Began.After(w.Ended) && c.Code == codes.OK {
+			return c.Target
+		}
+	}
+	return ""
 }
 
 // feelAfter counts from the truth's milestones, those that came.

@@ -4,15 +4,16 @@ package lab
 
 import (
 	"context"
+	"debug/buildinfo"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -43,15 +44,16 @@ func (e *MissingError) Error() string {
 	return text
 }
 
-// FindTools looks for the programs in PATH, in what Debian has beside it for
-// nginx, and in dirs.
-func FindTools(dirs ...string) (Tools, error) {
-	find := func(name string, also ...string) string {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-		for _, dir := range append(also, dirs...) {
-			if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+// Pinned is where `make lab` has the probe of that version, from the top of the
+// source on.
+const Pinned = ".cache/probe/" + ProbeVersion + "/grpc-health-probe"
+
+// FindTools looks for the programs: the probe at pinned first, each in PATH, and
+// nginx where Debian has it beside that.
+func FindTools(pinned string) (Tools, error) {
+	find := func(names ...string) string {
+		for _, name := range names {
+			if path, err := exec.LookPath(name); err == nil {
 				if path, err = filepath.Abs(path); err == nil {
 					return path
 				}
@@ -59,19 +61,29 @@ func FindTools(dirs ...string) (Tools, error) {
 		}
 		return ""
 	}
-	t := Tools{Nginx: find("nginx", "/usr/sbin"), Probe: find("grpc-health-probe")}
+	t := Tools{Nginx: find("nginx", "/usr/sbin/nginx"), Probe: find(pinned, "grpc-health-probe")}
 	var missing []string
 	if t.Nginx == "" {
 		missing = append(missing, "nginx: apt-get install nginx-light")
 	}
 	if t.Probe == "" {
 		missing = append(missing, "grpc-health-probe: go install github.com/grpc-ecosystem/grpc-health-probe@"+ProbeVersion+
-			" with $(go env GOPATH)/bin in PATH, or make .cache/bin/grpc-health-probe")
+			" with $(go env GOPATH)/bin in PATH, or make "+Pinned)
 	}
 	if len(missing) > 0 {
 		return t, &MissingError{missing}
 	}
 	return t, nil
+}
+
+// ProbeIs is the probe's version as Go has put it in; empty: the probe has none,
+// or is no Go program.
+func (t Tools) ProbeIs() string {
+	info, err := buildinfo.ReadFile(t.Probe)
+	if err != nil || info.Main.Version == "(devel)" {
+		return ""
+	}
+	return info.Main.Version
 }
 
 // Load is what clients do.
@@ -107,12 +119,13 @@ type Lab struct {
 	Group  fleet.TargetGroupARN
 
 	options  Options
-	claimed  net.Listener // as long as it is there, the network is this lab's
+	network  *network
 	agent    *agent
 	balancer *balancer
 	clients  *clients
 	cancel   context.CancelFunc // of what goes on by itself
 	driven   chan struct{}
+	forgets  atomic.Bool
 }
 
 // New starts a lab; its tasks come up meanwhile, see [Lab.Ready].
@@ -129,19 +142,19 @@ func New(o Options) (l *Lab, err error) {
 		return nil, errors.Join(fmt.Errorf("start the lab: %w", err), os.RemoveAll(dir))
 	}
 	l = &Lab{options: o, driven: make(chan struct{})}
-	network, err := l.claim()
+	l.network, err = claim(frontPort, appPort, healthPort)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	processes, err := newProcesses(o.Part, dir)
 	if err != nil {
-		return nil, errors.Join(err, l.claimed.Close(), os.RemoveAll(dir))
+		return nil, errors.Join(err, l.network.release(), os.RemoveAll(dir))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	l.agent = &agent{processes: processes, dir: dir, tools: o.Tools, ctx: ctx, tasks: map[fleet.TaskARN]*group{}}
+	l.agent = &agent{processes: processes, dir: dir, tools: o.Tools, ctx: ctx, forgets: &l.forgets, tasks: map[fleet.TaskARN]*group{}}
 	l.balancer = &balancer{
-		idle: o.Idle, seed: o.Seed, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{},
+		idle: o.Idle, seed: o.Seed, forgets: &l.forgets, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{},
 	}
 	if o.Idle == 0 {
 		l.balancer.idle = 350 * time.Second
@@ -149,38 +162,25 @@ func New(o Options) (l *Lab, err error) {
 	params := shortened(sim.DefaultParams(), o.Speed)
 	l.Region = sim.New(sim.Options{
 		Seed: o.Seed, Params: &params, Throttle: false,
-		Runtime: &sim.Runtime{Agent: l.agent, Nodes: l.balancer, Network: network},
+		Runtime: &sim.Runtime{Agent: l.agent, Nodes: l.balancer, Network: l.network.Prefix},
 	})
 	l.agent.region, l.balancer.region = l.Region, l.Region
 	go l.drive(ctx)
-	if err := l.open(network); err != nil {
+	if err := l.open(); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
 
-// claim takes the first network 127.x.0.0/16 that no other lab has. Its first
-// address is nobody's but the claim's.
-func (l *Lab) claim() (netip.Prefix, error) {
-	var err error
-	for second := byte(41); second < 250; second++ {
-		first := netip.AddrFrom4([4]byte{127, second, 0, 0})
-		if l.claimed, err = (&net.ListenConfig{}).Listen(context.Background(), "tcp", netip.AddrPortFrom(first, frontPort).String()); err == nil {
-			return netip.PrefixFrom(first, 16), nil
-		}
-	}
-	return netip.Prefix{}, fmt.Errorf("no network of 127.0.0.0/8 is free for the lab: %w", err)
-}
-
 // open makes the service and opens its balancer.
-func (l *Lab) open(network netip.Prefix) error {
-	l.clients = &clients{balancer: l.balancer, network: network}
+func (l *Lab) open() error {
+	l.clients = &clients{balancer: l.balancer, network: l.network, forgets: &l.forgets}
 	if err := errors.Join(l.Region.AddCluster(Service.Cluster, sim.ClusterOptions{}), l.Region.AddService(l.service())); err != nil {
 		return err
 	}
 	l.Group = l.Region.ProductionGroups(Service)[0]
 	l.balancer.group = l.Group
-	return l.balancer.listen(network, frontPort)
+	return l.balancer.listen(l.network, frontPort)
 }
 
 // service is the reference workload as deploy/cloudformation has it, with its
@@ -245,7 +245,7 @@ func (l *Lab) drive(ctx context.Context) {
 func (l *Lab) Ready(ctx context.Context) error {
 	up := func() bool {
 		for _, t := range l.Region.Tasks(Service) {
-			if g := l.agent.task(t.ARN); g == nil || !g.up() {
+			if g := l.agent.task(t.ARN); t.Desired == fleet.Running && (g == nil || !g.up()) {
 				return false
 			}
 		}
@@ -278,6 +278,15 @@ func (l *Lab) Probes(task fleet.TaskARN) []Probe {
 	return slices.DeleteFunc(slices.Clone(l.agent.probes), func(p Probe) bool { return p.Task != task })
 }
 
+// Forget has nothing more be kept of what clients, connections and checks come to:
+// what there is was asked for, and the lab goes on for people to look at.
+func (l *Lab) Forget() {
+	l.forgets.Store(true)
+	l.clients.forget()
+	l.balancer.forget()
+	l.agent.forget()
+}
+
 // Processes is how many process groups of the lab there are.
 func (l *Lab) Processes() int { return l.agent.processes.count() }
 
@@ -287,7 +296,7 @@ func (l *Lab) Calls() []Call { return l.clients.all() }
 // Flows are all connections to the balancer so far.
 func (l *Lab) Flows() []Flow { return l.balancer.all() }
 
-// Address is a task's; empty: it has not been started.
+// Address is a task's; empty: it has yet to be started.
 func (l *Lab) Address(task fleet.TaskARN) string {
 	if g := l.agent.task(task); g != nil {
 		return g.Launch.Address
@@ -301,5 +310,5 @@ func (l *Lab) Close() error {
 	<-l.driven
 	l.clients.busy.Wait()
 	l.balancer.close()
-	return errors.Join(l.agent.close(), l.claimed.Close())
+	return errors.Join(l.agent.close(), l.network.release())
 }

@@ -42,7 +42,7 @@ const (
 // itself does so until over is closed, or ctx is done.
 func (l *Lab) Befall(ctx context.Context, s Scenario, task fleet.TaskARN) (over <-chan struct{}, err error) {
 	g := l.agent.task(task)
-	if g == nil {
+	if g == nil || !g.up() {
 		return nil, fmt.Errorf("%s of %s: it does not run", s, task)
 	}
 	done := make(chan struct{})
@@ -65,7 +65,7 @@ func (l *Lab) Befall(ctx context.Context, s Scenario, task fleet.TaskARN) (over 
 		err = errors.Join(g.killFront(), l.Region.KillFront(task))
 	case AllHang:
 		for _, t := range l.Region.Tasks(Service) {
-			if other := l.agent.task(t.ARN); other != nil { // else it has yet to start
+			if other := l.agent.task(t.ARN); other != nil && other.up() { // else it has yet to start
 				err = errors.Join(err, l.hang(other))
 			}
 		}

@@ -28,8 +28,8 @@ func (t *task) containerProbe(c *container) *probe {
 		},
 	}
 	if r.runtime != nil {
-		p.ask = func(report func(bool)) {
-			r.runtime.Agent.Check(Check{Task: t.arn, Container: c.spec.Name, Command: check.Command, Timeout: p.timeout, Report: report})
+		p.ask = func(due time.Time, report func(bool)) {
+			r.runtime.Agent.Check(Check{Task: t.arn, Container: c.spec.Name, Command: check.Command, Due: due, Timeout: p.timeout, Report: report})
 		}
 	}
 	return p

@@ -27,8 +27,10 @@ type probe struct {
 	// before: a container's startPeriod.
 	leniency time.Time
 
-	try   func() finding          // what a check begun now finds
-	ask   func(func(passed bool)) // has the runtime make the check instead, and tell; nil: there is none
+	try func() finding // what a check begun now finds
+	// ask has the runtime make the check that is due instead, and tell; nil: there is
+	// none.
+	ask   func(due time.Time, report func(passed bool))
 	turns func(verdict, finding)
 
 	state   verdict
@@ -101,7 +103,7 @@ func (p *probe) check() {
 	}
 	started := p.region.now
 	if p.ask != nil {
-		p.ask(func(passed bool) {
+		p.ask(started, func(passed bool) {
 			_ = p.region.change(func() error {
 				p.finish(finding{ok: passed}, started)
 				return nil

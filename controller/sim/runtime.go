@@ -65,6 +65,7 @@ type Check struct {
 	Protocol string
 	Port     int // that is to be checked
 
+	Due time.Time // when it was to begin: now, but for a late region
 	// Timeout is how long it may take: a check that has found nothing by then has
 	// failed.
 	Timeout time.Duration

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -26,8 +27,8 @@ func (g *targetGroup) targetProbe(w *row) *probe {
 	}
 	p.try = func() finding { return g.find(w.key) }
 	if r.runtime != nil {
-		p.ask = func(report func(bool)) {
-			r.runtime.Nodes.Check(Check{Target: w.key, Protocol: g.check.Protocol, Port: g.checkPort(w.key), Timeout: p.timeout, Report: report})
+		p.ask = func(due time.Time, report func(bool)) {
+			r.runtime.Nodes.Check(Check{Target: w.key, Protocol: g.check.Protocol, Port: g.checkPort(w.key), Due: due, Timeout: p.timeout, Report: report})
 		}
 	}
 	p.turns = func(v verdict, f finding) {
