@@ -19,7 +19,8 @@ func (c checkCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff check --show castoff.yaml\n" +
 		"  castoff check --send-test castoff.yaml\n\n" +
-		"The web configuration that the file names is checked too, as castoff run would find it from here.\n"
+		"The web configuration that the file names is checked too, as castoff run would find it from here.\n\n" +
+		"Exit codes: 0 the configuration is good; 1 a receiver has not taken the test message; 2 wrong usage; 3 the configuration, a secret that it names or the web configuration is unreadable or wrong.\n"
 }
 
 func (c checkCmd) Run(ctx context.Context, to streams) error {

@@ -34,8 +34,8 @@ func (c demoCmd) Help() string {
 	return "Example: castoff demo --speed 30 --stay\n\n" +
 		"The region and castoff are the real thing but for time: castoff reads the simulated region over\n" +
 		"loopback in AWS's own protocols. Times that are printed are the region's; those in /metrics and on\n" +
-		"the page are the clock's, shorter by --speed. Exits with 0 only if castoff's bounds hold the truth\n" +
-		"and, in mode detach, castoff took the sick target out.\n"
+		"the page are the clock's, shorter by --speed.\n\n" +
+		"Exit codes: 0 castoff's bounds hold the truth and, in mode detach, it took the sick target out; 1 they do not, or it did not, or the demo was interrupted; 2 wrong usage; 5 cannot listen.\n"
 }
 
 // The demo's region.

@@ -27,7 +27,8 @@ type healthcheckCmd struct {
 func (c healthcheckCmd) Help() string {
 	return "For the health check of a container, beside castoff run and with the same settings. In an ECS task definition:\n\n" +
 		"  \"healthCheck\": {\"command\": [\"CMD\", \"/castoff\", \"healthcheck\"]}\n\n" +
-		"It asks for life, not for readiness: that AWS does not answer is no reason to start castoff again.\n"
+		"It asks for life, not for readiness: that AWS does not answer is no reason to start castoff again.\n\n" +
+		"Exit codes: 0 castoff lives; 1 it does not answer; 2 wrong usage; 3 the configuration is unreadable or wrong.\n"
 }
 
 // Run ends well if castoff answers on its own listener.

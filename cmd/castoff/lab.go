@@ -46,7 +46,8 @@ func (c labCmd) Help() string {
 		"Simulated: ECS's scheduler, the NLB's lags and state machine, both APIs. Each failure happens twice at once:\n" +
 		"to a service that castoff only watches, and to one whose sick target it takes out. All traffic stays on\n" +
 		"127.0.0.0/8. deploy/lab.md has the whole set-up and what came of it.\n\n" +
-		"Exits with 0 only if castoff's bounds hold the truth. Needs Linux.\n"
+		"Needs Linux.\n\n" +
+		"Exit codes: 0 castoff's bounds hold the truth; 1 they do not, nginx or grpc-health-probe is missing, or the lab was interrupted; 2 wrong usage; 5 cannot listen.\n"
 }
 
 // labPatience bounds a run beyond its lags: checks, processes, clients.

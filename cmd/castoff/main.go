@@ -183,7 +183,9 @@ func printable(line string) string {
 
 type versionCmd struct{}
 
-func (versionCmd) Help() string { return "Example: castoff version\n" }
+func (versionCmd) Help() string {
+	return "Example: castoff version\n\nExit codes: 0 printed; 2 wrong usage.\n"
+}
 
 func (versionCmd) Run(to streams) error {
 	v, rev := build()

@@ -50,7 +50,8 @@ type runCmd struct {
 func (c runCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff run --region eu-central-1 --cluster prod\n" +
-		"  CASTOFF_CONFIG='clusters: [prod]' castoff run\n"
+		"  CASTOFF_CONFIG='clusters: [prod]' castoff run\n\n" +
+		"Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed, or stopping was cut short; 2 wrong usage; 3 wrong configuration; 4 AWS cannot be used (region, credentials, permission, cluster, endpoint); 5 cannot listen; 6 the state directory cannot be used.\n"
 }
 
 // settle reads the configuration and puts the flags over it.

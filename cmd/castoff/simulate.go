@@ -44,7 +44,8 @@ func (c simulateCmd) Help() string {
 		"  castoff simulate --like prod/api\n" +
 		"  castoff simulate --like prod/api --show > api.yaml; castoff simulate --file api.yaml --failing 2\n\n" +
 		"What AWS does not publish is drawn anew for each failure from what is known of it. Castoff decides by the\n" +
-		"very code that castoff run has; a table says what it came to, and a sentence whether detaching would help.\n"
+		"very code that castoff run has; a table says what it came to, and a sentence whether detaching would help.\n\n" +
+		"Exit codes: 0 it is worked out, whatever came of it; 1 failed or interrupted; 2 wrong usage; 3 the file or castoff's configuration is unreadable or wrong; 4 with --like, AWS cannot be used.\n"
 }
 
 // simulatedService is what the service is called, where nobody names it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -377,12 +378,17 @@ func TestReadersDaemon(t *testing.T) {
 	}
 }
 
-// TestHelp: the help of every command has an example.
+// TestHelp: the help of every command has an example, and says its own exit codes,
+// of those that there are.
 func TestHelp(t *testing.T) {
 	for _, c := range model(t).Children {
 		got := castoff(t, nil, c.Name, "--help")
 		if got.code != exitOK || !strings.Contains(got.out, "Example") && !strings.Contains(got.out, "In an ECS task definition:") {
 			t.Errorf("castoff %s --help: code %d\n%s%s", c.Name, got.code, got.out, got.err)
+		}
+		said := regexp.MustCompile(`Exit codes: 0 [^;]+(; [1-6] [^;]+)+`).FindString(strings.Join(strings.Fields(got.out), " "))
+		if !strings.Contains(said, "; 2 ") {
+			t.Errorf("castoff %s --help does not say its exit codes:\n%s", c.Name, got.out)
 		}
 	}
 }
