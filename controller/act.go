@@ -356,7 +356,7 @@ func (c *Controller) showActing(v *status.View) {
 	v.Detachments = slices.Concat(a.detachments, a.ended)
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
 	v.Halts, v.Latches, v.Watches = a.halts, a.guards.Latches, a.guards.Watches
-	v.Usage = policy.Usage(c.input(v.Snapshot))
+	v.Usage, v.Began = policy.Usage(c.input(v.Snapshot)), a.began
 	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))
 	for _, svc := range v.Snapshot.Services {
 		v.Modes[svc.ID] = policy.ModeOf(svc, c.options.Policy.Limits(svc.ID))

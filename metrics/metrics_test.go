@@ -130,6 +130,7 @@ func posture(svc fleet.ServiceID, now time.Time) metrics.Posture {
 			{Name: "budget", Used: 1, Limit: 5},
 			{Service: svc, Name: "budget", Used: 1, Limit: 1},
 			{Service: svc, Name: "floor", Used: 5, Limit: 5},
+			{Service: svc, Name: "rate", Used: 1, Limit: 2}, // for the page
 		},
 		Detachments: []policy.Detachment{detachment(svc, 9, now), closed},
 		Latches:     []policy.Latch{{Service: svc}},

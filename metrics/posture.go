@@ -70,6 +70,9 @@ func (d postureDescs) emit(ch chan<- prometheus.Metric, p *Posture, services []f
 		latched.set(1, guard, svc.cluster, svc.service)
 	}
 	for _, u := range p.Usage {
+		if u.Name != string(policy.Budget) && u.Name != string(policy.Floor) {
+			continue // the page has them; nobody is woken by them
+		}
 		svc := labelsOf(u.Service)
 		limit.add(u.Limit, svc.cluster, svc.service, label(u.Name))
 		used.add(u.Used, svc.cluster, svc.service, label(u.Name))

@@ -343,67 +343,6 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestUsage(t *testing.T) {
-	s := calm()
-	s.read()
-	s.limits.Floor.Percent = 75
-	s.row("web", 3).State = fleet.TargetInitial
-	s.detachments = []Detachment{s.detachment("web", 0, Detaching), s.detachment("api", 0, Observing)}
-	api := fleet.ServiceID{Cluster: "prod", Name: "api"}
-	want := []Use{
-		{fleet.ServiceID{}, "budget", 1, 5},
-		{api, "budget", 0, 2}, {api, "floor", 20, 15},
-		{web, "budget", 1, 1}, {web, "floor", 2, 3},
-	}
-	if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	s.limits.Floor.Percent, s.limits.Budget.Service.Percent, s.fleet = 0, -1, FleetLimits{}
-	s.group("web").Read = fleet.Read{}
-	s.group("api").Targets = nil
-	want = []Use{{Name: "budget", Used: 1}, {api, "budget", 0, 0}, {web, "budget", 1, 0}}
-	if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
-	}
-	s.limits = DefaultLimits()
-	s.fleet.Budget = Allowance{Least: 5, Percent: -1, Most: 5}
-	for range 2 { // read never, and not there
-		want = []Use{{Name: "budget", Used: 1}, {api, "budget", 1, 2}, {web, "budget", 1, 1}}
-		if got := Usage(s.input()); !reflect.DeepEqual(got, want) {
-			t.Errorf("%+v, want %+v", got, want)
-		}
-		s.groups = nil
-	}
-	if Usage(Input{}) != nil {
-		t.Error("nothing was read")
-	}
-}
-
-// The floor is that of the group that is nearest to it; one that the service is
-// not in has none.
-func TestUsageOfSeveralGroups(t *testing.T) {
-	for _, names := range [][]string{{"web", "one", "none"}, {"none", "one", "web"}} {
-		s := calm()
-		for _, name := range []string{"one", "none"} {
-			s.groups = append(s.groups, &fleet.TargetGroup{ARN: groupARN(name)})
-		}
-		for i := range 3 {
-			key := fleet.NewTargetKey(groupARN("one"), s.task("web", i).Targets[0].ID, 10081)
-			s.task("web", i).Targets = append(s.task("web", i).Targets, key)
-			s.group("one").Targets = append(s.group("one").Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
-		}
-		s.service("web").LoadBalancers = nil
-		for _, name := range names {
-			s.service("web").LoadBalancers = append(s.service("web").LoadBalancers, fleet.LoadBalancer{Group: groupARN(name)})
-		}
-		s.read()
-		uses := Usage(s.input())
-		if got := uses[len(uses)-1]; got != (Use{web, "floor", 3, 2}) {
-			t.Errorf("%v: %+v", names, got)
-		}
-	}
-}
-
 func TestValidateAtTheEdges(t *testing.T) {
 	l, f := DefaultLimits(), DefaultFleetLimits()
 	l.Confirm = ConfirmLimits{Reads: most, For: longest}

@@ -12,25 +12,29 @@ func (q *question) futile() Finding {
 		return hold(ReplacementsFail, time.Time{}, "the task is not there")
 	}
 	l := q.limits.Futile
-	failures := q.state.failures(q.task.Service)
-	var first time.Time
-	for i := range failures {
-		if f := &failures[i]; f.StartedBy == q.task.StartedBy && (first.IsZero() || f.Seen.Before(first)) {
-			first = f.Seen
-		}
-	}
-	n := 0
-	var oldest time.Time
-	for i := range failures {
-		if f := &failures[i]; f.StartedBy == q.task.StartedBy && !f.Created.Before(first) && q.Now.Sub(f.Seen) <= l.Window {
-			if n++; n == 1 || f.Seen.Before(oldest) {
-				oldest = f.Seen
-			}
-		}
-	}
+	n, oldest := futile(q.state.failures(q.task.Service), q.task.StartedBy, l.Window, q.Now)
 	said := fmt.Sprintf("%s failed within %s, limit %d", plural(n, "replacement"), brief(l.Window), l.Replacements)
 	if n >= l.Replacements {
 		return hold(ReplacementsFail, oldest.Add(l.Window), said, count("replacements_failed", n, l.Replacements))
 	}
 	return allow(said, count("replacements_failed", n, l.Replacements))
+}
+
+// futile is how many replacements of a deployment failed within a window, and when
+// the first of them was seen failing.
+func futile(failures []Failure, startedBy string, window time.Duration, now time.Time) (n int, oldest time.Time) {
+	var first time.Time
+	for i := range failures {
+		if f := &failures[i]; f.StartedBy == startedBy && (first.IsZero() || f.Seen.Before(first)) {
+			first = f.Seen
+		}
+	}
+	for i := range failures {
+		if f := &failures[i]; f.StartedBy == startedBy && !f.Created.Before(first) && now.Sub(f.Seen) <= window {
+			if n++; n == 1 || f.Seen.Before(oldest) {
+				oldest = f.Seen
+			}
+		}
+	}
+	return n, oldest
 }

@@ -131,6 +131,15 @@ func (s *State) full(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time)
 	return at
 }
 
+// taken is how many tokens of a bucket are not there now.
+func (s *State) taken(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time) int {
+	every := r.every()
+	if every <= 0 {
+		return 0 // it makes no sense
+	}
+	return int((s.full(mode, id, r, now).Sub(now) + every - 1) / every)
+}
+
 // take takes a token.
 func (s *State) take(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time) {
 	b := Bucket{Mode: mode, Service: id, Full: s.full(mode, id, r, now).Add(r.every())}

@@ -1,19 +1,27 @@
 package policy
 
-import "github.com/castoff-ecs/castoff/controller/fleet"
+import (
+	"time"
 
-// Use is how near a limit is, in numbers of tasks or targets.
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Use is how near a limit is, in numbers.
 type Use struct {
 	Service fleet.ServiceID // zero: the fleet
-	Name    string          // budget; floor, where Used is what stays healthy and must not go below Limit
-	Used    int
-	Limit   int
+	// Name is the guard's: budget, of tasks that are out; floor, where Used is what
+	// stays healthy and must not go below Limit; rate, of tasks that may go at once;
+	// futile, of replacements that failed; contested, of tries.
+	Name  string
+	Used  int
+	Limit int
 }
 
-// Usage is how near the budgets and the floors are now, in the order of the
-// services, the fleet's first. A floor is that of the service's group with the
-// fewest healthy targets. A budget that makes no sense is 0, for it allows
-// nothing; a floor that makes none is left out.
+// Usage is how near the limits are now that count something over a service, in
+// the order of the services, the fleet's first. A floor is that of the service's
+// group with the fewest healthy targets; of futile it is the deployment, and of
+// contested the target, that is nearest. A budget that makes no sense is 0, for
+// it allows nothing; any other limit that makes none is left out.
 func Usage(in Input) []Use {
 	if in.Snapshot == nil {
 		return nil
@@ -24,6 +32,15 @@ func Usage(in Input) []Use {
 		use.Limit = in.Fleet.Budget.of(v.running)
 	}
 	all := []Use{use}
+	if _, bad := invalid(Rate, v.fleet, ""); !bad {
+		all = append(all, Use{Name: string(Rate), Used: in.State.taken(Detaching, fleet.ServiceID{}, in.Fleet.Rate, in.Now), Limit: in.Fleet.Rate.Burst})
+	}
+	tries := make(map[fleet.ServiceID]int)
+	for i := range in.Detachments {
+		if d := &in.Detachments[i]; d.Open() && d.Mode == Detaching {
+			tries[d.Service] = max(tries[d.Service], d.Tries)
+		}
+	}
 	for _, svc := range in.Snapshot.Services {
 		s := v.service(svc.ID)
 		use := Use{Service: svc.ID, Name: "budget", Used: v.gone[s.mode].services[svc.ID]}
@@ -35,8 +52,27 @@ func Usage(in Input) []Use {
 		if _, bad := invalid(Floor, s.problems, ""); ok && !bad {
 			all = append(all, Use{Service: svc.ID, Name: "floor", Used: left, Limit: s.limits.Floor.of(svc.Desired)})
 		}
+		for _, use := range []Use{
+			{svc.ID, string(Rate), in.State.taken(s.mode, svc.ID, s.limits.Rate, in.Now), s.limits.Rate.Burst},
+			{svc.ID, string(Futile), in.State.futileMost(svc.ID, s.limits.Futile, in.Now), s.limits.Futile.Replacements},
+			{svc.ID, string(Contested), tries[svc.ID], s.limits.Contested.Tries},
+		} {
+			if _, bad := invalid(Guard(use.Name), s.problems, ""); !bad {
+				all = append(all, use)
+			}
+		}
 	}
 	return all
+}
+
+// futileMost is how many replacements failed of the deployment with the most.
+func (s *State) futileMost(id fleet.ServiceID, l FutileLimits, now time.Time) (most int) {
+	failures := s.failures(id)
+	for i := range failures {
+		n, _ := futile(failures, failures[i].StartedBy, l.Window, now)
+		most = max(most, n)
+	}
+	return most
 }
 
 // least is the number of healthy targets in the service's group that has the

@@ -106,7 +106,8 @@ func busy(now time.Time) *status.View {
 	}
 	v.Usage = []policy.Use{{Name: "budget", Used: 1, Limit: 10}}
 	for _, svc := range v.Snapshot.Services {
-		v.Usage = append(v.Usage, policy.Use{Service: svc.ID, Name: "budget", Limit: 1}, policy.Use{Service: svc.ID, Name: "floor", Used: 1, Limit: 2})
+		v.Usage = append(v.Usage, policy.Use{Service: svc.ID, Name: "budget", Limit: 1}, policy.Use{Service: svc.ID, Name: "floor", Used: 1, Limit: 2},
+			policy.Use{Service: svc.ID, Name: "rate", Used: 1, Limit: 2}, policy.Use{Service: svc.ID, Name: "futile", Used: 1, Limit: 3}, policy.Use{Service: svc.ID, Name: "contested", Limit: 3})
 	}
 	v.Base = policy.DefaultLimits()
 	v.Base.Startup = 90 * time.Second

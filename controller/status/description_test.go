@@ -158,7 +158,7 @@ func TestDescriptionHasEveryMember(t *testing.T) {
 		{"PassEvent", "level", levels}, {"TimelineEvent", "change", []string{"opened", "changed", "closed"}},
 		{"Timeline", "state", []string{"open", "closed"}}, {"Detachment", "state", []string{"open", "closed"}},
 		{"Pass", "result", []string{"ok", "partial", "failed", "panic"}}, {"PassEvent", "result", []string{"ok", "partial", "failed", "panic"}},
-		{"Use", "name", []string{"budget", "floor"}},
+		{"Use", "name", []string{"budget", "floor", "rate", "futile", "contested"}},
 	} {
 		var got []string
 		for _, one := range doc.Components.Schemas[words.of].Value.Properties[words.member].Value.Enum {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -53,8 +54,8 @@ type serviceRow struct {
 	Limits []limitRow
 }
 
-// limitRow is a limit in force and where it is from.
-type limitRow struct{ Name, Value, From string }
+// limitRow is a limit in force, where it is from and what is used of it.
+type limitRow struct{ Name, Value, From, Used string }
 
 type groupRow struct {
 	Name    string
@@ -173,14 +174,16 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 			row.Groups = append(row.Groups, newGroupRow(g, now))
 		}
 		for _, u := range used[id] {
-			row.Used = append(row.Used, useWords(u))
+			if u.Name == string(policy.Budget) || u.Name == string(policy.Floor) { // what is looked for first
+				row.Used = append(row.Used, useWords(u))
+			}
 		}
 		if last := newest[id]; last != nil {
 			row.Last, row.LastAt = string(last.Outcome)+" "+wholeAgo(last.Closed, now)+" ago", timelineLink(last)
 		}
 		row.OpenAt = row.Link + "&state=open"
 		row.Brakes = v.brakesOn(id, now)
-		row.addLimits(v, t.Service)
+		row.addLimits(v, &t, used[id], now)
 		rows = append(rows, row)
 	}
 	return rows
@@ -197,7 +200,8 @@ const (
 // rule of the configuration changes is from that rule, one that the
 // configuration changes for all from there. Told by their values, so that a
 // default that is written down is still called the default.
-func (row *serviceRow) addLimits(v *View, svc *fleet.Service) {
+func (row *serviceRow) addLimits(v *View, t *fleet.Tally, uses []policy.Use, now time.Time) {
+	svc := t.Service
 	_, rule := v.origins(svc)
 	if v.LimitsOf == nil {
 		return
@@ -217,10 +221,48 @@ func (row *serviceRow) addLimits(v *View, svc *fleet.Service) {
 	if _, ok := svc.Tags[policy.ModeTag]; ok {
 		row.ModeBy = fromTag
 	}
+	used := v.usedOf(limits, t, uses, now)
 	base, usual := limitFacts(v.Base), limitFacts(policy.DefaultLimits())
 	for i, f := range limitFacts(limits) {
-		row.Limits = append(row.Limits, limitRow{f.Name, f.Value, from(f.Value, base[i].Value, usual[i].Value)})
+		row.Limits = append(row.Limits, limitRow{f.Name, f.Value, from(f.Value, base[i].Value, usual[i].Value), used[f.Name]})
 	}
+}
+
+// usedOf is what is used of a service's limits now, by the names of limitFacts. What
+// a limit allows one task or one target alone is with its verdict.
+func (v *View) usedOf(l policy.Limits, t *fleet.Tally, uses []policy.Use, now time.Time) map[string]string {
+	used := make(map[string]string)
+	for _, u := range uses {
+		name := u.Name
+		if name == string(policy.Budget) {
+			name = budgetOfService
+		}
+		_, used[name], _ = strings.Cut(useWords(u), ": ")
+	}
+	if !v.Began.IsZero() {
+		used[string(policy.Startup)] = "over"
+		if end := v.Began.Add(l.Startup); end.After(now) {
+			used[string(policy.Startup)] = "until " + stampOf(end, now).Text + " UTC"
+		}
+	}
+	var ages []string
+	if !t.Read.Never() {
+		ages = append(ages, "tasks "+wholeAgo(t.Read.Sent, now))
+	}
+	var oldest fleet.Read
+	for _, g := range t.Groups {
+		if !g.Read.Never() && (oldest.Never() || g.Read.Sent.Before(oldest.Sent)) {
+			oldest = g.Read
+		}
+	}
+	if !oldest.Never() {
+		ages = append(ages, "targets "+wholeAgo(oldest.Sent, now))
+	}
+	used[string(policy.Stale)] = strings.Join(ages, ", ")
+	if t.Seen {
+		used[string(policy.Correlated)] = fmt.Sprintf("%d of %s UNHEALTHY", t.Unhealthy, count(t.Healthy+t.Unhealthy+t.Unknown, "task", "tasks"))
+	}
+	return used
 }
 
 // origins are what gave a service its mode and its limits: a tag, a rule of the
@@ -261,11 +303,22 @@ func (v *View) brakesOn(id fleet.ServiceID, now time.Time) []string {
 
 // useWords is "budget: 0 of 1 out".
 func useWords(u policy.Use) string {
-	if u.Name == "floor" {
+	of := fmt.Sprintf("%s: %d of %d ", u.Name, u.Used, u.Limit)
+	switch policy.Guard(u.Name) {
+	case policy.Floor:
 		return fmt.Sprintf("floor: %d healthy, at least %d", u.Used, u.Limit)
+	case policy.Rate:
+		return of + "taken, more come back"
+	case policy.Futile:
+		return of + "failed"
+	case policy.Contested:
+		return of + "made"
+	default:
+		return of + "out"
 	}
-	return fmt.Sprintf("%s: %d of %d out", u.Name, u.Used, u.Limit)
 }
+
+const budgetOfService = "budget of the service"
 
 // limitFacts are a service's limits under the names that the configuration has
 // for them.
@@ -282,7 +335,7 @@ func limitFacts(l policy.Limits) []fact {
 		{"during deployment", yes[l.DuringDeployment]},
 		{"floor", share(l.Floor.Count, l.Floor.Percent)},
 		{"correlated", fmt.Sprintf("%d and %g %%, cooldown %s", l.Correlated.Count, l.Correlated.Percent, span(l.Correlated.Cooldown))},
-		{"budget of the service", allowance(l.Budget.Service)},
+		{budgetOfService, allowance(l.Budget.Service)},
 		{"budget of a group", allowance(l.Budget.Group)},
 		{"rate", fmt.Sprintf("%g a minute, %d at once", l.Rate.PerMinute, l.Rate.Burst)},
 		{"futile", fmt.Sprintf("%s failed within %s", count(l.Futile.Replacements, "replacement", "replacements"), span(l.Futile.Window))},

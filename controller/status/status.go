@@ -56,6 +56,8 @@ type View struct {
 	Base policy.Limits
 	// Usage is how near the limits are.
 	Usage []policy.Use
+	// Began is when the startup window began; zero before the first pass.
+	Began time.Time
 	// Configuration is what is in force, for people, without secrets; empty when
 	// it is not known.
 	Configuration string

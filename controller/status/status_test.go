@@ -690,11 +690,19 @@ func TestServicesPageSaysWhereLimitsAreFrom(t *testing.T) {
 		return "default"
 	}
 	v.Snapshot.Services[2].Tags = map[string]string{policy.ModeTag: "observe"}
+	v.Began = time.Now().Add(-time.Minute)
+	for _, name := range []string{"budget", "floor", "rate", "futile", "contested"} {
+		v.Usage = append(v.Usage, policy.Use{Service: v.Snapshot.Services[0].ID, Name: name, Used: 1, Limit: 2})
+	}
 	page := regexp.MustCompile(`\s+`).ReplaceAllString(rows(strings.ReplaceAll(strings.ReplaceAll(get(handler(v), "/services").Body.String(), "<d", " <d"), "<small", " <small")), " ")
 	for _, want := range []string{
-		"for production/api mode detach configuration, services[2] startup 1 min 30 s configuration",
+		"for production/api mode detach configuration, services[2] startup 1 min 30 s configuration now until ",
+		"targets 15 s, inventory 5 min 00 s default now tasks 3 s, targets 3 s confirm",
+		"the stricter default now 1 healthy, at least 2 correlated", "default now 2 of 3 tasks UNHEALTHY budget of the service",
+		"now 1 of 2 out budget of a group", "at once default now 1 of 2 taken, more come back futile", "default now 1 of 2 failed contested",
+		"default now 1 of 2 made recovery",
 		"confirm 3 reads in a row, for 0 s configuration, services[2] during deployment no default",
-		"for production/web mode observe default startup 1 min 30 s configuration",
+		"for production/web mode observe default startup 1 min 30 s configuration now until ",
 		"confirm 2 reads in a row, for 0 s default",
 		"for production/worker mode observe tag castoff:mode",
 		"paused until", "by tag", "latched until", "last retired",

@@ -121,7 +121,7 @@ type wireService struct {
 
 // wireUse is how near a limit is.
 type wireUse struct {
-	Name  string `json:"name"` // budget, or floor, where used is what stays healthy
+	Name  string `json:"name"` // see policy.Use
 	Used  int    `json:"used"`
 	Limit int    `json:"limit"`
 }
