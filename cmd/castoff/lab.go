@@ -143,7 +143,8 @@ func (c labCmd) announce(w io.Writer, tools lab.Tools) {
 	fmt.Fprintf(w, `The original system on this machine: %d tasks of nginx (%s) and a gRPC app,
 checked by grpc-health-probe %s (%s),
 behind a TCP balancer, twice: castoff watches one and acts on the other.
-AWS's lags, the waits that are settings and castoff's intervals %s
+AWS's lags, the waits that are settings and castoff's intervals
+%s
 
 `, c.Tasks, tools.Nginx, version, tools.Probe, lags)
 }

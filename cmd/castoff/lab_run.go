@@ -70,7 +70,7 @@ func (r *labRun) calm(ctx context.Context) error {
 		return err
 	}
 	end := time.Now().Add(max(5*time.Second, shorten(policy.DefaultLimits().Startup+20*time.Second, r.Speed)))
-	return r.until(ctx, func() bool { return time.Now().After(end) && !r.daemon.View().LastFull.IsZero() })
+	return r.until(ctx, func() bool { return time.Now().After(end) && !r.daemon.View().LastFull.IsZero() && r.lab.Well() })
 }
 
 // watch has the scenario befall a task and waits for castoff to have seen all of

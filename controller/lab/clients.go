@@ -147,8 +147,12 @@ func (cs *clients) dial(habit Habit, number int) (*line, error) {
 			return conn, err
 		}),
 		// A client that waits longer and longer feels the failure for longer; that is
-		// not what is to be measured.
-		grpc.WithConnectParams(grpc.ConnectParams{Backoff: backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.2, MaxDelay: patience}}),
+		// not what is to be measured. Nor is how busy the machine is: one that gives a
+		// connection up too early is sent to another task than its twin in the other lab.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.2, MaxDelay: patience},
+			MinConnectTimeout: patience,
+		}),
 	}
 	if habit == ChannelRetries || habit == ChannelTuned {
 		options = append(options, grpc.WithDefaultServiceConfig(retries))

@@ -240,18 +240,21 @@ func (l *Lab) drive(ctx context.Context) {
 	}
 }
 
-// Ready waits until every task answers, and has clients begin to call. To be called
+// Well reports that every task answers and has passed its last check: a failure
+// that a check has counted already would be found one check too early.
+func (l *Lab) Well() bool {
+	for _, t := range l.Region.Tasks(Service) {
+		if t.Desired == fleet.Running && !l.agent.well(t.ARN) {
+			return false
+		}
+	}
+	return true
+}
+
+// Ready waits until every task is well, and has clients begin to call. To be called
 // once.
 func (l *Lab) Ready(ctx context.Context) error {
-	up := func() bool {
-		for _, t := range l.Region.Tasks(Service) {
-			if g := l.agent.task(t.ARN); t.Desired == fleet.Running && (g == nil || !g.up()) {
-				return false
-			}
-		}
-		return true
-	}
-	for !up() {
+	for !l.Well() {
 		if err := l.Wrong(); err != nil {
 			return err
 		}
