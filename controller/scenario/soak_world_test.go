@@ -27,8 +27,13 @@ type drawn struct {
 	services []drawnService
 	faults   []string // that are set
 	hostile  bool     // castoff and AWS are troubled too
+	lively   bool     // services are large and what fails may soon recover: much is taken out and put back
 	bad      map[string]bool
 }
+
+// livelySince is the first seed of which a world may be lively: those that failed
+// before there were such worlds stay what they were.
+const livelySince = 100_000
 
 type drawnService struct{ name, kind string }
 
@@ -52,6 +57,7 @@ func (d *drawn) chance(in int) bool { return d.rng.IntN(in) == 0 }
 // beginning is the world before anything happens.
 func (d *drawn) beginning(seed uint64) []line {
 	d.hostile = !d.chance(3)
+	d.lively = seed >= livelySince && !d.chance(3)
 	region := fmt.Sprintf("region seed=%d latency=%s", seed, d.upTo(250*time.Millisecond))
 	for _, p := range []struct{ name, value string }{
 		{"reregister", pick(d, "0s", "0s..10s", "5s..2m0s")},
@@ -91,7 +97,7 @@ func (d *drawn) kinds() []string {
 }
 
 func (d *drawn) service(svc drawnService) string {
-	text := fmt.Sprintf("service %s/%s desired=%d", pick(d, "prod", "edge"), svc.name, pick(d, 1, 2, 3, 4, 6, 6, 8, 8, 12))
+	text := fmt.Sprintf("service %s/%s desired=%d", pick(d, "prod", "edge"), svc.name, d.desired())
 	switch svc.kind {
 	case "reference":
 	case "stop-first":
@@ -117,8 +123,19 @@ func (d *drawn) service(svc drawnService) string {
 	return text
 }
 
+func (d *drawn) desired() int {
+	if d.lively {
+		return pick(d, 6, 8, 10, 12)
+	}
+	return pick(d, 1, 2, 3, 4, 6, 6, 8, 8, 12)
+}
+
 // configuration draws a file around the defaults, not a timid one.
 func (d *drawn) configuration() []string {
+	floors, many := []int{1, 30, 50, 75}, 2
+	if d.lively {
+		floors, many = floors[:3], 3
+	}
 	lines := []string{"mode: " + pick(d, "detach", "detach", "detach", "detach", "observe")}
 	if d.chance(3) {
 		lines = append(lines, "polling: {interval: "+pick(d, "3s", "5s", "8s")+", hot_interval: "+pick(d, "1s", "2s", "3s")+"}")
@@ -126,10 +143,10 @@ func (d *drawn) configuration() []string {
 	var limits []string
 	for _, l := range []string{
 		fmt.Sprintf("confirm: {reads: %d, for: %s}", 1+d.rng.IntN(3), pick(d, "0s", "0s", "4s")),
-		fmt.Sprintf("floor: {count: %d, percent: %d}", 1+d.rng.IntN(2), pick(d, 1, 30, 50, 75)),
+		fmt.Sprintf("floor: {count: %d, percent: %d}", 1+d.rng.IntN(2), pick(d, floors...)),
 		fmt.Sprintf("budget: {service: {least: %d, percent: %d, most: %d}}", 1+d.rng.IntN(2), pick(d, 1, 10, 30), 2+d.rng.IntN(3)),
 		fmt.Sprintf("rate: {per_minute: %s, burst: %d}", pick(d, "0.5", "1", "3", "6"), 1+d.rng.IntN(2)),
-		fmt.Sprintf("correlated: {count: %d, percent: %d, cooldown: %s}", 2+d.rng.IntN(2), pick(d, 40, 50, 80), pick(d, "1m", "2m")),
+		fmt.Sprintf("correlated: {count: %d, percent: %d, cooldown: %s}", many+d.rng.IntN(2), pick(d, 40, 50, 80), pick(d, "1m", "2m")),
 		"startup: " + pick(d, "15s", "40s", "1m"),
 		"during_deployment: " + pick(d, "true", "false"),
 		fmt.Sprintf("futile: {replacements: %d, window: 5m}", 2+d.rng.IntN(4)),
@@ -168,6 +185,9 @@ func (d *drawn) next() []line {
 	if event.text == "" {
 		return []line{{text: fmt.Sprintf("wait %s", 5*time.Second+d.upTo(time.Minute))}}
 	}
+	if d.lively { // long enough to be found and taken out, short enough to recover before ECS stops it
+		return []line{event, {text: fmt.Sprintf("wait %s", 10*time.Second+d.upTo(40*time.Second))}}
+	}
 	return []line{event, {text: fmt.Sprintf("wait %s", d.upTo(80*time.Second)+100*time.Millisecond)}}
 }
 
@@ -175,13 +195,16 @@ func (d *drawn) next() []line {
 func (d *drawn) failure() string {
 	svc := d.services[d.rng.IntN(len(d.services))]
 	up, down := d.tasks(svc)
-	if len(down) > 0 && d.chance(4) {
+	if len(down) > 0 && (d.lively && !d.chance(3) || !d.lively && d.chance(4)) {
 		return "recover " + strings.Join(down, " ")
 	}
 	if len(up) == 0 {
 		return ""
 	}
 	name := pick(d, up...)
+	if d.lively && !d.chance(3) {
+		return "hang " + name
+	}
 	switch d.rng.IntN(22) {
 	case 0:
 		return "crash " + name
