@@ -39,6 +39,15 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			known = f.targets[i].read
 		}
 		row, sure := f.row(s, key, known)
+		if seen && row != nil && f.targets[i].state == "" && f.task.Read.Sent.Before(known.Sent) {
+			// It had gone, and since then nobody has read the task. It may be another's
+			// now, and is when the task has ended.
+			if f.task.Gone() {
+				row = nil
+			} else {
+				sure = false
+			}
+		}
 		if !sure {
 			continue
 		}
@@ -47,10 +56,13 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			f.targets[i].unwatched(g.Read.Received)
 		}
 		if !seen {
+			was := prev.TargetGroup(key.Group)
+			if f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent) {
+				continue // a row that comes after its end is not its own
+			}
 			if row == nil && !f.hadRow(prev, s, key) {
 				continue
 			}
-			was := prev.TargetGroup(key.Group)
 			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
 			switch {
 			case was == nil || was.Read.Never():

@@ -729,6 +729,41 @@ func TestAddressReuse(t *testing.T) {
 	}
 }
 
+// The address goes to a task that castoff is not told of, and that leaves again:
+// its row is not the first task's, in whatever group it is, and not even while
+// nobody can read what became of that one.
+func TestAddressReusedUnheardOf(t *testing.T) {
+	for name, of := range map[string]struct {
+		groups int
+		out    []int // groups that the first task has no row in
+		skip   func(ref string, at time.Time) bool
+	}{
+		"same group":   {groups: 1},
+		"other group":  {groups: 2, out: []int{1}},
+		"tasks unread": {groups: 1, skip: func(ref string, at time.Time) bool { return ref == "a" && at.After(sec(900)) && at.Before(sec(1300)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(of.groups)
+			l := w.add(hung("a"))
+			l.absent = of.out
+			b := w.add(fresh("b", 1020))
+			b.addr, b.draining, b.gone = l.addr, sec(1130), sec(1160)
+			if len(of.out) > 0 {
+				b.absent = []int{0}
+			}
+			c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+			c.skip = func(ref string) bool { return of.skip != nil && c.last != nil && of.skip(ref, c.last.At) }
+			tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll))
+			if m := bounds(t, tl, Detach); !m.Contains(l.draining) {
+				t.Error(describe(tl))
+			}
+			if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+				t.Error(describe(tl))
+			}
+		})
+	}
+}
+
 func TestPairing(t *testing.T) {
 	tests := []struct {
 		name  string

@@ -38,6 +38,7 @@ type life struct {
 	stopCode, reason         string
 	// skew is how much later the balancer's part happens in each further group.
 	skew        time.Duration
+	absent      []int // groups in which it has no row
 	replacement *life // the truth about who took its place
 }
 
@@ -147,7 +148,7 @@ func (w *world) group(i int, at time.Time, read fleet.Read) *fleet.TargetGroup {
 	is.Targets = nil
 	for _, l := range w.tasks {
 		now := at.Add(-time.Duration(i) * l.skew)
-		if !came(l.registered, now) || came(l.gone, now) {
+		if !came(l.registered, now) || came(l.gone, now) || slices.Contains(l.absent, i) {
 			continue
 		}
 		row := fleet.Target{Key: fleet.NewTargetKey(g.ARN, l.addr, 10080), State: fleet.TargetInitial}
