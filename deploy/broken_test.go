@@ -92,9 +92,9 @@ func TestBroken(t *testing.T) {
 		{"a right that differs", "terraform/roles.tf", `"elasticfilesystem:ClientWrite"`, `"elasticfilesystem:ClientRootAccess"`, "TestTerraformRights", "ClientRootAccess"},
 		{"a metric with a typo in a rule", "prometheus/rules.yml", "castoff_exposed_targets)", "castoff_exposed_target)", "TestRulesUseTheCatalogue", `no series "castoff_exposed_target"`},
 		{"a label that a metric has not", "prometheus/alerts.yml", `castoff_detachments_open{mode="detach"}`, `castoff_detachments_open{state="detach"}`, "TestRulesUseTheCatalogue", "no label state"},
-		{"no expression", "prometheus/alerts.yml", "castoff_paused > 0", "castoff_paused >", "TestRulesUseTheCatalogue", "parse error"},
+		{"no expression", "prometheus/alerts.yml", "castoff_paused[10m]) > 0", "castoff_paused[10m]) >", "TestRulesUseTheCatalogue", "parse error"},
 		{"an alert without a page", "prometheus/alerts.yml", "alert: CastoffTwice", "alert: CastoffThrice", "TestAlertsAreComplete", "CastoffThrice"},
-		{"an alert that is never tested to fire", "prometheus/tests.yml", "alertname: CastoffPausedTooLong", "alertname: CastoffPaused", "TestAlertsAreComplete", "CastoffPausedTooLong: tests.yml has it fire: false"},
+		{"an alert that is never tested to fire", "prometheus/tests.yml", "alertname: CastoffThrottled", "alertname: CastoffThrottle", "TestAlertsAreComplete", "CastoffThrottled: tests.yml has it fire: false"},
 		{"a page without commands", "runbooks/CastoffTwice.md", "```console\n$ ", "```console\n", "TestAlertsAreComplete", "end in commands"},
 		{"a page about a metric that there is not", "runbooks/CastoffPassesFailing.md", "castoff_passes_total", "castoff_pass_total", "TestPagesNameWhatThereIs", "no metric castoff_pass_total"},
 		{"a metric with a typo in a panel", fleetBoard, "castoff_timelines_open{", "castoff_timeline_open{", "TestDashboards", `no series "castoff_timeline_open"`},
@@ -124,13 +124,14 @@ func TestBrokenTools(t *testing.T) {
 	)
 	ran := 0
 	for _, b := range []broken{
-		{"an expression that does not parse", alerts, "castoff_paused > 0", "castoff_paused >", check, "parse error"},
+		{"an expression that does not parse", alerts, "castoff_paused[10m]) > 0", "castoff_paused[10m]) >", check, "parse error"},
 		{"a key that there is not", alerts, "for: 1d", "during: 1d", check, "during"},
 		{"two rules of one name", "prometheus/rules.yml", "castoff:phase_seconds:p50_1d", "castoff:phase_seconds:p95_1d", check, "duplicate"},
 		{"a scrape without a name", "prometheus/prometheus.yml", "job_name: castoff", "job: castoff", config, "job"},
 		{"a rule file that there is not", "prometheus/prometheus.yml", "- rules.yml", "- rule.yml", config, "rule.yml"},
-		{"another threshold", alerts, `(castoff_detachments_open{mode="detach"}) > 0`, `(castoff_detachments_open{mode="detach"}) > 2`, test, "CastoffDetachmentStuck"},
+		{"another threshold", alerts, `{mode="detach"}[5m])) > 0`, `{mode="detach"}[5m])) > 2`, test, "CastoffDetachmentStuck"},
 		{"another duration", alerts, "for: 1h", "for: 10m", test, "CastoffDetachmentStuck"},
+		{"a day that castoff's restart begins anew", alerts, "max_over_time(castoff_paused[10m])", "castoff_paused", test, "CastoffPausedTooLong"},
 		{"blind before the first pass has ended", alerts, "unless on (job, instance) castoff_last_pass_timestamp_seconds", "and castoff_last_pass_timestamp_seconds", test, "CastoffPassesFailing"},
 		{"a sum that a restart takes back", "prometheus/rules.yml", "(increase(castoff_saved_seconds_total[1d]))", "(castoff_saved_seconds_total)", test, "castoff:saved_seconds:increase1d"},
 		{"a directive that there is not", conf, "grpc_pass ", "grpc_passes ", nginx, "unknown directive"},
