@@ -199,7 +199,7 @@ live: ## a real Prometheus and Alertmanager watch castoff in a simulated region:
 	go test -count 1 ./deploy -run '^TestLive$$' -v -castoff $(CURDIR)/.cache/bin/castoff
 
 .PHONY: costs
-costs: ## what castoff costs at 100, 1,000 and 10,000 tasks; ten minutes, and no part of the checks
+costs: ## what castoff costs at 100, 1,000 and 10,000 tasks; seven minutes, and no part of the checks
 	$(call announce,costs)
 	@CGO_ENABLED=0 go build -trimpath -tags timetzdata,nolab -gcflags=all=-l -ldflags '-s -w' -o .cache/bin/castoff-costs ./cmd/castoff # as Dockerfile
 	go test -count 1 ./deploy -run '^TestCosts$$' -v -costs -castoff $(CURDIR)/.cache/bin/castoff-costs

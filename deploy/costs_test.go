@@ -15,7 +15,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
 
-var costs = flag.Bool("costs", false, "with -castoff: measure what castoff costs at 100, 1,000 and 10,000 tasks; takes ten minutes")
+var costs = flag.Bool("costs", false, "with -castoff: measure what castoff costs at 100, 1,000 and 10,000 tasks; takes seven minutes")
 
 // TestCosts measures a castoff with its defaults against a simulated region in
 // real time, AWS's limits enforced: how long to the first good pass, and, once it
