@@ -115,6 +115,8 @@ func TestTemplateContainer(t *testing.T) {
 		"log":             {at(c, "LogConfiguration", "Options", "mode"), "non-blocking"},
 		"maximum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MaximumPercent"), uint64(100)},
 		"minimum percent": {at(resources, "Service", "Properties", "DeploymentConfiguration", "MinimumHealthyPercent"), uint64(0)},
+		"name":            {at(resources, "Service", "Properties", "ServiceName"), "Name"},
+		"family":          {at(resources, "TaskDefinition", "Properties", "Family"), "Name"},
 		"desired count":   {at(resources, "Service", "Properties", "DesiredCount"), uint64(1)},
 		"rebalancing":     {at(resources, "Service", "Properties", "AvailabilityZoneRebalancing"), "DISABLED"},
 	} {
@@ -144,7 +146,7 @@ func TestTemplateState(t *testing.T) {
 	for what, pair := range map[string][2]any{
 		"uid": {at(point, "PosixUser", "Uid"), "65532"}, "gid": {at(point, "PosixUser", "Gid"), "65532"},
 		"owner": {at(point, "RootDirectory", "CreationInfo", "OwnerUid"), "65532"}, "group": {at(point, "RootDirectory", "CreationInfo", "OwnerGid"), "65532"},
-		"permissions": {at(point, "RootDirectory", "CreationInfo", "Permissions"), "0700"}, "directory": {at(point, "RootDirectory", "Path"), "/castoff"},
+		"permissions": {at(point, "RootDirectory", "CreationInfo", "Permissions"), "0700"}, "directory": {at(point, "RootDirectory", "Path"), "/${Name}"},
 		"access point is made when": {at(resources, "StateAccessPoint", "Condition"), "KeepsState"}, "volume is EFS when": {at(volume, "EFSVolumeConfiguration", 0), "KeepsState"},
 		"encrypted on the way": {at(efs, "TransitEncryption"), "ENABLED"}, "rights": {at(efs, "AuthorizationConfig", "IAM"), "ENABLED"},
 		"access point": {at(efs, "AuthorizationConfig", "AccessPointId"), "StateAccessPoint"},
@@ -183,35 +185,48 @@ func TestTemplateReference(t *testing.T) {
 }
 
 // TestReadmeParameters: the commands of README.md give parameters that there are,
-// and all that have no default.
+// and those that make a stack all that have no default; so does the module's
+// example. What else it says of parameters and outputs is there.
 func TestReadmeParameters(t *testing.T) {
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	parameters, _ := at(template(t, "castoff.yaml"), "Parameters").(map[string]any)
-	_, rest, _ := strings.Cut(string(text), "--parameter-overrides")
-	command, after, _ := strings.Cut(rest, "```")
-	_, module, _ := strings.Cut(after, "```hcl")
+	_, module, _ := strings.Cut(string(text), "```hcl")
 	module, _, _ = strings.Cut(module, "```")
-	given := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?:^|\s)([A-Z]\w+)=`).FindAllStringSubmatch(command, -1) {
-		given[m[1]] = true
-		if parameters[m[1]] == nil {
-			t.Errorf("there is no parameter %s", m[1])
-		}
-		if !regexp.MustCompile(`\n  ` + snake(m[1]) + ` +=`).MatchString(module) {
-			t.Errorf("the module is not given %s", snake(m[1]))
-		}
+	known := map[string]bool{}
+	outputs, _ := at(template(t, "castoff.yaml"), "Outputs").(map[string]any)
+	for name := range outputs {
+		known[name] = true
 	}
-	for name, p := range parameters {
-		if at(p, "Default") == nil && !given[name] {
-			t.Errorf("%s has no default and is not given", name)
+	made := map[string]bool{}
+	for _, command := range regexp.MustCompile(`(?s)--template-file deploy/cloudformation/(\S+) --.*?--parameter-overrides (.*?)(?:\n\$|\n\x60)`).FindAllStringSubmatch(string(text), -1) {
+		file := command[1]
+		parameters, _ := at(template(t, file), "Parameters").(map[string]any)
+		given := map[string]bool{}
+		for _, m := range regexp.MustCompile(`(?:^|\s)([A-Z]\w+)=`).FindAllStringSubmatch(command[2], -1) {
+			given[m[1]] = true
+			if parameters[m[1]] == nil {
+				t.Errorf("%s: there is no parameter %s", file, m[1])
+			}
+			if file == "castoff.yaml" && !made[file] && !regexp.MustCompile(`\n  `+snake(m[1])+` +=`).MatchString(module) {
+				t.Errorf("the module is not given %s", snake(m[1]))
+			}
 		}
+		for name, p := range parameters {
+			known[name] = true
+			if !made[file] && at(p, "Default") == nil && !given[name] {
+				t.Errorf("%s: %s has no default and is not given", file, name)
+			}
+		}
+		made[file] = true
+	}
+	if len(made) != 2 {
+		t.Errorf("README.md makes stacks of %v", made)
 	}
 	for _, m := range regexp.MustCompile("`([A-Z][a-z]+(?:[A-Z][a-z]+)*)(?:=\\w+)?`").FindAllStringSubmatch(string(text), -1) {
-		if parameters[m[1]] == nil {
-			t.Errorf("README.md speaks of %s, which is no parameter", m[1])
+		if !known[m[1]] {
+			t.Errorf("README.md speaks of %s, which is no parameter and no output", m[1])
 		}
 	}
 }

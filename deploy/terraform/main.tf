@@ -85,7 +85,7 @@ resource "aws_efs_access_point" "state" {
     gid = 65532
   }
   root_directory {
-    path = "/castoff"
+    path = "/${var.name}"
     creation_info {
       owner_uid   = 65532
       owner_gid   = 65532
@@ -114,13 +114,14 @@ resource "aws_service_discovery_service" "castoff" {
 }
 
 resource "aws_ecs_task_definition" "castoff" {
-  family                   = "castoff"
+  family                   = var.name
   requires_compatibilities = ["FARGATE"]
   network_mode             = "awsvpc"
   cpu                      = local.size.cpu
   memory                   = local.size.memory
   task_role_arn            = aws_iam_role.task.arn
   execution_role_arn       = aws_iam_role.execution.arn
+  skip_destroy             = true # the circuit breaker cannot go back to a revision that is no longer active
   tags                     = local.tags
 
   runtime_platform {
@@ -184,7 +185,7 @@ resource "aws_ecs_task_definition" "castoff" {
 }
 
 resource "aws_ecs_service" "castoff" {
-  name                    = "castoff"
+  name                    = var.name
   cluster                 = var.cluster
   launch_type             = "FARGATE"
   platform_version        = "LATEST"

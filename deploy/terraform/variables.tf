@@ -1,6 +1,16 @@
 # The parameters of ../cloudformation/castoff.yaml, by the same names and with the
 # same defaults (a test holds it). What is empty there is null here.
 
+variable "name" {
+  type        = string
+  description = "Of the ECS service, its task definition and its directory on the file system. Another one only for a second castoff, which watches another account"
+  default     = "castoff"
+  validation {
+    condition     = can(regex("^[a-zA-Z0-9_-]{1,64}$", var.name))
+    error_message = "Must be 1 to 64 letters, digits, underscores and hyphens."
+  }
+}
+
 variable "image" {
   type        = string
   description = "castoff's image, with a version. For instance 123456789012.dkr.ecr.eu-central-1.amazonaws.com/castoff:0.1.0"
@@ -18,7 +28,7 @@ variable "architecture" {
 
 variable "size" {
   type        = string
-  description = "Of the task, in CPU units and MiB: small 256 and 512, for up to some thousand tasks; medium 512 and 1024; large 1024 and 2048. Measured in deploy/README.md"
+  description = "Of the task, in CPU units and MiB: small 256 and 512, enough for 10,000 tasks to watch; medium 512 and 1024; large 1024 and 2048. Measured in deploy/README.md"
   default     = "small"
   validation {
     condition     = contains(["small", "medium", "large"], var.size)
