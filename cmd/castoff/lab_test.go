@@ -319,8 +319,7 @@ func TestLabLeavesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 		// From the first processes on to when all run. Without nginx's workers there are
-		// 21: one processor has few of them, and a container's root may not see whose
-		// they are.
+		// 21: a container's root may not see whose they are.
 		program.until(t, "it has not begun", func() bool { return len(program.left(t)) > min(2+3*i/2, 20) })
 		signal := syscall.SIGKILL
 		if i%4 == 3 {
