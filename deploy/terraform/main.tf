@@ -121,7 +121,7 @@ resource "aws_ecs_task_definition" "castoff" {
   memory                   = local.size.memory
   task_role_arn            = aws_iam_role.task.arn
   execution_role_arn       = aws_iam_role.execution.arn
-  skip_destroy             = true # the circuit breaker cannot go back to a revision that is no longer active
+  skip_destroy             = true # for the circuit breaker: no service can be updated to a revision that is not active
   tags                     = local.tags
 
   runtime_platform {
