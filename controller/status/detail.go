@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/notify"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -157,9 +158,10 @@ func timelineBanner(t *timeline.Timeline, v *View, its record, now time.Time) *b
 	tasks := []fleet.TaskARN{t.Task}
 	b := &banner{Level: "failing", Word: "Failing", For: clockOf(knownAt(t), now), Head: "the balancer does not call its target healthy."}
 	detach, deregistered := t.Milestone(timeline.Detach)
+	exposures := slices.DeleteFunc(notify.Exposures(v.Snapshot, []*timeline.Timeline{t}, v.Watches), func(e notify.Exposure) bool { return e.Task.ARN != t.Task })
 	switch {
-	case v.Snapshot != nil && slices.Contains(exposedTasks(v.Snapshot), t.Task):
-		b.Level, b.Word = "exposed", "Exposed"
+	case len(exposures) > 0:
+		b.Level, b.Word, b.For = "exposed", "Exposed", clock{}
 		b.Head = "clients are sent to it: ECS calls the task UNHEALTHY, and the balancer still calls its target healthy."
 	case !stillFails(t):
 		return &banner{
@@ -169,7 +171,11 @@ func timelineBanner(t *timeline.Timeline, v *View, its record, now time.Time) *b
 	case deregistered:
 		b.Head = flowsMayGoOn(detach, now) + "."
 	}
-	b.answer("Since", stampOf(knownAt(t), now).Text+" UTC")
+	if len(exposures) > 0 {
+		b.since(exposures, now)
+	} else {
+		b.answer("Since", stampOf(knownAt(t), now).Text+" UTC")
+	}
 	b.answer("Done", h.done(tasks, []*timeline.Timeline{t}))
 	b.answer("Why no more", h.why(tasks))
 	return b

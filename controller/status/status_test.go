@@ -501,9 +501,11 @@ func TestBannerAgreesWithNotification(t *testing.T) {
 			}
 			since := told[0].Targets[0].Since
 			want := "<dt>Since<dd><bdi>" + since.UTC().Format(time.DateTime) + " UTC</bdi>"
-			if page := get(handler(v), "/").Body.String(); !strings.Contains(page, want) {
-				t.Errorf("%s: the notification says since %s, the banner %s", name, since,
-					regexp.MustCompile(`<dt>Since<dd><bdi>.*?</bdi>`).FindString(page))
+			for _, path := range []string{"/", "/timelines/" + string(v.Open[0].ID)} {
+				if page := get(handler(v), path).Body.String(); !strings.Contains(page, want) {
+					t.Errorf("%s: the notification says since %s, the banner of %s %s", name, since, path,
+						regexp.MustCompile(`<dt>Since<dd><bdi>.*?</bdi>`).FindString(page))
+				}
 			}
 			if len(watches) > 0 && !since.Equal(watches[0].Sick) {
 				t.Errorf("%s: exposed since %s, it failed again at %s", name, since, watches[0].Sick)
