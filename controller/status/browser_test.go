@@ -190,7 +190,7 @@ func states(now time.Time) map[string]*status.View {
 }
 
 // advancing is a site that is calm until something asks for /test/advance, and
-// then passes.
+// passes each time: to what the parameter to says, exposed or calm.
 func advancing(t *testing.T, now time.Time) http.Handler {
 	t.Helper()
 	var at atomic.Pointer[status.View]
@@ -206,6 +206,9 @@ func advancing(t *testing.T, now time.Time) http.Handler {
 			return
 		}
 		next := busy(time.Now().UTC())
+		if r.FormValue("to") == "calm" {
+			next = calmView(time.Now().UTC())
+		}
 		at.Store(next)
 		events.Publish(next, time.Now())
 		fmt.Fprintln(w, time.Now().UnixMilli())

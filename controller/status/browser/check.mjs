@@ -8,6 +8,7 @@
 import { createRequire } from "node:module";
 import { mkdirSync } from "node:fs";
 import path from "node:path";
+import { live } from "./live.mjs";
 
 const [modules, given] = process.argv.slice(2);
 const sites = JSON.parse(given);
@@ -176,36 +177,7 @@ for (const width of [360, 1920]) {
   await context.close();
 }
 
-// A page that is left open follows the passes without being loaded again, and
-// clocks run between them.
-{
-  const { context, page, said } = await open({ viewport: { width: 1280, height: 900 } });
-  let loads = 0;
-  page.on("load", () => { loads++; });
-  await page.goto(sites.live + "/");
-  demand((await page.locator(".banner.calm").count()) === 1, "the page that is to change is not calm at first");
-  await page.waitForTimeout(1500); // for the stream to open
-  const began = Date.now();
-  await page.evaluate(() => {
-    window.stays = "the same page";
-    new MutationObserver((_, o) => {
-      if (document.querySelector("[data-live] .banner.exposed")) { window.seen = Date.now(); o.disconnect(); }
-    }).observe(document.getElementById("now"), { childList: true });
-  });
-  const passed = Number(await (await context.request.get(sites.live + "/test/advance")).text());
-  await page.locator("[data-live] .banner.exposed").waitFor({ timeout: 15_000 });
-  const seen = await page.evaluate(() => window.seen);
-  console.log(`from the pass's end to the page: ${seen - passed} ms`);
-  demand(loads === 1 && (await page.evaluate(() => window.stays)) === "the same page", "the live update loaded the page again");
-  demand(Date.now() - began < 15_000, "the live update took too long");
-  demand(/^Exposed. Clients are sent to /.test(await page.locator("#spoken").innerText()), "a reader of the screen is not told");
-  const clock = page.locator(".hot .clock").first();
-  const before = await clock.innerText();
-  await page.waitForTimeout(2500);
-  demand(before !== (await clock.innerText()), "the clock stands still");
-  demand(said.length === 0, `live: the browser says ${said.join("; ")}`);
-  await context.close();
-}
+await live({ open, demand, site: sites.live });
 
 // What the first page costs.
 for (const name of ["busy", "large", ...(sites.demo ? ["demo"] : [])]) {
