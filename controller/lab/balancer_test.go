@@ -9,10 +9,11 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"google.golang.org/grpc/codes"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/sim"
@@ -53,23 +54,31 @@ func (c *calm) Stop(fleet.TaskARN) {}
 
 func (c *calm) Check(check sim.Check) { go check.Report(true) }
 
-// TestBalancer: connections are spread over the targets, stay where they are, and
-// end with RST when they are cut or refused.
-func TestBalancer(t *testing.T) {
-	t.Parallel()
-	network := claimed(t)
+// startCalm gives a lab that has a network a balancer, and three tasks that are calm.
+func startCalm(t *testing.T, l *Lab) *calm {
+	t.Helper()
 	tasks := &calm{t: t, listeners: map[string]net.Listener{}}
-	b := &balancer{idle: time.Minute, seed: 1, forgets: &atomic.Bool{}, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{}}
-	b.region = sim.New(sim.Options{Seed: 1, Runtime: &sim.Runtime{Agent: tasks, Nodes: b, Network: network.Prefix}})
-	l := &Lab{Region: b.region, options: Options{Tasks: 3, Speed: 10}}
+	b := &balancer{idle: time.Minute, seed: 1, forgets: &l.forgets, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{}}
+	b.region = sim.New(sim.Options{Seed: 1, Runtime: &sim.Runtime{Agent: tasks, Nodes: b, Network: l.network.Prefix}})
+	l.Region, l.balancer, l.options = b.region, b, Options{Tasks: 3, Speed: 10}
 	if err := errors.Join(b.region.AddCluster(Service.Cluster, sim.ClusterOptions{}), b.region.AddService(l.service())); err != nil {
 		t.Fatal(err)
 	}
 	b.group = b.region.ProductionGroups(Service)[0]
-	if err := b.listen(network, frontPort); err != nil {
+	t.Cleanup(b.close)
+	if err := b.listen(l.network, frontPort); err != nil {
 		t.Fatal(err)
 	}
-	defer b.close()
+	return tasks
+}
+
+// TestBalancer: connections are spread over the targets, stay where they are, and
+// end with RST when they are cut or refused.
+func TestBalancer(t *testing.T) {
+	t.Parallel()
+	l := &Lab{network: claimed(t)}
+	tasks := startCalm(t, l)
+	b := l.balancer
 	if len(b.nodes) != 3 {
 		t.Fatalf("%d nodes", len(b.nodes))
 	}
@@ -148,6 +157,41 @@ func TestBalancer(t *testing.T) {
 		if refused := errors.Is(err, syscall.ECONNRESET); refused != (flow.Target == key.ID) || refused != flow.Refused || !refused && err != nil {
 			t.Errorf("%v of %+v", err, flow)
 		}
+	}
+}
+
+// TestForget: a lab that goes on to be looked at keeps nothing of what happens.
+func TestForget(t *testing.T) {
+	t.Parallel()
+	l := &Lab{network: claimed(t)}
+	l.agent = &agent{forgets: &l.forgets, probes: []Probe{{Task: "task"}}}
+	startCalm(t, l)
+	l.clients = &clients{balancer: l.balancer, network: l.network, forgets: &l.forgets}
+	conn := func() (from string) {
+		conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.balancer.resolve(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		from = conn.LocalAddr().String()
+		eventually(t, "the balancer knows the connection", func() bool { _, known := l.balancer.flow(from); return known })
+		l.clients.note(&line{from: from, client: l.network.address(255, 1)}, time.Now(), 0, codes.OK)
+		if err := conn.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return from
+	}
+	conn()
+	if len(l.Flows()) != 1 || len(l.Calls()) != 1 || l.Calls()[0].Target == "" || len(l.Probes("task")) != 1 {
+		t.Fatalf("kept are %+v, %+v, %+v", l.Flows(), l.Calls(), l.Probes("task"))
+	}
+	l.Forget()
+	from := conn()
+	if len(l.Flows())+len(l.Calls())+len(l.Probes("task")) > 0 {
+		t.Errorf("kept are %+v, %+v, %+v", l.Flows(), l.Calls(), l.Probes("task"))
+	}
+	l.balancer.hungUp(from)
+	if _, known := l.balancer.flow(from); known {
+		t.Error("a connection that was hung up is known still")
 	}
 }
 
