@@ -81,7 +81,7 @@ func (r *labRun) watch(ctx context.Context, scenario lab.Scenario) error {
 	if err != nil {
 		return err
 	}
-	return r.until(ctx, func() bool {
+	err = r.until(ctx, func() bool {
 		view := r.daemon.View()
 		for _, d := range view.Detachments {
 			if d.Task == r.task {
@@ -105,6 +105,13 @@ func (r *labRun) watch(ctx context.Context, scenario lab.Scenario) error {
 			return false
 		}
 	})
+	if err != nil {
+		return err
+	}
+	// A client whose connection has just ended is answered by another task in the
+	// next second or two.
+	end := time.Now().Add(2 * time.Second)
+	return r.until(ctx, func() bool { return time.Now().After(end) })
 }
 
 // until looks every so often until done says so.
