@@ -6,6 +6,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../terraform"
 
+readme=$PWD/../README.md
+
 # Of no user's settings.
 export TF_CLI_CONFIG_FILE=/dev/null TF_IN_AUTOMATION=1 CHECKPOINT_DISABLE=1
 
@@ -36,7 +38,8 @@ if ! said=$(terraform init -no-color -backend=false 2>&1); then
     found=$(find /opt /usr/local/share/terraform /usr/share/terraform "$HOME/.terraform.d" -maxdepth 4 -type d -path '*/registry.terraform.io/hashicorp/aws' 2>/dev/null | head -n 1 || true)
     mirror=${found%/registry.terraform.io/hashicorp/aws}
   fi
-  if [[ -z $mirror ]] || ! terraform init -no-color -backend=false -plugin-dir="$mirror" >/dev/null; then
+  from=(-plugin-dir="$mirror")
+  if [[ -z $mirror ]] || ! terraform init -no-color -backend=false "${from[@]}" >/dev/null; then
     printf '%s\n\n' "$said" >&2
     unchecked 'NOT CHECKED: terraform init and validate. The AWS provider can be had neither
 from the registry nor from a mirror: set TF_PLUGIN_DIR to one, made elsewhere by
@@ -44,6 +47,12 @@ from the registry nor from a mirror: set TF_PLUGIN_DIR to one, made elsewhere by
   fi
 fi
 terraform validate -no-color
+
+# What README.md has people write, beside a clone.
+mkdir -p "$work/example"
+ln -sfn . "$work/castoff"
+sed -n '/^```hcl$/,/^```$/{/^```/d;p}' "$readme" >"$work/example/main.tf"
+(cd "$work/example" && terraform fmt -check -diff && terraform init -no-color -backend=false "${from[@]}" >/dev/null && terraform validate -no-color)
 
 # A check that cannot fail is none.
 catch() { # what, file, sed script
@@ -65,3 +74,5 @@ catch 'a wrong type' main.tf 's/desired_count           = 1/desired_count       
 catch 'a dangling reference' main.tf 's/aws_iam_role.task.arn/aws_iam_role.tasks.arn/'
 catch 'a required argument left out' main.tf '/  family  /d'
 catch 'a value that is none of those there are' main.tf 's/= "SERVICE"/= "TEAM"/'
+cd "$work/example"
+catch 'an example that gives what the module does not take' main.tf 's/  vpc_id  /  vpc  /'
