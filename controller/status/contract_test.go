@@ -192,7 +192,7 @@ func asked(v *status.View) map[string][]string {
 		"/api/v1/explain":      {"?of=10.0.17.201", "?of=" + v.Open[0].Task.ID(), "?of=192.0.2.1", "?of="},
 		"/api/v1/services":     {"", "?service=api", "?limit=1", "?x=1"},
 		"/api/v1/status":       {"", "?x=1"},
-		"/api/v1/openapi.yaml": {""},
+		"/api/v1/openapi.yaml": {"", "?x=1"},
 	}
 	open, closed := string(v.Open[0].ID), string(v.Closed[0].ID)
 	all["/api/v1/timelines/{id}"] = []string{"none", "none-20260301T120000Z", open, closed, closed + "?x=1"}

@@ -54,6 +54,10 @@ func asset(files embed.FS, name, contentType, cache string) http.HandlerFunc {
 	}
 	tag := contentTag(body)
 	return func(w http.ResponseWriter, r *http.Request) {
+		if _, err := parseValues(r.URL.RawQuery, nil); err != nil {
+			refuse(w, r, err)
+			return
+		}
 		w.Header().Set("ETag", tag)
 		w.Header().Set("Cache-Control", cache)
 		if matches(r, tag) {

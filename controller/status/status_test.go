@@ -88,6 +88,8 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/verdicts?service=nope", 400, js, "castoff knows none of this name"},
 		{"/api/v1/detachments?task=10.0.0.1", 400, js, "must be a task's ARN or its id"},
 		{"/api/v1/detachments?cluster=nope", 400, js, "castoff knows none of this name"},
+		{"/api/v1/openapi.yaml?x=1", 400, js, "none is known here"},
+		{"/live.js?x=1", 400, page, "none is known here"},
 		{"/api/v1/openapi.yaml", 200, "application/yaml", "openapi: 3.1.0"},
 		{"/api/v1/services?name=api", 400, js, "known are cluster, service, limit, cursor"},
 		{"/api/v1/timelines", 200, js, `"next_cursor":null`},
