@@ -33,10 +33,10 @@ func (g gather) add(f fact, about ...string) { g[where(f.event, about...)] = f }
 
 func where(e Event, about ...string) string { return string(e) + "\x00" + marked(about...) }
 
-// facts are what holds in a State.
+// facts are what holds in a State that was looked through.
 func (t *Teller) facts(s State) map[string]fact {
 	g := gather{}
-	look := s.look()
+	look := s.looked
 	t.seen = look.unknown(t.seen)
 	look.exposures(g, t.rule.ExposedFor, t.seen)
 	look.detachments(g, t.held)
@@ -216,7 +216,7 @@ func (f fact) unseen(s State) bool {
 }
 
 // over is the news that a fact no longer holds; not ok when that is none.
-func (f fact) over(s State, look func() *lookup) (over fact, ok bool) {
+func (f fact) over(s State) (over fact, ok bool) {
 	var d *policy.Detachment
 	if f.event == Detached {
 		if d = s.detachment(f); d == nil || d.Open() {
@@ -230,7 +230,7 @@ func (f fact) over(s State, look func() *lookup) (over fact, ok bool) {
 		return fact{}, false
 	}
 	if f.target != nil {
-		l, t := look(), *f.target
+		l, t := s.looked, *f.target
 		t.Verdict = l.verdict(t.Task, t.Key)
 		if t.For = s.At.Sub(f.since); d != nil {
 			t.For = d.Ended.Sub(f.since)

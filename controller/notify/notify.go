@@ -28,6 +28,17 @@ type State struct {
 	Halts       []policy.Halt
 	Denied      []policy.Denial
 	Limits      func(fleet.ServiceID) policy.Limits // nil: there are none
+
+	looked *lookup // see Looked
+}
+
+// Looked is the same State, looked through: what every Teller has to find in it is
+// found once.
+func (s State) Looked() State {
+	if s.looked == nil {
+		s.looked = s.look()
+	}
+	return s
 }
 
 // Rule is what one receiver wants to know.
@@ -124,26 +135,20 @@ type Teller struct {
 // past: the State of an earlier castoff, as far as its journal has it.
 func NewTeller(r Rule, past State) *Teller {
 	t := &Teller{rule: r}
-	t.held = t.facts(past)
+	t.held = t.facts(past.Looked())
 	return t
 }
 
 // Next is what is to be told after a pass, in the order of Events, then of
 // services.
 func (t *Teller) Next(s State) []Notification {
+	s = s.Looked()
 	now := t.facts(s)
 	var news []fact
 	for _, place := range slices.Sorted(maps.Keys(now)) {
 		if _, old := t.held[place]; !old {
 			news = append(news, now[place])
 		}
-	}
-	var once *lookup
-	look := func() *lookup { // one for all that ends: a thousand may at once
-		if once == nil {
-			once = s.look()
-		}
-		return once
 	}
 	for _, place := range slices.Sorted(maps.Keys(t.held)) {
 		if _, goesOn := now[place]; goesOn {
@@ -152,7 +157,7 @@ func (t *Teller) Next(s State) []Notification {
 		was := t.held[place]
 		if was.unseen(s) {
 			now[place] = was
-		} else if over, ok := was.over(s, look); ok {
+		} else if over, ok := was.over(s); ok {
 			news = append(news, over)
 		}
 	}

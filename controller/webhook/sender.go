@@ -130,6 +130,7 @@ func (s *Sender) Start() {
 // Tell takes in what is known after a pass. It waits for nobody. It is called by
 // one goroutine.
 func (s *Sender) Tell(state notify.State) {
+	state = state.Looked() // for all of them
 	for _, r := range s.receivers {
 		for _, n := range r.teller.Next(state) {
 			r.put(n)
