@@ -69,6 +69,9 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 				f.targets[i].read = t.calm.group(f.task)
 			case was != g:
 				if first, sure := f.row(prev, key, fleet.Read{}); sure {
+					if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
+						f.targets[i].state = fleet.TargetDraining // it had left by then
+					}
 					f.targets[i].take(first, was.Read, f.task)
 				}
 			}

@@ -764,6 +764,26 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 	}
 }
 
+// A task that castoff hears of only when it has stopped and its row has gone: no
+// one saw when that was.
+func TestGoneBeforeItIsHeardOf(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.stopping, l.stopped, l.gone = sec(683), sec(684), sec(800)
+	l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited"
+	c := &camera{w: w, hide: func(*life) bool { return true }}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(900), poll)
+	c.hide = nil
+	tl := only(t, c.film(tracker, sec(905), sec(2500), poll))
+	if m := bounds(t, tl, Detach); !m.Contains(l.draining) {
+		t.Error(describe(tl))
+	}
+	if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+		t.Error(describe(tl))
+	}
+}
+
 func TestPairing(t *testing.T) {
 	tests := []struct {
 		name  string
