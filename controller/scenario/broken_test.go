@@ -23,7 +23,7 @@ type mistake struct {
 	edits []edit
 	shows []rule
 	// by is the test that must fail, default TestSafetyNever; after a colon what
-	// its worlds are troubled by most.
+	// its worlds are troubled by most. After TestScripts$/^ it is a judged script.
 	by string
 }
 
@@ -90,6 +90,20 @@ var mistakes = []mistake{
 		{"policy/follow.go", "case task.Gone():", "case task.Gone() && false:"},
 		{"policy/follow.go", "case watched:", "case watched && false:"},
 	}, []rule{ruleUnclosed}, ""},
+
+	// Of observing.
+	{"a restart forgets timelines", []edit{{"controller.go", "timeline.Restore(o.Tracker, o.Past.Tracker), tracked", "timeline.NewTracker(o.Tracker), tracked"}}, []rule{ruleLost}, "TestScripts$/^ended_after_the_call"},
+	{"a restart forgets closed timelines", []edit{{"history.go", "slices.Clone(closed[:min(len(closed), h.keep.Count)])", "slices.Clone(closed[:0])"}}, []rule{ruleLost}, "TestScripts$/^restart_after_it_has_ended"},
+	{"a failure is told of at each reading", []edit{{"timeline/tracker.go", "if f := t.failure(is.ARN); f != nil {", "if f := t.failure(is.ARN); f != nil && false {"}}, []rule{ruleTwice}, "TestScripts$/^put_back_before_it_fails"},
+	{"what cannot be read is gone", []edit{{"awsapi/tasks.go", "t.failed, t.unread = passing(Classify(err)), true\n", "t.failed, t.unread = passing(Classify(err)), true\n\t\t\t\to.closeTask(c, t)\n"}}, []rule{ruleGap}, "TestScripts$/^replies_are_garbled"},
+	{"a check takes no time", []edit{{"timeline/onset.go", "-n*(c.interval+c.timeout) - c.timeout - lag", "-(n - 1) * c.interval"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
+	{"a failure is as old as its reading", []edit{{"timeline/failure.go", "Milestone{Kind: Unhealthy, Bounds: changed, Source: Observed", "Milestone{Kind: Unhealthy, Bounds: At(is.Read.Received), Source: Observed"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
+	{"a stop is as old as its reading", []edit{{"timeline/failure.go", "At(is.StoppedAt), AWS, \"stoppedAt\"", "At(is.Read.Received), AWS, \"stoppedAt\""}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
+	{"a phase ends before it begins", []edit{{"timeline/phase.go", "Longest: max(0, to.NotAfter.Sub(from.NotBefore))", "Longest: max(0, from.NotBefore.Sub(to.NotAfter))"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
+	{"what nobody looked at has stayed as it was", []edit{
+		{"timeline/rows.go", "if seen && up && g.Read", "if false && seen && up && g.Read"},
+		{"timeline/rows.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
+	}, []rule{ruleBounds}, "TestScripts$/^put_back_for_a_while_unseen"},
 }
 
 // rounds of worlds, so many a round, until a mistake shows.

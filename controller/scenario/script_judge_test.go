@@ -101,6 +101,9 @@ func (s *script) watch(d time.Duration) {
 			}
 		}
 		s.judge.oracle.sample(running)
+		for _, name := range slices.Sorted(maps.Keys(s.daemons)) {
+			s.weighTold(name, s.daemons[name]) // what is lost in one second may look whole in the next
+		}
 	}
 	synctest.Wait()
 	s.weigh()

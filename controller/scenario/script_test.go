@@ -72,6 +72,11 @@ func runScript(t *testing.T, file string, book *stateBook) {
 		for i := range lines {
 			printed = append(printed, s.run(&lines[i]))
 		}
+		if s.judge != nil { // to be seen where a script fails before it comes to its violations
+			for _, v := range s.judge.oracle.verdict() {
+				t.Log(v)
+			}
+		}
 	})
 	datadriven.RunTest(t, file, func(*testing.T, *datadriven.TestData) string {
 		first := printed[0]
