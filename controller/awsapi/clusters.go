@@ -39,7 +39,9 @@ type cluster struct {
 	id    string           // its ARN, or its name as configured
 	arn   fleet.ClusterARN // empty until it is known
 	since time.Time        // when the ARN became known
-	value *fleet.Cluster   // nil until described
+	// besides: it is not among the configured ones; see Observer.Watch.
+	besides bool
+	value   *fleet.Cluster // nil until described
 
 	missing int // descriptions in a row that said it is not there
 	round   int // of the list that last had it
@@ -191,7 +193,7 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 // it stays until that has been confirmed.
 func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	c.missing++
-	configured := len(o.opts.Clusters) > 0
+	configured := len(o.opts.Clusters) > 0 && !c.besides
 	if !configured && c.value == nil && len(c.tasks) == 0 {
 		c.missing = confirmations // nobody has asked for it, and nothing is lost
 	}
@@ -208,7 +210,7 @@ func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	}
 	// Should it come back, it is a new one.
 	fresh := cluster{
-		clock: c.clock, id: c.id, arn: c.arn, since: c.since, missing: c.missing, round: c.round,
+		clock: c.clock, id: c.id, arn: c.arn, since: c.since, besides: c.besides, missing: c.missing, round: c.round,
 		hotLists: make(map[string]*chain), losses: make(map[string]*loss), byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
 	}
 	*c = fresh

@@ -36,15 +36,31 @@ func (o *Observer) Remember(tasks []*fleet.Task) {
 	}
 }
 
-// watches reports whether a cluster is in the region and among those that are
-// configured.
-func (o *Observer) watches(arn fleet.ClusterARN) bool {
+// Watch has clusters watched besides those that are configured, before the first
+// pass. One that is gone is no gap: nobody asks for it any more. Clusters of other
+// regions, and those that are watched already, are left alone.
+func (o *Observer) Watch(clusters ...fleet.ClusterARN) {
+	for _, arn := range clusters {
+		if o.local(arn) && !o.watches(arn) {
+			o.addCluster(string(arn)).besides = true
+		}
+	}
+}
+
+// local reports whether a cluster is in the region.
+func (o *Observer) local(arn fleet.ClusterARN) bool {
 	// arn:aws:ecs:REGION:ACCOUNT:cluster/NAME
 	parts := strings.SplitN(string(arn), ":", 6)
-	if len(parts) < 6 || parts[3] != o.opts.Config.Region {
+	return len(parts) == 6 && parts[3] == o.opts.Config.Region
+}
+
+// watches reports whether a cluster is in the region and among those that are
+// watched.
+func (o *Observer) watches(arn fleet.ClusterARN) bool {
+	if !o.local(arn) {
 		return false
 	}
-	return len(o.opts.Clusters) == 0 || slices.ContainsFunc(o.opts.Clusters, func(id string) bool {
+	return len(o.opts.Clusters) == 0 || o.clusters[string(arn)] != nil || slices.ContainsFunc(o.opts.Clusters, func(id string) bool {
 		return id == string(arn) || id == arn.Name()
 	})
 }

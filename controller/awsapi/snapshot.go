@@ -67,7 +67,7 @@ func (o *Observer) dropGaps() {
 		case fleet.GapClusters: // asked for as long as castoff runs, or never
 		case fleet.GapCluster:
 			c := o.clusters[key.ref]
-			wanted = c != nil && (len(o.opts.Clusters) > 0 || !c.gone())
+			wanted = c != nil && (len(o.opts.Clusters) > 0 && !c.besides || !c.gone())
 		case fleet.GapServices, fleet.GapTasks:
 			wanted = clusters[key.ref] != nil
 		case fleet.GapTaskList:

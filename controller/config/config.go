@@ -14,7 +14,8 @@ type Config struct {
 	// after it the metadata of the ECS task that castoff runs in.
 	Region string `yaml:"region"`
 	// Clusters are the ECS clusters to watch, by name or ARN. Empty: every
-	// cluster of the region.
+	// cluster of the region. One in which castoff has a target out is watched all
+	// the same: see [Config.LeftBehind].
 	Clusters []string `yaml:"clusters"`
 	AWS      AWS      `yaml:"aws"`
 	// State is the directory of the journal. Empty: in memory, and a restart

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -113,6 +114,8 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
+	left, pauses := cfg.LeftBehind(o.past.Detachments)
+	api.Watch(left...)
 	api.Remember(o.past.Tracker.Tasks)
 	var observer controller.Observer = api
 	if o.observer != nil {
@@ -128,7 +131,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	in := o.inForce()
 	c, err := controller.New(controller.Options{
 		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
-		Policy:   controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
+		Policy:   controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: append(slices.Clone(in.pauses), pauses...)},
 		Notifier: o.notifier,
 		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
 		Polling: cfg.Polling, Tracker: windows(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
