@@ -123,6 +123,7 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 // detach carries out the verdicts that allow it, group by group, and answers
 // the verdicts with what the second look said in place of the first.
 func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []policy.Verdict) []policy.Verdict {
+	decided := slices.Clone(verdicts)
 	for _, group := range groupsOf(verdicts) {
 		if ctx.Err() != nil {
 			break // the next pass decides anew
@@ -149,7 +150,19 @@ func (c *Controller) detach(ctx context.Context, s *fleet.Snapshot, verdicts []p
 		}
 		c.takeOut(ctx, until, group, granted)
 	}
+	c.giveBack(s, decided)
 	return verdicts
+}
+
+// giveBack gives back what was taken for decisions that no detachment came of.
+func (c *Controller) giveBack(s *fleet.Snapshot, decided []policy.Verdict) {
+	for _, v := range decided {
+		if v.Acts() && !slices.ContainsFunc(c.acting.detachments, func(d policy.Detachment) bool {
+			return d.Target == v.Target && d.Task == v.Task && d.Started.Equal(v.Started) && d.Mode == v.Mode
+		}) {
+			c.acting.guards = policy.GiveBack(c.input(s), v)
+		}
+	}
 }
 
 // seen is when a look at tasks and a group began, and until when it may be acted

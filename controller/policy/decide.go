@@ -315,16 +315,42 @@ func (v *view) claim(qs []*question) {
 
 // grant counts an allowed target as out and takes its tokens.
 func (v *view) grant(q *question) {
-	if !q.paid() {
+	g := Grant{Target: q.key, Task: q.id, Service: q.of, Mode: q.mode, Paid: !q.paid()}
+	if g.Paid {
 		v.state.take(q.mode, q.of, q.limits.Rate, plain(v.Now))
 		v.state.take(q.mode, fleet.ServiceID{}, v.Input.Fleet.Rate, plain(v.Now))
 	}
-	g := Grant{Target: q.key, Task: q.id, Service: q.of, Mode: q.mode}
 	at, _ := slices.BinarySearchFunc(v.state.Grants, g, func(a, b Grant) int {
 		return cmp.Or(a.Target.Compare(b.Target), cmp.Compare(a.Task, b.Task))
 	})
 	v.state.Grants = slices.Insert(v.state.Grants, at, g)
 	v.add(g)
+}
+
+// GiveBack is the State without what [Decide] has allowed by a verdict that came to
+// nothing: the second look said no, or could not be had. Its tokens are there again,
+// unless another target of the same task goes by them. Where tokens stayed taken, one
+// reading that fails would keep every other task of the service in for as long as the
+// next token takes.
+func GiveBack(in Input, was Verdict) State {
+	state := in.State.clone()
+	granted := func(g Grant) bool { return g.Task == was.Task && g.Mode == was.Mode }
+	i := slices.IndexFunc(state.Grants, func(g Grant) bool { return granted(g) && g.Target == was.Target })
+	if i < 0 {
+		return state
+	}
+	paid := state.Grants[i].Paid
+	state.Grants = slices.Delete(state.Grants, i, i+1)
+	if !paid || in.Limits == nil {
+		return state
+	}
+	if other := slices.IndexFunc(state.Grants, granted); other >= 0 {
+		state.Grants[other].Paid = true
+		return state
+	}
+	state.give(was.Mode, was.Service, in.Limits(was.Service).Rate)
+	state.give(was.Mode, fleet.ServiceID{}, in.Fleet.Rate)
+	return state
 }
 
 // gone is what counts as out for a decision in one mode.

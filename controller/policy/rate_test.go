@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -88,6 +89,49 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 	}
 	if len(s.state.Grants) != 2 {
 		t.Errorf("%+v", s.state.Grants)
+	}
+	// Of one that comes to nothing the other still goes by the token; of both, it is
+	// there again, in whatever order, and no more than that.
+	for _, order := range [][]int{{0, 1}, {1, 0}} {
+		state := s.state
+		for n, i := range append(order, order...) {
+			in := s.input()
+			in.State = state
+			state = GiveBack(in, verdicts[i])
+			want := s.now
+			if n == 0 {
+				want = s.now.Add(time.Minute)
+			}
+			if got := state.full(Detaching, web, s.limits.Rate, s.now); !got.Equal(want) {
+				t.Errorf("%v, %d given back: full at %v, want %v", order, n+1, got, want)
+			}
+			if got := state.full(Detaching, fleet.ServiceID{}, s.fleet.Rate, s.now); got.After(s.now) != (n == 0) {
+				t.Errorf("%v, %d given back: the fleet's is full at %v", order, n+1, got)
+			}
+		}
+		if len(state.Grants) != 0 {
+			t.Errorf("%+v", state.Grants)
+		}
+	}
+}
+
+// What castoff takes out again costs nothing, and so gives nothing back.
+func TestNothingIsGivenBackForATryAgain(t *testing.T) {
+	s := calm()
+	fail(s.task("web", 0))
+	d := s.detachment("web", 0, Detaching).Call(noon.Add(-time.Hour), Accepted)
+	s.detachments = []Detachment{d}
+	s.state.take(Detaching, web, s.limits.Rate, s.now)
+	s.read()
+	s.decide()
+	s.read()
+	verdicts := s.decide()
+	if len(verdicts) != 1 || !verdicts[0].Acts() {
+		t.Fatalf("%+v", verdicts)
+	}
+	in := s.input()
+	if got, want := GiveBack(in, verdicts[0]).Buckets, in.State.Buckets; len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 

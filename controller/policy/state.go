@@ -73,6 +73,7 @@ type Grant struct {
 	Task    fleet.TaskARN   `json:"task"`
 	Service fleet.ServiceID `json:"service"`
 	Mode    Mode            `json:"mode"`
+	Paid    bool            `json:"paid,omitempty"` // it has taken the task's tokens
 }
 
 // clone copies the State so that neither copy's changes show in the other.
@@ -148,6 +149,13 @@ func (s *State) take(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time)
 		s.Buckets = slices.Insert(s.Buckets, i, b)
 	}
 	s.Buckets[i] = b
+}
+
+// give gives a token back.
+func (s *State) give(mode Mode, id fleet.ServiceID, r RateLimits) {
+	if i, ok := slices.BinarySearchFunc(s.Buckets, Bucket{Mode: mode, Service: id}, Bucket.compare); ok {
+		s.Buckets[i].Full = s.Buckets[i].Full.Add(-r.every())
+	}
 }
 
 // next is when there is a token again; not after now when there is one.
