@@ -24,6 +24,12 @@ func (q *question) contested() Finding {
 	if q.group == nil || !q.group.Read.Sent.After(d.Called) {
 		return hold(Unanswered, time.Time{}, "its group has not been read since castoff took it out at "+clock(d.Called), value)
 	}
+	switch {
+	case !q.registered(d):
+		return allow("nobody has put it back", value)
+	case !d.proves(q.row, q.group.Read):
+		return hold(Unanswered, d.Called.Add(lag), "it is in its group by a reading that may be older than castoff's call at "+clock(d.Called), value)
+	}
 	if d.Tries >= l.Tries {
 		return refuse(GaveUp, fmt.Sprintf("castoff took it out %s and somebody put it back: left alone, limit %d", times(d.Tries), l.Tries), value)
 	}

@@ -3,6 +3,8 @@ package policy
 import (
 	"testing"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 func TestContested(t *testing.T) {
@@ -21,6 +23,13 @@ func TestContested(t *testing.T) {
 		{"put back again", tried(2, 30*time.Second), Hold, Spaced, "", 30 * time.Second},
 		{"put back again, later", tried(2, time.Minute), Allow, OK, "try 3 of 4", 0},
 		{"put back for the fourth time", tried(4, time.Hour), Refuse, GaveUp, "castoff took it out 4 times and somebody put it back: left alone, limit 4", 0},
+		{"taken out often, and not put back", func(s *scene) {
+			tried(4, time.Hour)(s)
+			s.row("web", 0).State = fleet.TargetDraining
+		}, Allow, OK, "nobody has put it back", 0},
+		{"a reading that may be from before", func(s *scene) {
+			tried(1, 5*time.Second)(s)
+		}, Hold, Unanswered, "may be older than castoff's call", 15 * time.Second},
 		{"no reading since", tried(1, 200*time.Millisecond), Hold, Unanswered, "has not been read since", 0},
 		{"a call that was refused", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)

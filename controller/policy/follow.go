@@ -117,6 +117,19 @@ func (d *Detachment) followTask(t *fleet.Task) {
 	d.ECS = ordered(d.Up, end)
 }
 
+// lag is how much older than its request a reply may be, as far as is minded:
+// ELBv2 promises nothing. The agent's reports, too, come every 20 s.
+const lag = 20 * time.Second
+
+// proves reports that a reading which has the target in its group shows that
+// somebody put it back: it is too young to be from before the call, or has the
+// target as it was not then. A healthy target was healthy when it was taken out for
+// the first time; one that has been seen initial since may be so again.
+func (d *Detachment) proves(row *fleet.Target, r fleet.Read) bool {
+	initial := row.State == fleet.TargetInitial || d.Idle.After(d.Called) && d.Idle.After(d.Away)
+	return r.Sent.After(d.Called.Add(lag)) || d.Tries == 1 && initial
+}
+
 // followTarget notes when somebody puts the target back, and when it is in
 // service again.
 func (v *view) followTarget(d *Detachment) {

@@ -15,7 +15,6 @@ import (
 // unscripted are the open facts that no script moves, each with its reason.
 var unscripted = map[string]string{
 	"Traffic":              "castoff sees no flows; controller/sim's tests and castoff simulate move them",
-	"ReplyAge":             "ReplyAges moves the same, operation by operation",
 	"IgnoreUnknownMembers": "castoff sends no member that AWS does not know: TestConformance holds its requests to AWS's models",
 }
 

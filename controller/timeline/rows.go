@@ -48,7 +48,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 				sure = false
 			}
 		}
-		if !sure {
+		if !sure || seen && f.targets[i].late(row, g.Read, t.settings.ReportLag) {
 			continue
 		}
 		up := f.deactivating.NotAfter.IsZero() || known.Sent.Before(f.deactivating.NotAfter) // since, at some time
@@ -81,6 +81,20 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		f.targets[i].take(row, g.Read, f.task)
 	}
+}
+
+// late reports that a reading which has the row healthy may be from before castoff's
+// call: replies are older than their requests by as much as nobody has shown, one
+// more than the other. What somebody puts back is initial first.
+func (ft *failingTarget) late(row *fleet.Target, read fleet.Read, lag time.Duration) bool {
+	if ft.call.NotBefore.IsZero() || row == nil || !row.Healthy() || ft.state == fleet.TargetInitial {
+		return false
+	}
+	called := ft.call.NotBefore
+	if ft.call.NotAfter.After(called) {
+		called = ft.call.NotAfter
+	}
+	return read.Sent.After(ft.call.NotBefore) && !read.Sent.After(called.Add(lag))
 }
 
 // hadRow tells a row that has gone from one that never was: a task without a row
