@@ -19,6 +19,11 @@ type Darkness struct {
 	Until time.Time `json:",omitzero"`
 }
 
+// skew is how far castoff's clock and AWS's are taken to be apart at most where the
+// one is compared with the other. AWS takes no request that is five minutes off; a
+// machine that keeps its time is well within one.
+const skew = time.Minute
+
 // watchAgent takes note of a new reading of a task whose agent is cut off, or has
 // just come back. One that is seen for the first time may have.
 func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
@@ -26,19 +31,13 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 	switch {
 	case is.Connectivity == fleet.Disconnected:
 		if !dark {
-			d.Since = t.before(was, is).Sent
-			if was != nil {
-				_, d.Well = checks(was, s.Definitions[was.Definition])
-			}
+			d = t.lastHeard(s, was, is)
 		}
 		d.Until = time.Time{}
 		t.dark[is.ARN] = d
 	case t.wasAway(was, is):
 		if !dark {
-			d.Since = t.before(was, is).Sent
-			if was != nil {
-				_, d.Well = checks(was, s.Definitions[was.Definition])
-			}
+			d = t.lastHeard(s, was, is)
 		}
 		d.Until = is.Read.Received
 		t.dark[is.ARN] = d
@@ -52,6 +51,20 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 	case was != nil && !was.Read.Sent.Before(d.Until.Add(max(t.settings.ReportLag, t.settings.ExitLag))):
 		delete(t.dark, is.ARN) // all that there was to tell has been told
 	}
+}
+
+// lastHeard is the beginning of a time in which a task's agent was cut off: after the
+// reading before it, unless that was kept by a castoff that did not note whose agent
+// was cut off already.
+func (t *Tracker) lastHeard(s *fleet.Snapshot, was, is *fleet.Task) (d Darkness) {
+	if was == nil && t.undarkened {
+		return d
+	}
+	d.Since = t.before(was, is).Sent
+	if was != nil {
+		_, d.Well = checks(was, s.Definitions[was.Definition])
+	}
+	return d
 }
 
 // awaitsOnset reports that the task is failing and that it is not known yet since
@@ -70,7 +83,7 @@ func (t *Tracker) wasAway(was, is *fleet.Task) bool {
 	case was != nil:
 		return !was.ConnectedAt.IsZero() && !was.ConnectedAt.Equal(is.ConnectedAt)
 	default:
-		return t.calm.knew(is) && is.ConnectedAt.After(t.calm.Tasks)
+		return t.calm.knew(is) && is.ConnectedAt.After(t.calm.Tasks.Add(-skew))
 	}
 }
 

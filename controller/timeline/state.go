@@ -18,8 +18,9 @@ type State struct {
 	Taken    []fleet.TaskARN // replacements for good, sorted
 	// Recovered are the failures of tasks in sight that have recovered.
 	Recovered map[fleet.TaskARN]Survived
-	// Dark are the tasks in sight whose agent is cut off, or has just come back.
-	Dark map[fleet.TaskARN]Darkness `json:",omitempty"`
+	// Dark are the tasks in sight whose agent is cut off, or has just come back; nil
+	// where that was not kept yet.
+	Dark map[fleet.TaskARN]Darkness
 	// Tasks and Groups are the last readings of the failing tasks' services, and
 	// of tasks on their way out, or out of a group.
 	Tasks  []*fleet.Task
@@ -177,7 +178,7 @@ func (c Calm) group(task *fleet.Task) fleet.Read {
 // Restore makes a tracker that goes on from a State.
 func Restore(settings Settings, s State) *Tracker {
 	t := NewTracker(settings)
-	t.began, t.calm = s.Began, s.Calm
+	t.began, t.calm, t.undarkened = s.Began, s.Calm, s.Dark == nil
 	t.prev = fleet.NewSnapshot(fleet.Snapshot{At: s.At, Tasks: slices.Clone(s.Tasks), TargetGroups: slices.Clone(s.Groups)})
 	for _, arn := range s.Taken {
 		t.taken[arn] = true

@@ -21,8 +21,9 @@ type Settings struct {
 	// task. ECS keeps describing a stopped task for an hour at least.
 	LostAfter time.Duration
 	// ReportLag is the longest that a health change is taken to need from the
-	// container or the balancer to the API. It only widens the estimate of the
-	// onset. The EC2 agent reports every 20 s (amazon-ecs-agent,
+	// container or the balancer to the API. It widens the estimate of the onset, and
+	// is for how long after castoff's own call a reading that does not show it says
+	// nothing. The EC2 agent reports every 20 s (amazon-ecs-agent,
 	// DefaultContainerMetricsPublishInterval); Fargate's lag is not published.
 	ReportLag time.Duration
 	// ExitLag is the same for the end of a container, which the agent reports at
@@ -62,6 +63,9 @@ type Tracker struct {
 	dark      map[fleet.TaskARN]Darkness // of tasks in sight whose agent is cut off, or has just come back
 	exposed   []exposure                 // sorted by key
 	calm      Calm                       // before the restart; zero without one
+	// undarkened: what is known from before the restart does not say whose agent was
+	// cut off then.
+	undarkened bool
 }
 
 // NewTracker makes a tracker that has seen nothing yet.

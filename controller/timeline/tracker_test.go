@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -148,6 +149,47 @@ func TestAgentCutOff(t *testing.T) {
 				t.Errorf("%d tasks are still taken for cut off", n)
 			}
 		})
+	}
+}
+
+// What an earlier castoff kept that did not note whose agent was cut off says nothing
+// of one that is: the app may have hung before that was kept.
+func TestAgentCutOffBeforeThatWasKept(t *testing.T) {
+	for _, kept := range []bool{true, false} {
+		w := newWorld(1)
+		l := w.add(hung("a"))
+		l.cutOff, l.back = sec(512), sec(601)
+		w.add(fresh("b", 623))
+		tracker, camera := NewTracker(DefaultSettings()), &camera{w: w}
+		camera.film(tracker, sec(450), sec(540), poll)
+		state, earliest := tracker.State(), sec(510-19-20)
+		if !kept {
+			state.Dark, earliest = nil, sec(0)
+		}
+		text, err := json.Marshal(state)
+		if err != nil {
+			t.Fatal(err)
+		}
+		state = State{}
+		if err := json.Unmarshal(text, &state); err != nil {
+			t.Fatal(err)
+		}
+		tl := only(t, camera.film(Restore(DefaultSettings(), state), sec(545), sec(1200), poll))
+		if m := bounds(t, tl, Onset); !m.NotBefore.Equal(earliest) {
+			t.Errorf("kept %t: onset from %s, want %s", kept, m.NotBefore, earliest)
+		}
+	}
+}
+
+// Whether an agent was back only after castoff had read its task for the last time is
+// told by two clocks.
+func TestAgentBackByAnotherClock(t *testing.T) {
+	tracker := NewTracker(DefaultSettings())
+	tracker.calm = Calm{Tasks: sec(540), Newest: []Newest{{Created: sec(0)}}}
+	for back, want := range map[float64]bool{541: true, 539: true, 481: true, 479: false} {
+		if got := tracker.wasAway(nil, &fleet.Task{Created: sec(-1), ConnectedAt: sec(back)}); got != want {
+			t.Errorf("back at %v of AWS's clock, castoff read at 540: away %t", back, got)
+		}
 	}
 }
 
