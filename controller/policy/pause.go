@@ -40,7 +40,7 @@ type Pause struct {
 	// for ScopeAll.
 	Service fleet.ServiceID
 	Until   time.Time // zero: for ever
-	Owner   string
+	Owner   string    // whom to ask, and why: there unless Problem is
 	Reason  string
 	// KeepOut also stops attaching what castoff took out (reattach=no). Without
 	// it a pause never strands a healthy task.

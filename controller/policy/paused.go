@@ -34,14 +34,7 @@ func (p *Pause) finding() Finding {
 	if p.Problem != "" {
 		return refuse(PauseUnreadable, fmt.Sprintf("the tag %s of %s cannot be read, and so holds until it is mended or removed: %s", PauseTag, where, p.Problem))
 	}
-	by := p.Owner
-	if by == "" {
-		by = "somebody"
-	}
-	said := fmt.Sprintf("%s paused %s", by, where)
-	if p.Reason != "" {
-		said += " (" + p.Reason + ")"
-	}
+	said := fmt.Sprintf("%s paused %s (%s)", p.Owner, where, p.Reason)
 	if p.Until.IsZero() {
 		return refuse(PausedNow, said+" with no end")
 	}

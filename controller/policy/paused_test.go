@@ -15,7 +15,7 @@ func TestPaused(t *testing.T) {
 		{"everything", pause(Pause{Scope: ScopeAll, Until: later, Owner: "jane", Reason: "upgrade"}), Hold, PausedNow, "jane paused everything (upgrade) until 2026-11-23 13:00:04 UTC", time.Hour},
 		{"for ever", pause(Pause{Scope: ScopeAll, Owner: "jane"}), Refuse, PausedNow, "with no end", 0},
 		{"over", pause(Pause{Scope: ScopeAll, Until: noon.Add(4 * time.Second)}), Allow, OK, "", 0},
-		{"the cluster", pause(Pause{Scope: ScopeCluster, Service: fleet.ServiceID{Cluster: "prod"}, Until: later}), Hold, PausedNow, "somebody paused cluster prod until", time.Hour},
+		{"the cluster", pause(Pause{Scope: ScopeCluster, Service: fleet.ServiceID{Cluster: "prod"}, Until: later, Owner: "joe", Reason: "tests"}), Hold, PausedNow, "joe paused cluster prod (tests) until", time.Hour},
 		{"another cluster", pause(Pause{Scope: ScopeCluster, Service: fleet.ServiceID{Cluster: "test"}, Until: later}), Allow, OK, "", 0},
 		{"the service", pause(Pause{Scope: ScopeService, Service: web, Until: later}), Hold, PausedNow, "service prod/web", time.Hour},
 		{"another service", pause(Pause{Scope: ScopeService, Service: fleet.ServiceID{Cluster: "prod", Name: "api"}, Until: later}), Allow, OK, "", 0},
