@@ -104,6 +104,7 @@ func TestBroken(t *testing.T) {
 		{"a label that a panel's metric has not", fleetBoard, "sum by (health) (castoff_tasks", "sum by (state) (castoff_tasks", "TestDashboards", "no label state"},
 		{"a panel's expression that does not parse", fleetBoard, `sum by (outcome) (`, `sum by (outcome) `, "TestDashboards", "parse error"},
 		{"two panels in one place", fleetBoard, "\"x\": 18,\n        \"y\": 0,", "\"x\": 12,\n        \"y\": 0,", "TestDashboards", "is where"},
+		{"a budget that nobody shows", "grafana/castoff.json", "(castoff_aws_budget_calls_per_second)", "(castoff:aws_requests:rate5m)", "TestEveryMetricIsShown", "castoff_aws_budget_calls_per_second"},
 		{"a metric that nobody shows", "grafana/castoff.json", "castoff_aws_pacing_wait_seconds_total", "castoff_aws_requests_total", "TestEveryMetricIsShown", "castoff_aws_pacing_wait_seconds_total"},
 	} {
 		t.Run(b.what, func(t *testing.T) {

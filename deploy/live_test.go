@@ -312,7 +312,7 @@ func query(t *testing.T, server, expr string) []string {
 			continue
 		}
 		labels := ""
-		for _, name := range []string{"cluster", "service", "operation", "result", "outcome", "trigger", "phase", "mode", "verdict", "reason", "kind", "class", "health", "state", "le"} {
+		for _, name := range []string{"cluster", "service", "operation", "result", "outcome", "trigger", "phase", "mode", "verdict", "reason", "kind", "class", "health", "state", "bucket", "le"} {
 			if v := r.Metric[name]; v != "" {
 				labels += v + " "
 			}

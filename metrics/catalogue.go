@@ -58,12 +58,16 @@ var (
 	}
 
 	awsRequests = Metric{
-		"castoff_aws_requests_total", Counter, []string{"service", "operation", "result"},
-		"Requests sent to AWS, retries included, by result: ok, throttled, denied, not_found, transient, invalid.",
+		"castoff_aws_requests_total", Counter, []string{"service", "operation", "bucket", "result"},
+		"Requests sent to AWS, retries included, by AWS's token bucket and by result: ok, throttled, denied, not_found, transient, invalid.",
 	}
 	awsRequestDuration = Metric{
 		"castoff_aws_request_duration_seconds", Histogram, []string{"service", "operation"},
 		"How long requests to AWS took, each retry by itself.",
+	}
+	awsBudget = Metric{
+		"castoff_aws_budget_calls_per_second", Gauge, []string{"bucket"},
+		"Calls a second that castoff allows itself from each of AWS's token buckets, for longer than a burst: what the requests of all the bucket's operations are held against. +Inf: no limit.",
 	}
 	awsPacingWait = Metric{
 		"castoff_aws_pacing_wait_seconds_total", Counter, []string{"bucket"},
@@ -180,7 +184,7 @@ func Catalogue() []Metric {
 		tasks, targets,
 		snapshotAge, snapshotGaps,
 		passesTotal, passDuration, lastPass,
-		awsRequests, awsRequestDuration, awsPacingWait,
+		awsRequests, awsRequestDuration, awsBudget, awsPacingWait,
 		buildInfo,
 	}
 }

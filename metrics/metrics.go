@@ -131,6 +131,7 @@ func (p *Passes) Done(r PassResult, d time.Duration, at time.Time) {
 type AWS struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	budget   *prometheus.GaugeVec
 	waits    *prometheus.CounterVec
 }
 
@@ -138,53 +139,54 @@ func newAWS(f promauto.Factory) *AWS {
 	a := &AWS{
 		requests: awsRequests.counter(f),
 		duration: awsRequestDuration.histogram(f, []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}),
+		budget:   awsBudget.gauge(f),
 		waits:    awsPacingWait.counter(f),
 	}
 	// Rare, and an alert asks for the first that is denied.
 	for _, operation := range []string{"DeregisterTargets", "RegisterTargets"} {
-		a.begin("elbv2", operation)
+		a.begin("elbv2", operation, "elbv2_registration")
 	}
 	return a
 }
 
 // begin has an operation's counters begin at 0.
-func (a *AWS) begin(service, operation string) {
-	a.requests.WithLabelValues(service, operation, "ok")
+func (a *AWS) begin(service, operation, bucket string) {
+	a.requests.WithLabelValues(service, operation, bucket, "ok")
 	for _, class := range fleet.Classes {
 		if class != fleet.Paced { // never sent
-			a.requests.WithLabelValues(service, operation, string(class))
+			a.requests.WithLabelValues(service, operation, bucket, string(class))
 		}
 	}
 }
 
-// Request counts one attempt at an operation, as the SDK names it. The result
-// is "ok" or a [fleet.Class].
-func (a *AWS) Request(service, operation, result string, d time.Duration) {
-	service, operation = label(service), label(operation)
+// Request counts one attempt at an operation, as the SDK names it, which takes
+// from the bucket. The result is "ok" or a [fleet.Class].
+func (a *AWS) Request(service, operation, bucket, result string, d time.Duration) {
+	service, operation, bucket = label(service), label(operation), label(bucket)
 	// An operation's first request brings all its results, so that its first
 	// throttled one is an increase and not a new series.
-	a.begin(service, operation)
-	a.requests.WithLabelValues(service, operation, label(result)).Inc()
+	a.begin(service, operation, bucket)
+	a.requests.WithLabelValues(service, operation, bucket, label(result)).Inc()
 	a.duration.WithLabelValues(service, operation).Observe(seconds(d))
 }
 
 // Calls are the requests of one operation since the start.
 type Calls struct {
-	Service, Operation string
-	Results            map[string]int // ok and each [fleet.Class]
+	Service, Operation, Bucket string
+	Results                    map[string]int // ok and each [fleet.Class]
 }
 
 // Calls are those of every operation that was ever called, by service and
 // operation.
 func (a *AWS) Calls() []Calls {
-	type key struct{ service, operation string }
+	type key struct{ service, operation, bucket string }
 	of := make(map[key]map[string]int)
 	for _, m := range collected(a.requests) {
 		if m.GetCounter().GetValue() == 0 {
 			continue // a series that is there beforehand, of a call that was not made
 		}
 		labels := labelValues(m)
-		k := key{labels["service"], labels["operation"]}
+		k := key{labels["service"], labels["operation"], labels["bucket"]}
 		if of[k] == nil {
 			of[k] = make(map[string]int)
 		}
@@ -192,7 +194,7 @@ func (a *AWS) Calls() []Calls {
 	}
 	calls := make([]Calls, 0, len(of))
 	for k, results := range of {
-		calls = append(calls, Calls{Service: k.service, Operation: k.operation, Results: results})
+		calls = append(calls, Calls{Service: k.service, Operation: k.operation, Bucket: k.bucket, Results: results})
 	}
 	slices.SortFunc(calls, func(a, b Calls) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Operation, b.Operation))
@@ -207,6 +209,15 @@ func (a *AWS) Waits() map[string]time.Duration {
 		waits[labelValues(m)["bucket"]] = time.Duration(m.GetCounter().GetValue() * float64(time.Second))
 	}
 	return waits
+}
+
+// Budgets are the calls a second that each bucket may be asked for.
+func (a *AWS) Budgets() map[string]float64 {
+	budgets := make(map[string]float64)
+	for _, m := range collected(a.budget) {
+		budgets[labelValues(m)["bucket"]] = m.GetGauge().GetValue()
+	}
+	return budgets
 }
 
 // collected are what a vector has counted: the page shows what /metrics says.
@@ -233,6 +244,13 @@ func labelValues(m *dto.Metric) map[string]string {
 		labels[l.GetName()] = l.GetValue()
 	}
 	return labels
+}
+
+// Budget says how many calls a second the bucket may be asked for, and begins at 0
+// what is counted of waiting for it.
+func (a *AWS) Budget(bucket string, perSecond float64) {
+	a.budget.WithLabelValues(label(bucket)).Set(perSecond)
+	a.waits.WithLabelValues(label(bucket))
 }
 
 // PacingWait counts how long a read that was due waited for the rate budget of

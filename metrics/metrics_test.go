@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"flag"
 	"fmt"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -101,8 +102,9 @@ func lived(now time.Time) *prometheus.Registry {
 	m.Publish(s, []*timeline.Timeline{{Service: api}}, posture(api, now))
 	m.Passes.Done(metrics.PassOK, 130*time.Millisecond, now.Add(-2*time.Second))
 	m.Passes.Done(metrics.PassPartial, 200*time.Millisecond, now.Add(-time.Second/2))
-	m.AWS.Request("ecs", "DescribeTasks", "ok", 42*time.Millisecond)
-	m.AWS.Request("ecs", "DescribeTasks", "throttled", 7*time.Millisecond)
+	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "ok", 42*time.Millisecond)
+	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "throttled", 7*time.Millisecond)
+	m.AWS.Budget("elbv2_describe", 2.5)
 	m.AWS.PacingWait("elbv2_describe", 1500*time.Millisecond)
 	m.Timelines.Closed(failure(api, now.Add(-time.Hour)))
 	m.Timelines.Exposed(api, group("service-0000"), 61500*time.Millisecond)
@@ -287,24 +289,29 @@ func firstDifference(want, got string) string {
 // What people are shown of the calls to AWS is what /metrics says.
 func TestCallsAreToldBack(t *testing.T) {
 	m := metrics.New(prometheus.NewRegistry(), metrics.Options{})
-	m.AWS.Request("ecs", "DescribeTasks", "ok", time.Second)
-	m.AWS.Request("ecs", "DescribeTasks", "ok", time.Second)
-	m.AWS.Request("ecs", "DescribeTasks", "throttled", time.Second)
-	m.AWS.Request("elbv2", "DescribeTags", "denied", time.Second)
-	m.AWS.Request("ecs", "DescribeServices", "ok", time.Second)
+	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "ok", time.Second)
+	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "ok", time.Second)
+	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "throttled", time.Second)
+	m.AWS.Request("elbv2", "DescribeTags", "elbv2_describe", "denied", time.Second)
+	m.AWS.Request("ecs", "DescribeServices", "ecs_service_read", "ok", time.Second)
+	m.AWS.Budget("elbv2_describe", 2.5)
+	m.AWS.Budget("ecs_service_read", math.Inf(1))
 	m.AWS.PacingWait("elbv2_describe", 1500*time.Millisecond)
 	calls := m.AWS.Calls()
 	var names []string
 	for _, c := range calls {
-		names = append(names, c.Service+" "+c.Operation)
+		names = append(names, c.Service+" "+c.Operation+" "+c.Bucket)
 	}
-	if want := []string{"ecs DescribeServices", "ecs DescribeTasks", "elbv2 DescribeTags"}; !slices.Equal(names, want) {
+	if want := []string{"ecs DescribeServices ecs_service_read", "ecs DescribeTasks ecs_cluster_resource_read", "elbv2 DescribeTags elbv2_describe"}; !slices.Equal(names, want) {
 		t.Fatalf("%q, want %q", names, want)
 	}
 	if r := calls[1].Results; r["ok"] != 2 || r["throttled"] != 1 || r["denied"] != 0 {
 		t.Errorf("DescribeTasks: %v", r)
 	}
-	if w := m.AWS.Waits(); w["elbv2_describe"] != 1500*time.Millisecond || len(w) != 1 {
+	if w := m.AWS.Waits(); w["elbv2_describe"] != 1500*time.Millisecond || len(w) != 2 {
 		t.Errorf("waits: %v", w)
+	}
+	if b := m.AWS.Budgets(); b["elbv2_describe"] != 2.5 || !math.IsInf(b["ecs_service_read"], 1) || len(b) != 2 {
+		t.Errorf("budgets: %v", b)
 	}
 }

@@ -140,7 +140,7 @@ func TestClockStepsBackDoNoHarm(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
 	m.Passes.Done(metrics.PassOK, -time.Second, time.Now())
-	m.AWS.Request("ecs", "ListTasks", "ok", -time.Second)
+	m.AWS.Request("ecs", "ListTasks", "ecs_cluster_resource_read", "ok", -time.Second)
 	m.AWS.PacingWait("ecs_cluster", -time.Second)
 	m.Timelines.Exposed(fleet.ServiceID{}, group("x"), -time.Second)
 	m.Publish(region(time.Now().Add(time.Hour), 1, 1), nil, metrics.Posture{})
@@ -185,7 +185,7 @@ func TestScrapeNeverFails(t *testing.T) {
 				s.Gaps = append(s.Gaps, fleet.Gap{Kind: fleet.GapTags, Ref: name.Draw(t, "ref"), Class: fleet.Invalid})
 				m.Timelines.Closed(failure(svc.ID, time.Now()))
 				m.Timelines.Exposed(svc.ID, g, time.Second)
-				m.AWS.Request(name.Draw(t, "api"), name.Draw(t, "operation"), "ok", 0)
+				m.AWS.Request(name.Draw(t, "api"), name.Draw(t, "operation"), name.Draw(t, "bucket"), "ok", 0)
 			}
 			m.Publish(fleet.NewSnapshot(s), []*timeline.Timeline{{Service: fleet.ServiceID{Name: name.Draw(t, "open")}}}, metrics.Posture{})
 		}

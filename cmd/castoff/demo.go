@@ -214,7 +214,7 @@ func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, 
 		return nil, err
 	}
 	return newDaemon(cfg, observer, reg, controller.Options{
-		Metrics: m, Logger: log, Tracker: settings, Notice: notice, Calls: calls(m.AWS, cfg.AWS.Budgets, second),
+		Metrics: m, Logger: log, Tracker: settings, Notice: notice, Calls: calls(m.AWS),
 	})
 }
 

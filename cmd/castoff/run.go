@@ -220,7 +220,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
 		Policy:  controller.Policy{Pauses: pauses},
 		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
-		Calls: calls(m.AWS, cfg.AWS.Budgets, time.Second),
+		Calls: calls(m.AWS),
 	})
 	if err != nil {
 		return errors.Join(err, kept.Close())
@@ -358,34 +358,25 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead, Registration: b.ELBWrite,
 	}
 	o.Recorder = m.AWS
-	for _, bucket := range awsapi.Buckets {
-		m.AWS.PacingWait(bucket, 0) // so that its series is there before the first wait
-	}
 	return o
 }
 
-// calls answers what castoff asks of AWS, beside what it allows itself in a second
-// of AWS's, which lasts as long as the observer was told.
-func calls(m *metrics.AWS, allowed config.Budgets, second time.Duration) func() status.Calls {
-	perSecond := map[string]float64{
-		awsapi.ClusterReadBucket: allowed.ClusterRead, awsapi.ClusterResourceReadBucket: allowed.ClusterResourceRead,
-		awsapi.ServiceReadBucket: allowed.ServiceRead, awsapi.TaskDefinitionReadBucket: allowed.TaskDefinitionRead,
-		awsapi.BalancerReadBucket: allowed.ELBRead, awsapi.RegistrationBucket: allowed.ELBWrite,
-	}
+// calls answers what castoff asks of AWS, beside what it allows itself.
+func calls(m *metrics.AWS) func() status.Calls {
 	return func() status.Calls {
 		all := status.Calls{At: time.Now()}
 		requests := make(map[string]int)
 		for _, c := range m.Calls() {
-			op := status.Operation{Service: c.Service, Name: c.Operation, Bucket: awsapi.BucketOf(c.Operation), Results: c.Results}
+			op := status.Operation{Service: c.Service, Name: c.Operation, Bucket: c.Bucket, Results: c.Results}
 			for _, n := range c.Results {
 				requests[op.Bucket] += n
 			}
 			all.Operations = append(all.Operations, op)
 		}
-		waits := m.Waits()
+		perSecond, waits := m.Budgets(), m.Waits()
 		for _, bucket := range awsapi.Buckets {
 			all.Budgets = append(all.Budgets, status.Budget{
-				Bucket: bucket, PerSecond: perSecond[bucket] * float64(time.Second) / float64(second), Requests: requests[bucket], Waited: waits[bucket],
+				Bucket: bucket, PerSecond: perSecond[bucket], Requests: requests[bucket], Waited: waits[bucket],
 			})
 		}
 		return all

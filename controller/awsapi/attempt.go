@@ -37,10 +37,6 @@ var bucketOf = map[string]string{
 	"DeregisterTargets":             RegistrationBucket,
 }
 
-// BucketOf says which of AWS's token buckets an operation takes from; empty for
-// one that castoff does not pace, as STS's.
-func BucketOf(operation string) string { return bucketOf[operation] }
-
 // call is what the attempts of one call share.
 type call struct {
 	hasty  bool      // further attempts do not wait for their tokens
@@ -164,7 +160,7 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 	if err != nil {
 		result = string(Classify(err))
 	}
-	a.recorder.Request(a.service, operation, result, time.Since(c.sent))
+	a.recorder.Request(a.service, operation, bucketOf[operation], result, time.Since(c.sent))
 	return out, metadata, err
 }
 

@@ -529,13 +529,20 @@ type recorder struct {
 	mu       sync.Mutex
 	requests map[string]int
 	waits    map[string]time.Duration
+	budgets  map[string]float64
 }
 
 func newRecorder() *recorder {
-	return &recorder{requests: make(map[string]int), waits: make(map[string]time.Duration)}
+	return &recorder{requests: make(map[string]int), waits: make(map[string]time.Duration), budgets: make(map[string]float64)}
 }
 
-func (r *recorder) Request(service, operation, result string, _ time.Duration) {
+func (r *recorder) Budget(bucket string, perSecond float64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.budgets[bucket] = perSecond
+}
+
+func (r *recorder) Request(service, operation, _, result string, _ time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.requests[service+" "+operation+" "+result]++

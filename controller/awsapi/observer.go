@@ -64,6 +64,9 @@ func New(o Options) (*Observer, error) {
 	}
 	o.Config = cfg
 	buckets := o.buckets()
+	for _, name := range Buckets {
+		o.Recorder.Budget(name, buckets[name].perSecond())
+	}
 	watch := func(service string) func(*middleware.Stack) error {
 		return (&attempts{service: service, buckets: buckets, recorder: o.Recorder}).add
 	}

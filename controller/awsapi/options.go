@@ -34,9 +34,13 @@ type Options struct {
 
 // Recorder counts calls. Its methods are called from several goroutines.
 type Recorder interface {
+	// Budget is called by [New] for each of [Buckets], with the calls of a second of
+	// the clock for which it gives tokens; [math.Inf] for no limit.
+	Budget(bucket string, perSecond float64)
 	// Request is called after each attempt of a call, retries included. The
-	// service is ecs or elbv2, the result ok or a [fleet.Class].
-	Request(service, operation, result string, d time.Duration)
+	// service is ecs or elbv2, the bucket that of the operation, the result ok or a
+	// [fleet.Class].
+	Request(service, operation, bucket, result string, d time.Duration)
 	// PacingWait is called when a call is made that had to wait for its bucket,
 	// with the time for which it had been due.
 	PacingWait(bucket string, d time.Duration)
@@ -60,7 +64,7 @@ type Budgets struct {
 	Registration        float64 // RegisterTargets, DeregisterTargets; default 1
 }
 
-// Names of the buckets, as [Recorder.PacingWait] gets them.
+// Names of the buckets, as a [Recorder] gets them.
 const (
 	ClusterReadBucket         = "ecs_cluster_read"
 	ClusterResourceReadBucket = "ecs_cluster_resource_read"
@@ -185,5 +189,6 @@ func (o Options) buckets() map[string]*bucket {
 
 type noRecorder struct{}
 
-func (noRecorder) Request(string, string, string, time.Duration) {}
-func (noRecorder) PacingWait(string, time.Duration)              {}
+func (noRecorder) Budget(string, float64)                                {}
+func (noRecorder) Request(string, string, string, string, time.Duration) {}
+func (noRecorder) PacingWait(string, time.Duration)                      {}

@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"time"
 
@@ -18,6 +19,14 @@ type bucket struct {
 	limiter  *rate.Limiter
 	recorder Recorder
 	streak   int // hot turns given since another one had its turn
+}
+
+// perSecond is for how many calls a second of the clock it gives tokens.
+func (b *bucket) perSecond() float64 {
+	if limit := b.limiter.Limit(); limit != rate.Inf {
+		return float64(limit)
+	}
+	return math.Inf(1) // rate's is a very large number
 }
 
 // take takes a token if there is one now.

@@ -3,6 +3,8 @@ package awsapi
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -285,4 +287,19 @@ func TestAttributesOfHotGroupsComeFirst(t *testing.T) {
 			t.Errorf("after 8 s: %+v", g)
 		}
 	})
+}
+
+// What is said of the budgets is what the limiters give, in seconds of the clock.
+func TestBudgetsAreTold(t *testing.T) {
+	r := newRecorder()
+	observer(t, Options{
+		Config: newFake(1, 1, 1).config(), Second: time.Second / 10, Recorder: r,
+		Budgets: Budgets{ServiceRead: math.Inf(1), BalancerRead: 0.5},
+	})
+	want := map[string]float64{
+		ClusterReadBucket: 50, ClusterResourceReadBucket: 50, ServiceReadBucket: math.Inf(1), TaskDefinitionReadBucket: 50, BalancerReadBucket: 5, RegistrationBucket: 10,
+	}
+	if !maps.Equal(r.budgets, want) {
+		t.Errorf("%v, want %v", r.budgets, want)
+	}
 }

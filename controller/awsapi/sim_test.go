@@ -24,7 +24,7 @@ type counter struct {
 	requests map[string]int // operation and result
 }
 
-func (c *counter) Request(_, operation, result string, _ time.Duration) {
+func (c *counter) Request(_, operation, _, result string, _ time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.requests == nil {
@@ -33,6 +33,7 @@ func (c *counter) Request(_, operation, result string, _ time.Duration) {
 	c.requests[operation+" "+result]++
 }
 
+func (c *counter) Budget(string, float64)           {}
 func (c *counter) PacingWait(string, time.Duration) {}
 
 func (c *counter) taken() map[string]int {
