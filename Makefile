@@ -29,7 +29,7 @@ JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
 SOAKTIME ?= 10m
-SOAKCHECK ?= 4m
+SOAKWORLDS ?= 12
 SOAK := go test -count=1 -run '^(TestSafetySoak|TestShrink)$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
 ARGS ?=
 
@@ -42,7 +42,7 @@ help: ## list the targets
 	done
 
 .PHONY: check
-check: tools fmt vet lint conformance test scripts lab tidy verify browser shells deploy-check ## all that must hold before a commit lands
+check: tools fmt vet lint conformance test scripts soak-check lab tidy verify browser shells deploy-check ## all that must hold before a commit lands
 	@printf '\n== every check passed\n'
 
 .PHONY: tools
@@ -255,9 +255,9 @@ soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of wha
 	@$(SOAK) -timeout 0 -soak $(SOAKTIME)
 
 .PHONY: soak-check
-soak-check: ## the same for SOAKCHECK (4m): fresh worlds, and those that ever failed
-	$(call announce,soak for $(SOAKCHECK))
-	@$(SOAK) -timeout 30m -soak $(SOAKCHECK)
+soak-check: ## the same for the worlds that ever failed, and SOAKWORLDS (12) fresh ones
+	$(call announce,soak of the worlds that ever failed and $(SOAKWORLDS) fresh ones)
+	@$(SOAK) -timeout 30m -soakworlds $(SOAKWORLDS)
 
 .PHONY: browser
 browser: ## every page in Chromium: both widths and colour schemes, accessibility, live updates; SCREENSHOTS=DIR keeps pictures

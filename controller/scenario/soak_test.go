@@ -24,9 +24,9 @@ import (
 )
 
 var (
-	soakTime     = flag.Duration("soak", 0, "for how long TestSafetySoak runs fresh worlds, after those that ever failed; 0: one that did, and -soakworlds")
-	soakSeed     = flag.Uint64("soakseed", 0, "seed of its first world; 0: a fresh one")
-	soakWorlds   = flag.Int("soakworlds", 0, "how many fresh worlds it runs without -soak")
+	soakTime     = flag.Duration("soak", 0, "for how long TestSafetySoak runs fresh worlds, after those that ever failed")
+	soakWorlds   = flag.Int("soakworlds", 0, "how many fresh worlds it runs without -soak; 0, too: one that ever failed, and no other")
+	soakSeed     = flag.Uint64("soakseed", 0, "seed of its first fresh world, and none that ever failed; 0: a random one")
 	speed        = flag.Bool("speed", false, "measure how fast the time passes in TestSpeed")
 	soakPatience = flag.Duration("soakpatience", 2*time.Minute, "how much time making a script small may take")
 	soakDir      = flag.String("soakdir", "", "where it leaves scripts of what it found")
@@ -35,7 +35,7 @@ var (
 // everFailed are seeds of worlds in which something was violated once. What was
 // wrong has a script of its own in testdata as well; a world draws other things
 // when the generator changes.
-var everFailed = []uint64{300, 7, 1006, 1015, 1017, 2023, 3008, 3034, 3041, 4007, 4024, 4035, 5000, 5015, 5018}
+var everFailed = []uint64{300, 7, 1006, 1015, 1017, 2023, 3008, 3034, 3041, 4007, 4024, 4035, 5000, 5015, 5018, 200002, 300029}
 
 // soakMinutes is for how long things happen in a world.
 const soakMinutes = 20
@@ -58,7 +58,10 @@ func TestSafetySoak(t *testing.T) {
 	var sum soaked
 	var next sync.Mutex
 	old := everFailed
-	if *soakTime == 0 {
+	switch {
+	case *soakSeed != 0:
+		old = nil
+	case *soakTime == 0 && *soakWorlds == 0:
 		old = old[:1]
 	}
 	n := 0
