@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -52,8 +53,8 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			continue
 		}
 		up := f.deactivating.NotAfter.IsZero() || known.Sent.Before(f.deactivating.NotAfter) // since, at some time
-		if seen && up && g.Read.Received.Sub(known.Sent) > inService(g) {
-			f.targets[i].unwatched(g.Read.Received)
+		if seen && up {
+			f.targets[i].unwatched(known, row, g)
 		}
 		if !seen {
 			was := prev.TargetGroup(key.Group)
@@ -173,7 +174,7 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 		if row.State == fleet.TargetInitial && ft.state != "" && ft.state != fleet.TargetInitial {
 			observe(Detach, "target state initial: registered again")
 		}
-		if !task.Leaving() {
+		if !task.Leaving() || ft.state == fleet.TargetInitial { // put back before it was told to leave
 			ft.Milestones = drop(ft.Milestones, Detached)
 			if row.State == fleet.TargetHealthy {
 				ft.again, ft.Milestones = false, drop(ft.Milestones, Detach)
@@ -198,24 +199,38 @@ func inService(g *fleet.TargetGroup) time.Duration {
 	return time.Duration(max(2, g.Check.HealthyThreshold)-1) * max(5*time.Second, g.Check.Interval)
 }
 
+// glance is how long a row may be unwatched before anything is made of it: a pass
+// or two.
+const glance = 10 * time.Second
+
 // unwatched is for a row that nobody has looked at for so long that ECS, which
 // does that while the task is up, may have put it back, and it was in service and
-// taken out again.
-func (ft *failingTarget) unwatched(upTo time.Time) {
-	for _, k := range []Kind{Detach, Detached} {
-		m, ok := find(ft.Milestones, k)
-		if !ok {
-			continue
-		}
-		if !ft.again {
-			m.Evidence += "; it may have been put back and taken out again unseen"
-		}
-		m.NotAfter = upTo
-		ft.Milestones = set(ft.Milestones, m)
+// taken out again. One that had been put back before needs no longer than a check,
+// and one that is taken out before its checks pass none at all.
+func (ft *failingTarget) unwatched(since fleet.Read, row *fleet.Target, g *fleet.TargetGroup) {
+	gap := g.Read.Received.Sub(since.Sent)
+	out := row == nil || row.Draining()
+	if gap > inService(g) || gap > glance && out && ft.state == fleet.TargetInitial {
+		ft.again = ft.widen(Detach, g.Read.Received) || ft.again
 	}
-	if _, out := find(ft.Milestones, Detach); out {
-		ft.again = true
+	if gap > glance {
+		ft.widen(Detached, g.Read.Received)
 	}
+}
+
+// widen has a milestone be as late as that.
+func (ft *failingTarget) widen(k Kind, upTo time.Time) bool {
+	const why = "; it may have been put back and taken out again unseen"
+	m, ok := find(ft.Milestones, k)
+	if !ok {
+		return false
+	}
+	if !strings.HasSuffix(m.Evidence, why) {
+		m.Evidence += why
+	}
+	m.NotAfter = upTo
+	ft.Milestones = set(ft.Milestones, m)
+	return true
 }
 
 // putBackUnseen takes a row that was gone, and drains now, for what it is.

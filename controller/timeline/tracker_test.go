@@ -753,6 +753,52 @@ func TestDetachOutOfSight(t *testing.T) {
 	}
 }
 
+// What was put back is taken out again by ECS: before its checks pass, after them
+// while nobody looks, or when it passed them on its task's way out.
+func TestPutBackAndTakenOutByECS(t *testing.T) {
+	for name, of := range map[string]struct {
+		away       [2]time.Time // when nobody looked
+		registered time.Time
+		serving    time.Time
+		deact, out time.Time
+		detach     time.Time // when it was last taken out of service
+	}{
+		"unseen, before its checks pass":  {away: [2]time.Time{sec(700), sec(790)}, registered: sec(702), deact: sec(780), out: sec(780), detach: sec(611)},
+		"unseen, after its checks passed": {away: [2]time.Time{sec(740), sec(790)}, registered: sec(702), serving: sec(745), deact: sec(780), out: sec(781), detach: sec(781)},
+		"on its task's way out":           {registered: sec(702), serving: sec(770), deact: sec(765), out: sec(781), detach: sec(781)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.groups[0].Check.Interval, w.groups[0].Check.HealthyThreshold = 30*time.Second, 5
+			l := w.add(hung("a"))
+			l.deactivating, l.stopping, l.stopped = of.deact, sec(815), sec(830)
+			l.draining, l.gone = sec(611), sec(621)
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(610), poll)
+			key := fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080)
+			tracker.Called(l.arn(), key, Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)})
+			c.film(tracker, sec(615), sec(695), poll)
+			l.registered, l.serving, l.draining, l.gone = of.registered, of.serving, of.out, of.out.Add(30*time.Second)
+			if of.serving.IsZero() {
+				l.gone = of.out
+			}
+			from := of.registered
+			if !of.away[0].IsZero() {
+				c.film(tracker, from, of.away[0].Add(-time.Second), poll)
+				from = of.away[1]
+			}
+			tl := only(t, c.film(tracker, from, sec(2500), poll))
+			if m := bounds(t, tl, Detach); !m.Contains(of.detach) {
+				t.Error(describe(tl))
+			}
+			if m := bounds(t, tl, Detached); !m.Contains(l.gone) {
+				t.Error(describe(tl))
+			}
+		})
+	}
+}
+
 // The address goes to another task while the timeline is still open.
 func TestAddressReuse(t *testing.T) {
 	w := newWorld(1)
