@@ -1,8 +1,6 @@
 package controller
 
 import (
-	"fmt"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -13,21 +11,17 @@ import (
 	"github.com/castoff-ecs/castoff/controller/status"
 )
 
-// tell has people told what the pass changed. That must not end the daemon, nor
-// keep it from acting.
+// tell hands over what the pass changed, for people to be told. What it hands
+// over is read while the next pass goes on.
 func (c *Controller) tell(v *status.View, now time.Time) {
 	if c.options.Notifier == nil {
 		return
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			c.log.Error("notifying panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
-	c.options.Notifier.Tell(notify.State{
+	skipped := c.options.Notifier.Tell(notify.State{
 		At: now.Round(0), Snapshot: v.Snapshot, Open: v.Open, Verdicts: v.Verdicts, Detachments: v.Detachments,
-		Guards: c.acting.guards, Pauses: v.Pauses, Halts: v.Halts, Denied: c.acting.denied, Limits: c.options.Policy.Limits,
+		Guards: c.acting.guards, Pauses: v.Pauses, Halts: v.Halts, Denied: slices.Clone(c.acting.denied), Limits: c.options.Policy.Limits,
 	})
+	c.options.Metrics.Notifications.Skipped(skipped)
 }
 
 // told is what an earlier castoff has told of: what its journal has. Pauses and

@@ -169,6 +169,10 @@ var (
 		"castoff_notifications_queued", Gauge, []string{"receiver"},
 		"Notifications that wait for the receiver, the one that is being sent included.",
 	}
+	notificationsSkipped = Metric{
+		"castoff_notifications_skipped_passes_total", Counter, nil,
+		"Passes that were left out because telling people was too far behind: what began and was over in them is told to nobody. Absent without receivers.",
+	}
 )
 
 // Catalogue lists every metric that castoff has, in the order in which people
@@ -180,7 +184,7 @@ func Catalogue() []Metric {
 		verdictsTotal, detachmentsOpen, detachCalls, reattachCalls, contestedTotal,
 		savedSeconds, lostSeconds, savedError,
 		limitGauge, limitUsed, guardLatched, pausedNow, actingHalted,
-		notificationsTotal, notificationsQueued,
+		notificationsTotal, notificationsQueued, notificationsSkipped,
 		tasks, targets,
 		snapshotAge, snapshotGaps,
 		passesTotal, passDuration, lastPass,

@@ -1,10 +1,11 @@
 // Package webhook sends notifications over HTTP. What there is to tell, and in
 // which words, is decided by the package notify.
 //
-// Each receiver has a queue and a goroutine of its own, so that one that hangs
-// keeps no other waiting, and nothing keeps a pass waiting: [Sender.Tell] only
-// puts into the queues. A queue is bounded; when it is full the oldest is
-// dropped, and counted.
+// Nothing keeps a pass waiting: [Sender.Tell] only hands over what castoff knows,
+// and a goroutine works out what of it is news to whom. Each receiver has a queue
+// and a goroutine of its own, so that one that hangs keeps no other waiting. Both
+// hand-over and queues are bounded; when one is full the oldest is dropped, and
+// counted.
 //
 // A webhook gets what Standard Webhooks describes: the headers webhook-id,
 // webhook-timestamp and webhook-signature, over a JSON body.

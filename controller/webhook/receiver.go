@@ -22,7 +22,7 @@ type receiver struct {
 	key      *standardwebhooks.Webhook // nil: nothing is signed
 	recorder Recorder
 	log      *slog.Logger
-	teller   *notify.Teller // of whoever calls Tell
+	teller   *notify.Teller // of the Sender's work; once that is over, of whoever calls Tell
 
 	wake chan struct{} // something was put into the queue
 

@@ -77,6 +77,9 @@ func Transport(proxy func(*http.Request) (*url.URL, error), roots *x509.CertPool
 type Sender struct {
 	log       *slog.Logger
 	receivers []*receiver
+	handover  handover
+	ending    context.Context // ends when no pass is to come
+	end       context.CancelFunc
 	soft      context.Context // ends when there is nothing more to come
 	stop      context.CancelFunc
 	hard      context.Context // ends when what is left is to be dropped
@@ -87,7 +90,8 @@ type Sender struct {
 // New makes a Sender that sends nothing yet. The error is of a secret that cannot
 // be used.
 func New(o Options) (*Sender, error) {
-	s := &Sender{log: o.Logger}
+	s := &Sender{log: o.Logger, handover: handover{wake: make(chan struct{}, 1)}}
+	s.ending, s.end = context.WithCancel(context.Background())
 	s.soft, s.stop = context.WithCancel(context.Background())
 	s.hard, s.abandon = context.WithCancel(context.Background())
 	client := &http.Client{
@@ -122,20 +126,31 @@ func (s *Sender) Remember(past notify.State) {
 
 // Start begins to send. It is called once.
 func (s *Sender) Start() {
+	s.workers.Go(func() {
+		s.work(s.ending, s.hard)
+		s.stop()
+	})
 	for _, r := range s.receivers {
 		s.workers.Go(func() { r.run(s.soft, s.hard) })
 	}
 }
 
-// Tell takes in what is known after a pass. It waits for nobody. It is called by
-// one goroutine.
-func (s *Sender) Tell(state notify.State) {
-	state = state.Looked() // for all of them
-	for _, r := range s.receivers {
-		for _, n := range r.teller.Next(state) {
-			r.put(n)
-		}
+// Tell takes in what is known after a pass, which must not change any more. It
+// waits for nobody and works nothing out, so it takes no time of the pass. It is
+// called by one goroutine.
+//
+// It answers how many earlier passes are skipped for it, because working out what
+// they changed is too far behind: what still holds is told with a later one, and
+// nobody is told what began and was over in between.
+func (s *Sender) Tell(state notify.State) (skipped int) {
+	skipped, taken := s.handover.put(state)
+	if !taken { // as of a pass that outlasts the patience of a stop: for its drops to be counted
+		s.tell(state)
 	}
+	if skipped > 0 {
+		s.log.Warn("telling people is behind: what began and was over in a pass that is skipped is not told", "passes", skipped)
+	}
+	return skipped
 }
 
 // Standing is how it stands with each receiver. A nil Sender has none.
@@ -152,15 +167,19 @@ func (s *Sender) Standing() []notify.Standing {
 	return all
 }
 
-// Stop ends the Sender after each queued notification has been tried once more,
-// and at the latest after some seconds or when ctx is done; what is left then is
+// Stop ends the Sender after what the last passes changed has been worked out, and
+// each queued notification been tried once more; and at the latest after some seconds or when ctx is done; what is left then is
 // dropped, which is logged and no error: castoff has nothing else to do for it.
 func (s *Sender) Stop(ctx context.Context) error {
-	s.stop()
+	s.end()
 	ctx, cancel := context.WithTimeout(ctx, flushing)
 	defer cancel()
-	defer context.AfterFunc(ctx, s.abandon)()
+	defer context.AfterFunc(ctx, func() {
+		s.stop()
+		s.abandon()
+	})()
 	s.workers.Wait() // what a worker waits for ends with hard
+	s.stop()
 	s.abandon()
 	return nil
 }
