@@ -251,8 +251,12 @@ func (s *script) cmdTimeline(a *arguments) string {
 				fmt.Fprintf(&b, " … %s", since(s.began, m.NotAfter))
 			}
 			fmt.Fprintf(&b, "  by %s", m.By)
-			if i := len(of) - 1 - n; i < len(truths) && !m.Contains(When(truths[i], m.Kind)) {
-				fmt.Fprintf(&b, "  NO: %s", since(s.began, When(truths[i], m.Kind)))
+			if i := len(of) - 1 - n; i < len(truths) && !holds(tl, m.Kind, m, truths[i]) {
+				at := "it was undone, or never was"
+				if is := When(truths[i], m.Kind); !is.IsZero() {
+					at = since(s.began, is)
+				}
+				fmt.Fprintf(&b, "  NO: %s", at)
 			}
 			b.WriteString("\n")
 		}
