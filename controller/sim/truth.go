@@ -175,8 +175,8 @@ func (f *failure) told() Truth {
 func (t *task) fail(c Cause) *failure {
 	r := t.region
 	if f := t.failure; f != nil && f.Recovery.IsZero() {
-		if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() {
-			// Nobody saw the last time.
+		if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() && !t.suspected() {
+			// Nobody saw the last time, nor will: no check has failed since the last that passed.
 			f.Cause, f.Onset, f.Answering = c, r.now, time.Time{}
 		}
 		return f
@@ -194,6 +194,12 @@ func (t *task) fail(c Cause) *failure {
 	f.measure()
 	r.truths = append(r.truths, f)
 	return f
+}
+
+// suspected reports that a container's checks have begun to fail: what they will
+// tell of began when they did, whether or not the app answered between two of them.
+func (t *task) suspected() bool {
+	return slices.ContainsFunc(t.containers, func(c *container) bool { return c.probe != nil && c.probe.failed > 0 })
 }
 
 func (f *failure) balancerSaw() bool {
