@@ -134,6 +134,7 @@ func TestBrokenTools(t *testing.T) {
 		{"a scrape without a name", "prometheus/prometheus.yml", "job_name: castoff", "job: castoff", config, "job"},
 		{"a rule file that there is not", "prometheus/prometheus.yml", "- rules.yml", "- rule.yml", config, "rule.yml"},
 		{"another threshold", alerts, `{mode="detach"}[5m])) > 0`, `{mode="detach"}[5m])) > 2`, test, "CastoffDetachmentStuck"},
+		{"a page for one hang of a small service", alerts, "[1h])) > 7 * 60", "[1h])) > 4 * 60", test, "CastoffExposureBudgetFast"},
 		{"another duration", alerts, "for: 1h", "for: 10m", test, "CastoffDetachmentStuck"},
 		{"a day that castoff's restart begins anew", alerts, "max_over_time(castoff_paused[10m])", "castoff_paused", test, "CastoffPausedTooLong"},
 		{"blind before the first pass has ended", alerts, "unless on (job, instance) castoff_last_pass_timestamp_seconds", "and castoff_last_pass_timestamp_seconds", test, "CastoffPassesFailing"},
