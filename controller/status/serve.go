@@ -203,8 +203,17 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	case path == "/metrics", path == "/healthz", path == "/readyz":
 		write(w, r, code, textType, []byte(p.message+"\n"))
 	default:
-		write(w, r, code, pageType, mustRender("problem", problemPage{Title: http.StatusText(code), Message: p.message}))
+		write(w, r, code, pageType, mustRender("problem", problemPage{Title: http.StatusText(code), Message: sentence(p.message)}))
 	}
+}
+
+// sentence is a message as a page says it: with a capital, unless it begins with
+// the name of a parameter, which is as it is in the address.
+func sentence(message string) string {
+	if first, _, _ := strings.Cut(message, " "); strings.HasSuffix(first, ":") {
+		return message
+	}
+	return capital(message)
 }
 
 const (
