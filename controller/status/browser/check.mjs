@@ -121,6 +121,11 @@ for (const width of [360, 1920]) {
         if (shots) await page.screenshot({ path: path.join(shots, `${name}-${file(view)}-${width}-${colorScheme}.png`), fullPage: true, timeout: 120_000 });
         await audit(page, where);
         if (name === "hostile") {
+          if (view === "/services" && width === 1920) {
+            const narrow = await page.evaluate(() => ["Tasks", "Targets", "Closed", "Limits"].filter((label) =>
+              document.querySelector(`main td[data-label="${label}"]`).getBoundingClientRect().width < 130));
+            demand(narrow.length === 0, `${where}: a long name squeezes ${narrow.join(", ")}`);
+          }
           demand((await page.locator("main script, main img").count()) === 0, `${where}: a name became an element`);
           if (view === "/") demand((await page.locator("main").innerText()).includes("<script>alert(1)</script>"), `${where}: the name is not shown`);
         }
