@@ -363,6 +363,7 @@ func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.T
 		return // it has its token, if only by another target in the same pass
 	}
 	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task})
+	slices.SortStableFunc(o.writes, func(a, b written) int { return a.decided.Compare(b.decided) })
 	for _, r := range []struct {
 		what  string
 		limit policy.RateLimits

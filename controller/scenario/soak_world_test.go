@@ -106,7 +106,7 @@ func (d *drawn) service(svc drawnService) string {
 		text += " " + svc.kind
 	}
 	if d.chance(4) {
-		text += fmt.Sprintf(" grace=%s", d.upTo(4*time.Minute))
+		text += fmt.Sprintf(" grace=%s", d.upTo(4*time.Minute).Truncate(time.Second)) // ECS has it in seconds
 	}
 	if !d.chance(4) { // else the default, five minutes
 		text += " delay=" + pick(d, "10s", "30s", "30s", "1m", "2m")
