@@ -3,6 +3,9 @@ package policy
 import (
 	"fmt"
 	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 // A pass over 10,000 tasks in 500 services, of which 10 fail.
@@ -25,5 +28,22 @@ func BenchmarkDecide(b *testing.B) {
 				Decide(in)
 			}
 		})
+	}
+}
+
+// A service whose tasks exit as soon as they start has so many failures within
+// half an hour.
+func BenchmarkUsage(b *testing.B) {
+	s := calm()
+	s.read()
+	for i := range 10_000 {
+		s.state.Failures = append(s.state.Failures, Failure{
+			Service: web, Task: fleet.TaskARN(fmt.Sprintf("task-%05d", i)), StartedBy: "ecs-svc/1",
+			Created: s.now.Add(-time.Minute), Seen: s.now.Add(-time.Minute),
+		})
+	}
+	in := s.input()
+	for b.Loop() {
+		Usage(in)
 	}
 }

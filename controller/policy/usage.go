@@ -68,9 +68,13 @@ func Usage(in Input) []Use {
 // futileMost is how many replacements failed of the deployment with the most.
 func (s *State) futileMost(id fleet.ServiceID, l FutileLimits, now time.Time) (most int) {
 	failures := s.failures(id)
+	done := map[string]bool{} // a service in a crash loop has thousands of failures, of a deployment or two
 	for i := range failures {
-		n, _ := futile(failures, failures[i].StartedBy, l.Window, now)
-		most = max(most, n)
+		if by := failures[i].StartedBy; !done[by] {
+			done[by] = true
+			n, _ := futile(failures, by, l.Window, now)
+			most = max(most, n)
+		}
 	}
 	return most
 }
