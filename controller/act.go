@@ -83,7 +83,7 @@ const (
 func (c *Controller) input(s *fleet.Snapshot) policy.Input {
 	return policy.Input{
 		Now: c.now().Round(0), Snapshot: s, State: c.acting.guards, Detachments: c.acting.detachments,
-		Limits: c.options.Policy.Limits, Fleet: c.options.Policy.Fleet, Pauses: c.options.Policy.Pauses,
+		Limits: c.options.Policy.Limits, Fleet: c.options.Policy.Fleet, Pauses: c.pauses(),
 		Began: c.acting.began, Halts: c.acting.halts, Denied: c.acting.denied,
 	}
 }
@@ -115,6 +115,7 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 		verdicts = c.detach(ctx, s, verdicts)
 		verdicts = append(verdicts, c.attach(ctx, s)...)
 	}
+	c.leave()
 	a.verdicts = verdicts
 	c.options.Metrics.Acting.Verdicts(verdicts)
 	c.sayVerdicts()
@@ -367,7 +368,7 @@ func (c *Controller) showActing(v *status.View) {
 	v.Verdicts = a.verdicts
 	v.Flow = c.flow.note(a.verdicts)
 	v.Detachments = slices.Concat(a.detachments, a.ended)
-	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.options.Policy.Pauses)
+	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.pauses())
 	v.Halts, v.Latches, v.Watches = a.halts, a.guards.Latches, a.guards.Watches
 	v.Usage, v.Began = policy.Usage(c.input(v.Snapshot)), a.began
 	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))

@@ -42,6 +42,11 @@ type Options struct {
 	// Actor carries out what is decided; without one castoff only observes.
 	Actor  Actor
 	Policy Policy
+	// LeftBehind are clusters that the Observer watches for the sake of what castoff
+	// took out there alone. Nothing more is taken out there; and once all of it is
+	// back, or has ended, Leave has them watched no more.
+	LeftBehind []fleet.ClusterARN
+	Leave      func(fleet.ClusterARN)
 	// Journal keeps what must outlive the process, and Past is what it had when
 	// it was opened. Without one nothing outlives it.
 	Journal *journal.Journal
@@ -112,6 +117,8 @@ type Controller struct {
 	gaps    gapLog
 	rights  rightsLog
 	jitter  *rand.Rand // used by the loop alone
+	// leftBehind are those of Options.LeftBehind that are still watched.
+	leftBehind []fleet.ClusterARN
 
 	listener net.Listener
 	server   *http.Server
@@ -151,8 +158,9 @@ func New(o Options) (*Controller, error) {
 	}
 	c := &Controller{
 		options: o, now: o.Now, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
-		acting: acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
-		gaps:   gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
+		leftBehind: o.LeftBehind,
+		acting:     acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
+		gaps:       gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
 	if o.Notifier != nil {
 		o.Notifier.Remember(told(o.Past, o.Policy.Limits))

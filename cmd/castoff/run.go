@@ -210,15 +210,14 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if err != nil {
 		return err
 	}
-	left, pauses := cfg.LeftBehind(past.Detachments)
+	left := observer.Watch(cfg.LeftBehind(past.Detachments)...)
 	for _, cluster := range left {
-		log.Warn("castoff took targets out in a cluster that the configuration does not name any more: it is watched, and nothing more is taken out there, until the next start after they are back",
+		log.Warn("castoff took targets out in a cluster that the configuration does not name any more: it is watched, and nothing more is taken out there, until they are back",
 			"cluster", cluster.Name())
 	}
-	observer.Watch(left...)
 	observer.Remember(past.Tracker.Tasks)
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
-		Policy:  controller.Policy{Pauses: pauses},
+		LeftBehind: left, Leave: observer.Leave,
 		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
 		Calls: calls(m.AWS),
 	})
@@ -391,11 +390,11 @@ func trackerSettings(cfg config.Timelines) timeline.Settings {
 	return s
 }
 
-// newDaemon fills in o from the configuration, whose pauses come before those of o.
+// newDaemon fills in o from the configuration.
 func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Registry, o controller.Options) (*controller.Controller, error) {
 	o.Version, _ = build()
 	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
-	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: append(cfg.Pauses(), o.Policy.Pauses...), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
+	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
 	o.Configuration, o.State = cfg.String(), cfg.State
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep

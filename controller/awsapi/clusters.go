@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -67,6 +68,7 @@ func (c *cluster) watched() bool { return c.arn != "" && !c.gone() }
 
 // readClusters lists and describes the clusters.
 func (o *Observer) readClusters(ctx context.Context) {
+	o.leaveLocked()
 	b := o.buckets[ClusterReadBucket]
 	if len(o.opts.Clusters) == 0 {
 		o.listClusters(ctx, b)
@@ -203,17 +205,18 @@ func (o *Observer) missCluster(c *cluster, attempted, why string) {
 	if c.missing != confirmations {
 		return
 	}
-	for id, s := range o.services {
-		if s.cluster == c {
-			delete(o.services, id)
-		}
-	}
+	o.dropServices(c)
 	// Should it come back, it is a new one.
 	fresh := cluster{
 		clock: c.clock, id: c.id, arn: c.arn, since: c.since, besides: c.besides, missing: c.missing, round: c.round,
 		hotLists: make(map[string]*chain), losses: make(map[string]*loss), byARN: make(map[fleet.TaskARN]*task), closed: make(map[fleet.TaskARN]int),
 	}
 	*c = fresh
+}
+
+// dropServices forgets the services of a cluster.
+func (o *Observer) dropServices(c *cluster) {
+	maps.DeleteFunc(o.services, func(_ fleet.ServiceID, s *service) bool { return s.cluster == c })
 }
 
 // serviceRef is how Gaps call a service of this cluster.

@@ -37,12 +37,47 @@ func (o *Observer) Remember(tasks []*fleet.Task) {
 }
 
 // Watch has clusters watched besides those that are configured, before the first
-// pass. One that is gone is no gap: nobody asks for it any more. Clusters of other
-// regions, and those that are watched already, are left alone.
-func (o *Observer) Watch(clusters ...fleet.ClusterARN) {
+// pass, and answers those of them that are. One that is gone is no gap: nobody asks
+// for it any more; and one from which castoff is kept for an hour is left. Clusters
+// of other regions, and those that are watched already, are left alone.
+func (o *Observer) Watch(clusters ...fleet.ClusterARN) []fleet.ClusterARN {
+	var taken []fleet.ClusterARN
 	for _, arn := range clusters {
 		if o.local(arn) && !o.watches(arn) {
 			o.addCluster(string(arn)).besides = true
+			taken = append(taken, arn)
+		}
+	}
+	return taken
+}
+
+// Leave ends what Watch began. What is known of the cluster is forgotten.
+func (o *Observer) Leave(arn fleet.ClusterARN) {
+	c := o.clusters[string(arn)]
+	if c == nil || !c.besides {
+		return
+	}
+	o.dropServices(c)
+	delete(o.clusters, c.id)
+}
+
+// lockedOut is after how long a cluster that is not configured, and that AWS does
+// not let castoff read, is left: its right has been dropped with it.
+const lockedOut = time.Hour
+
+// leaveLocked leaves such clusters. What is remembered of their tasks would else
+// stay for as long as castoff runs.
+func (o *Observer) leaveLocked() {
+	for key, g := range o.gaps {
+		c := o.clusters[key.ref]
+		if c == nil || !c.besides || time.Since(g.Since) < lockedOut {
+			continue
+		}
+		switch {
+		case key.kind == fleet.GapCluster && !passing(g.Class), // another account's may be invalid
+			key.kind == fleet.GapTasks && g.Class == fleet.Denied,
+			key.kind == fleet.GapTaskList && g.Class == fleet.Denied && len(c.tasks) == 0:
+			o.Leave(c.arn)
 		}
 	}
 }

@@ -258,6 +258,78 @@ func TestRememberedTasksFromElsewhere(t *testing.T) {
 	}
 }
 
+// What is not taken on is not paused either.
+func TestWatchAnswersWhatItTookOn(t *testing.T) {
+	there, configured := fleet.ClusterARN(ecsARN("cluster/c01")), fleet.ClusterARN(ecsARN("cluster/c00"))
+	o := observer(t, Options{Config: newFake(2, 1, 1).config(), Clusters: []string{"c00"}})
+	got := o.Watch(there, "arn:aws:ecs:eu-west-1:123456789012:cluster/c01", configured, there)
+	if !slices.Equal(got, []fleet.ClusterARN{there}) || len(o.clusters) != 1 {
+		t.Errorf("took on %v, and watches %d", got, len(o.clusters))
+	}
+	o.Leave(there)
+	o.Leave(there)
+	if got := o.Watch(there); len(got) != 1 {
+		t.Error("it cannot be watched again")
+	}
+}
+
+// A cluster watched besides the configured ones from which AWS keeps castoff is left
+// after an hour, with what is remembered of it. As long as its tasks can be read, or
+// AWS may only have a bad time, it is not; and a configured one never is.
+func TestLockedOut(t *testing.T) {
+	all := []string{"DescribeClusters", "ListServices", "ListTasks", "DescribeTasks"}
+	for _, c := range []struct {
+		name   string
+		class  fleet.Class
+		ops    []string
+		forget bool // the tasks
+		leaves bool
+	}{
+		{"all denied", fleet.Denied, all, false, true},
+		{"the cluster denied", fleet.Denied, all[:1], false, true},
+		{"tasks denied", fleet.Denied, all[3:], false, true},
+		{"lists denied", fleet.Denied, all[1:3], false, false},
+		{"lists denied, and no task known", fleet.Denied, all[1:3], true, true},
+		{"all throttled", fleet.Throttled, all, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(2, 1, 1)
+				was := before(t, f)
+				if c.forget {
+					was = was[:1]
+				}
+				f.failing(c.class, c.ops...)
+				o := observer(t, Options{Config: f.config(), Clusters: []string{"c00"}, Budgets: unlimited})
+				o.Watch(fleet.ClusterARN(ecsARN("cluster/c01")))
+				o.Remember(was)
+				since := time.Now()
+				about := func(s *fleet.Snapshot, cluster string) bool {
+					return slices.ContainsFunc(s.Gaps, func(g fleet.Gap) bool { return strings.Contains(g.Ref, cluster) }) ||
+						slices.ContainsFunc(s.Tasks, func(t *fleet.Task) bool { return t.Cluster.Name() == cluster })
+				}
+				var s *fleet.Snapshot
+				for time.Since(since) < lockedOut-time.Minute {
+					if s = pass(t, o, 20*time.Second); !about(s, "c01") {
+						t.Fatalf("left after %v", time.Since(since))
+					}
+				}
+				for time.Since(since) < lockedOut+time.Minute {
+					s = pass(t, o, 20*time.Second)
+				}
+				if about(s, "c01") == c.leaves || !about(s, "c00") {
+					t.Errorf("gaps %v, %d tasks", gapsOf(s), len(s.Tasks))
+				}
+				for id, service := range o.services {
+					if c.leaves && service.cluster.id != "c00" {
+						t.Errorf("%s is kept", id)
+					}
+				}
+			})
+		})
+	}
+}
+
 // A cluster of which nothing but memory is known is not given up at one answer.
 func TestRememberedClusterThatIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -109,26 +109,24 @@ func (c Config) ruleOf(id fleet.ServiceID) int {
 func (c Config) FleetLimits() policy.FleetLimits { return c.Fleet }
 
 // LeftBehind are the clusters in which castoff has left targets out and that the
-// configuration does not name any more, sorted, with a pause for each. They must be
-// watched until what is out is back or has stopped, or a healthy task would stay out
-// for ever; but nothing more may be taken out there.
-func (c Config) LeftBehind(past []policy.Detachment) (clusters []fleet.ClusterARN, pauses []policy.Pause) {
+// configuration does not name any more, sorted. They must be watched until what is
+// out is back or has stopped, or a healthy task would stay out for ever. One that
+// has the short name of a configured cluster is none: that one has taken its place,
+// and services are told apart by the short name.
+func (c Config) LeftBehind(past []policy.Detachment) []fleet.ClusterARN {
+	if len(c.Clusters) == 0 {
+		return nil
+	}
+	var left []fleet.ClusterARN
 	for i := range past {
 		d := &past[i]
-		named := len(c.Clusters) == 0 || slices.Contains(c.Clusters, string(d.Cluster)) || slices.Contains(c.Clusters, d.Cluster.Name())
+		named := slices.ContainsFunc(c.Clusters, func(id string) bool { return fleet.ClusterARN(id).Name() == d.Cluster.Name() })
 		if !named && d.Cluster != "" && d.Open() && d.Mode == policy.Detaching {
-			clusters = append(clusters, d.Cluster)
+			left = append(left, d.Cluster)
 		}
 	}
-	slices.Sort(clusters)
-	clusters = slices.Compact(clusters)
-	for _, arn := range clusters {
-		pauses = append(pauses, policy.Pause{
-			Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: arn.Name()}, Owner: "castoff", From: policy.FromConfig,
-			Reason: "the configuration does not name it any more: it is watched for the sake of what castoff took out there, until the next start",
-		})
-	}
-	return clusters, pauses
+	slices.Sort(left)
+	return slices.Compact(left)
 }
 
 // Pauses are the pauses of the configuration, those that are over included.

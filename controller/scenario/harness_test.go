@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"slices"
 	"testing"
 	"time"
 
@@ -114,8 +113,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	if err != nil {
 		t.Fatal(err)
 	}
-	left, pauses := cfg.LeftBehind(o.past.Detachments)
-	api.Watch(left...)
+	left := api.Watch(cfg.LeftBehind(o.past.Detachments)...)
 	api.Remember(o.past.Tracker.Tasks)
 	var observer controller.Observer = api
 	if o.observer != nil {
@@ -131,7 +129,8 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	in := o.inForce()
 	c, err := controller.New(controller.Options{
 		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
-		Policy:   controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: append(slices.Clone(in.pauses), pauses...)},
+		Policy:     controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
+		LeftBehind: left, Leave: api.Leave,
 		Notifier: o.notifier,
 		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
 		Polling: cfg.Polling, Tracker: windows(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
