@@ -178,7 +178,9 @@ func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, t
 // task has recovered for castoff when neither does any more, and for the region
 // when its container's passes: there the truth is only the earliest it can be.
 //
-// Where a container ended by itself, that is the onset that anybody can know of.
+// Where a container ended by itself, that is the onset that anybody can know of, and
+// what was taken out, put back and taken out again before anybody could look was so
+// the first time.
 func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.Truth) bool {
 	at := When(t, k)
 	if k == timeline.Onset && tl.Trigger == timeline.Exit && !t.Exited.IsZero() {
@@ -190,10 +192,18 @@ func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.T
 	if k == timeline.Recovery && !When(t, timeline.LBUnhealthy).IsZero() {
 		return !at.IsZero() && !m.NotAfter.Before(at)
 	}
-	if k == timeline.Detach && slices.ContainsFunc(t.Targets, func(t sim.TargetTruth) bool { return !t.Earlier.IsZero() && m.Contains(t.Earlier) }) {
+	if k == timeline.Detach && slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
+		return !tt.Earlier.IsZero() && m.Contains(tt.Earlier) && (tt.Earlier.Before(t.Onset) || blink(tt))
+	}) {
 		return true
 	}
 	return !at.IsZero() && m.Contains(at)
+}
+
+// blink reports that the target was in service for so short a time before it was
+// taken out again that nobody who looks every few seconds can have seen it.
+func blink(t sim.TargetTruth) bool {
+	return !t.Back.IsZero() && !t.Detach.IsZero() && t.Detach.Sub(t.Back) < 10*time.Second
 }
 
 // weighMetrics: what a scrape counts is what the page shows.

@@ -73,9 +73,11 @@ type TargetTruth struct {
 	LBUnhealthy time.Time // the balancer first said unhealthy
 	Detach      time.Time // deregistration began, which may be before the onset
 	By          Actor     // who began it
-	// Earlier is the Detach before that one, when that was before the onset: whether
-	// it counts for this failure is a matter of words.
+	// Earlier is the Detach before that one, and Back when the target was in service
+	// again between them, if it was. Whether one before the onset counts for this
+	// failure is a matter of words.
 	Earlier  time.Time
+	Back     time.Time
 	Detached time.Time // its row was gone
 	// LastFlow is when the last new flow reached it, or will: propagation over, or
 	// the task ended. Zero while it is in service, and if none ever did.
@@ -314,7 +316,10 @@ func (w *row) truthDetach(by Actor) {
 		return
 	}
 	if t := &f.Targets[i]; t.Detach.Before(f.Onset) { // or there was none
-		t.Earlier, t.Detach, t.By = t.Detach, w.task.region.now, by
+		if !t.Detach.IsZero() {
+			t.Earlier, t.Back = t.Detach, time.Time{}
+		}
+		t.Detach, t.By = w.task.region.now, by
 	}
 }
 
@@ -336,7 +341,11 @@ func (w *row) truthServing() {
 		g.left, g.by = time.Time{}, ""
 	}
 	if f, i := w.target(); f != nil {
-		f.Targets[i].Detach, f.Targets[i].By = time.Time{}, ""
+		t := &f.Targets[i]
+		if !t.Detach.IsZero() {
+			t.Earlier, t.Back = t.Detach, w.task.region.now
+		}
+		t.Detach, t.By = time.Time{}, ""
 	}
 }
 
