@@ -101,7 +101,7 @@ var mistakes = []mistake{
 	{"a stop is as old as its reading", []edit{{"timeline/failure.go", "At(is.StoppedAt), AWS, \"stoppedAt\"", "At(is.Read.Received), AWS, \"stoppedAt\""}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
 	{"a phase ends before it begins", []edit{{"timeline/phase.go", "Longest: max(0, to.NotAfter.Sub(from.NotBefore))", "Longest: max(0, from.NotBefore.Sub(to.NotAfter))"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
 	{"what nobody looked at has stayed as it was", []edit{
-		{"timeline/rows.go", "if seen && up && g.Read", "if false && seen && up && g.Read"},
+		{"timeline/rows.go", "if seen && up {", "if false && seen && up {"},
 		{"timeline/rows.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
 	}, []rule{ruleBounds}, "TestScripts$/^put_back_for_a_while_unseen"},
 }
