@@ -25,7 +25,7 @@ import (
 
 var (
 	soakTime     = flag.Duration("soak", 0, "for how long TestSafetySoak runs fresh worlds, after those that ever failed")
-	soakWorlds   = flag.Int("soakworlds", 0, "how many fresh worlds it runs without -soak; 0, too: one that ever failed, and no other")
+	soakWorlds   = flag.Int("soakworlds", -1, "how many fresh worlds it runs without -soak, after those that ever failed; negative: one of these, and no other")
 	soakSeed     = flag.Uint64("soakseed", 0, "seed of its first fresh world, and none that ever failed; 0: a random one")
 	speed        = flag.Bool("speed", false, "measure how fast the time passes in TestSpeed")
 	soakPatience = flag.Duration("soakpatience", 2*time.Minute, "how much time making a script small may take")
@@ -61,7 +61,7 @@ func TestSafetySoak(t *testing.T) {
 	switch {
 	case *soakSeed != 0:
 		old = nil
-	case *soakTime == 0 && *soakWorlds == 0:
+	case *soakTime == 0 && *soakWorlds < 0:
 		old = old[:1]
 	}
 	n := 0
