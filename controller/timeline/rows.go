@@ -328,11 +328,11 @@ func (w *way) add(ft *failingTarget, k Kind, unread bool) {
 // summariseWay says when the last of the rows got there, once all have. Of rows
 // that cannot be read only ECS's own order is known: it deregisters them in
 // DEACTIVATING, and goes on to STOPPING when they are gone. A task that ended by
-// itself does not wait.
+// itself, or with its host, does not wait.
 func (f *failure) summariseWay(k Kind, w way) {
 	all := w.there
 	if w.unread {
-		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit {
+		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit || abrupt(f.task) {
 			f.drop(k)
 			return
 		}
@@ -361,6 +361,12 @@ func (f *failure) summariseWay(k Kind, w way) {
 		}
 	}
 	f.set(last)
+}
+
+// abrupt reports that a task was over at once, as when its host is lost: no step of
+// its way out took any time.
+func abrupt(t *fleet.Task) bool {
+	return t.Gone() && !t.StoppedAt.IsZero() && !t.StoppedAt.After(t.StoppingAt)
 }
 
 // attribute says who began a deregistration, and tightens its bounds by that.
