@@ -193,11 +193,32 @@ func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.T
 		return !at.IsZero() && !m.NotAfter.Before(at)
 	}
 	if k == timeline.Detach && slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
-		return !tt.Earlier.IsZero() && m.Contains(tt.Earlier) && (tt.Earlier.Before(t.Onset) || blink(tt))
+		return !tt.Earlier.IsZero() && m.Contains(tt.Earlier) && tt.Earlier.Before(t.Onset)
 	}) {
 		return true
 	}
+	if k == timeline.Detach && slices.ContainsFunc(t.Targets, blink) && m.Contains(seenDetach(t)) {
+		return true
+	}
 	return !at.IsZero() && m.Contains(at)
+}
+
+// seenDetach is when the last of the targets was taken out, each for the last time
+// that anybody can have seen; zero when one was not.
+func seenDetach(t sim.Truth) (last time.Time) {
+	for _, tt := range t.Targets {
+		at := tt.Detach
+		if blink(tt) {
+			at = tt.Earlier
+		}
+		if at.IsZero() {
+			return at
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
 }
 
 // blink reports that the target was in service for so short a time before it was
