@@ -10,7 +10,7 @@ import (
 
 // pauses are the configuration's, and one for each cluster that is left behind.
 func (c *Controller) pauses() []policy.Pause {
-	ps := slices.Clone(c.options.Policy.Pauses)
+	ps := slices.Clip(c.options.Policy.Pauses) // asked for each decision: mostly there is nothing to add
 	for _, arn := range c.leftBehind {
 		ps = append(ps, policy.Pause{
 			Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: arn.Name()}, Owner: "castoff", From: policy.FromConfig,

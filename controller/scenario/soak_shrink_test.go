@@ -127,7 +127,7 @@ func (s *shrinking) shorten() {
 // break: nothing is ever taken out.
 func TestShrink(t *testing.T) {
 	if *soakTime == 0 && *soakWorlds < 0 {
-		t.Skip("it needs a minute: make soak-check")
+		t.Skip("a part of make soak-check")
 	}
 	const never rule = "never_out"
 	also := func(s *script) {

@@ -57,7 +57,7 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 // reading before it, unless that was kept by a castoff that did not note whose agent
 // was cut off already.
 func (t *Tracker) lastHeard(s *fleet.Snapshot, was, is *fleet.Task) (d Darkness) {
-	if t.undarkened && (was == nil || was.Connectivity == fleet.Disconnected) {
+	if was == nil && t.undarkened {
 		return d
 	}
 	d.Since = t.before(was, is).Sent

@@ -205,8 +205,8 @@ const glance = 10 * time.Second
 
 // unwatched is for a row that nobody has looked at for so long that ECS, which
 // does that while the task is up, may have put it back, and it was in service and
-// taken out again. One that had been put back before needs no longer than a check,
-// and one that is taken out before its checks pass none at all.
+// taken out again. One that was back already may pass its checks at any moment, and
+// one that goes before they pass has gone at once: for these a glance is enough.
 func (ft *failingTarget) unwatched(since fleet.Read, row *fleet.Target, g *fleet.TargetGroup) {
 	gap := g.Read.Received.Sub(since.Sent)
 	out := row == nil || row.Draining()
@@ -218,15 +218,17 @@ func (ft *failingTarget) unwatched(since fleet.Read, row *fleet.Target, g *fleet
 	}
 }
 
+// maybeAgain is what a milestone's evidence says where that may be so.
+const maybeAgain = "; it may have been put back and taken out again unseen"
+
 // widen has a milestone be as late as that.
 func (ft *failingTarget) widen(k Kind, upTo time.Time) bool {
-	const why = "; it may have been put back and taken out again unseen"
 	m, ok := find(ft.Milestones, k)
 	if !ok {
 		return false
 	}
-	if !strings.HasSuffix(m.Evidence, why) {
-		m.Evidence += why
+	if !strings.HasSuffix(m.Evidence, maybeAgain) {
+		m.Evidence += maybeAgain
 	}
 	m.NotAfter = upTo
 	ft.Milestones = set(ft.Milestones, m)
@@ -390,7 +392,7 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
 		if m.NotAfter.Sub(call.NotBefore) > back {
 			call.NotAfter = time.Time{}
-			m.Evidence += "; it may have been put back and taken out again unseen"
+			m.Evidence += maybeAgain
 		}
 		m.Bounds = within(m.Bounds, call)
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),

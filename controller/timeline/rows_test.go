@@ -1,0 +1,280 @@
+package timeline
+
+import (
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Somebody else takes the target out, and ECS registers it again.
+func TestDetachedByOther(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(fresh("b", 623))
+	deactivating := l.deactivating
+	l.deactivating, l.draining, l.gone = time.Time{}, sec(620), time.Time{}
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(640), poll)
+	tl := only(t, tracker.Open())
+	if m := bounds(t, tl, Detach); m.By != ByOther || !m.Contains(sec(620)) {
+		t.Error(describe(tl))
+	}
+	l.draining = time.Time{} // registered again
+	c.film(tracker, sec(645), sec(660), poll)
+	absent(t, only(t, tracker.Open()), Detach)
+	l.deactivating, l.draining, l.gone = deactivating, sec(681), sec(980)
+	tl = only(t, c.film(tracker, sec(665), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) {
+		t.Error(describe(tl))
+	}
+}
+
+// castoff's own call bounds the detachment better than any read.
+func TestDetachedByCastoff(t *testing.T) {
+	call := Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}
+	tests := []struct {
+		name   string
+		call   Bounds
+		change func(*life)
+		by     Actor
+		within Bounds
+	}{
+		{"answered", call, func(*life) {}, ByCastoff, call},
+		{"unanswered", Bounds{NotBefore: call.NotBefore}, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}},
+		{"without effect", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}},
+		{"after ECS's own", call, func(l *life) { l.deactivating, l.draining = sec(604), sec(604) }, ByECS, Bounds{NotBefore: sec(600), NotAfter: sec(605)}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(606.1), sec(906)
+			tt.change(l)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), tt.call)
+			tracker, err := c.restart(tracker, sec(608))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != tt.by || m.Bounds != tt.within {
+				t.Errorf("want by %s within %v: %s", tt.by, tt.within, describe(tl))
+			}
+		})
+	}
+}
+
+// What castoff takes out and ECS puts back is exposed for as long as the
+// balancer calls it healthy, and no longer.
+func TestExposureOfATargetPutBack(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611), time.Time{}
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(640), poll)
+	l.draining, l.registered, l.serving = time.Time{}, sec(642), sec(651) // put back: initial, then healthy
+	c.film(tracker, sec(645), sec(660), poll)
+	l.draining, l.gone = sec(681), sec(980)
+	tl := only(t, c.film(tracker, sec(665), sec(1200), poll))
+	for _, p := range tl.Phases() {
+		// From 603 to 611 and from 651 to 681, each end within one poll.
+		if p.Name == Exposure && (p.Shortest > 38*time.Second || p.Longest < 38*time.Second || p.Error() > 4*poll) {
+			t.Errorf("exposed for %s to %s, was 38s: %s", p.Shortest, p.Longest, describe(tl))
+		}
+	}
+	if n := len(tl.Targets[0].Good); n != 2 {
+		t.Errorf("good %d times", n)
+	}
+}
+
+// A target that is put back is out of service until its checks pass: what took
+// it out was the first call, even where nobody saw it drain.
+func TestDetachOfATargetPutBack(t *testing.T) {
+	for name, seen := range map[string]bool{"seen draining": true, "put back at once": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(611), time.Time{}
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(610), poll)
+			call := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)}
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), call)
+			again := sec(612)
+			if seen {
+				again = sec(632)
+				c.film(tracker, sec(615), sec(630), poll)
+			}
+			l.draining, l.registered, l.serving = time.Time{}, again, time.Time{} // initial
+			c.film(tracker, again.Add(3*time.Second), sec(650), poll)
+			l.draining = sec(655)
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(655).Add(-time.Millisecond), NotAfter: sec(655)})
+			l.gone = sec(980)
+			tl := only(t, c.film(tracker, sec(660), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != ByCastoff || m.Bounds != call {
+				t.Error(describe(tl))
+			}
+			contains(t, tl, Detached, l.gone)
+		})
+	}
+}
+
+// A row that was in no one's sight for longer than two checks take may have been
+// in service meanwhile: then the call was not the last to take it out.
+func TestDetachOutOfSight(t *testing.T) {
+	for gap, narrow := range map[time.Duration]bool{20 * time.Second: true, 22 * time.Second: false} {
+		w := newWorld(1)
+		l := w.add(hung("a"))
+		l.draining, l.gone = sec(611), sec(911)
+		w.add(fresh("b", 623))
+		tracker := NewTracker(DefaultSettings())
+		c := &camera{w: w}
+		c.film(tracker, sec(500), sec(610), poll)
+		call := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)}
+		tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), call)
+		tl := only(t, c.film(tracker, sec(610).Add(gap), sec(1200), poll))
+		want := call
+		if !narrow {
+			want.NotAfter = sec(610).Add(gap)
+		}
+		if m := bounds(t, tl, Detach); m.By != ByCastoff || m.Bounds != want {
+			t.Errorf("unseen for %s, want %v: %s", gap, want, describe(tl))
+		}
+	}
+}
+
+// What was put back is taken out again by ECS: before its checks pass, after them
+// while nobody looks, or when it passed them on its task's way out.
+func TestPutBackAndTakenOutByECS(t *testing.T) {
+	for name, of := range map[string]struct {
+		away       [2]time.Time // when nobody looked
+		registered time.Time
+		serving    time.Time
+		deact, out time.Time
+		detach     time.Time // when it was last taken out of service
+	}{
+		"unseen, before its checks pass":  {away: [2]time.Time{sec(700), sec(790)}, registered: sec(702), deact: sec(780), out: sec(780), detach: sec(611)},
+		"unseen, after its checks passed": {away: [2]time.Time{sec(740), sec(790)}, registered: sec(702), serving: sec(745), deact: sec(780), out: sec(781), detach: sec(781)},
+		"on its task's way out":           {registered: sec(702), serving: sec(770), deact: sec(765), out: sec(781), detach: sec(781)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.groups[0].Check.Interval, w.groups[0].Check.HealthyThreshold = 30*time.Second, 5
+			l := w.add(hung("a"))
+			l.deactivating, l.stopping, l.stopped = of.deact, sec(815), sec(830)
+			l.draining, l.gone = sec(611), sec(621)
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(610), poll)
+			key := fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080)
+			tracker.Called(l.arn(), key, Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)})
+			c.film(tracker, sec(615), sec(695), poll)
+			l.registered, l.serving, l.draining, l.gone = of.registered, of.serving, of.out, of.out.Add(30*time.Second)
+			if of.serving.IsZero() {
+				l.gone = of.out
+			}
+			from := of.registered
+			if !of.away[0].IsZero() {
+				c.film(tracker, from, of.away[0].Add(-time.Second), poll)
+				from = of.away[1]
+			}
+			tl := only(t, c.film(tracker, from, sec(2500), poll))
+			contains(t, tl, Detach, of.detach)
+			contains(t, tl, Detached, l.gone)
+		})
+	}
+}
+
+// The address goes to another task while the timeline is still open.
+func TestAddressReuse(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.gone = sec(984)
+	r := w.add(fresh("b", 985))
+	r.addr = l.addr
+	l.replacement = r
+	c := &camera{w: w}
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+	contains(t, tl, Detached, l.gone)
+	contains(t, tl, ReplacementServing, r.serving)
+}
+
+// The address goes to a task that castoff is not told of, and that leaves again:
+// its row is not the first task's, in whatever group it is, and not even while
+// nobody can read what became of that one.
+func TestAddressReusedUnheardOf(t *testing.T) {
+	for name, of := range map[string]struct {
+		groups int
+		out    []int // groups that the first task has no row in
+		skip   func(ref string, at time.Time) bool
+	}{
+		"same group":   {groups: 1},
+		"other group":  {groups: 2, out: []int{1}},
+		"tasks unread": {groups: 1, skip: func(ref string, at time.Time) bool { return ref == "a" && at.After(sec(900)) && at.Before(sec(1300)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(of.groups)
+			l := w.add(hung("a"))
+			l.absent = of.out
+			b := w.add(fresh("b", 1020))
+			b.addr, b.draining, b.gone = l.addr, sec(1130), sec(1160)
+			if len(of.out) > 0 {
+				b.absent = []int{0}
+			}
+			c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+			c.skip = func(ref string) bool { return of.skip != nil && c.last != nil && of.skip(ref, c.last.At) }
+			tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll))
+			contains(t, tl, Detach, l.draining)
+			contains(t, tl, Detached, l.gone)
+		})
+	}
+}
+
+// A task that is over at once, with its host, waits for no row: of a group that
+// cannot be read nobody knows when that one went. One that ECS stops does wait.
+func TestHostLost(t *testing.T) {
+	for name, lost := range map[string]bool{"host lost": true, "stopped by ECS": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			if lost {
+				l.deactivating, l.draining, l.stopping, l.stopped, l.gone = sec(700), sec(700), sec(700), sec(700), sec(1000)
+				l.reason = "Host EC2 (instance i-0123456789abcdef0) terminated."
+			}
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(650), poll)
+			c.skip = func(ref string) bool { return ref == w.groups[0].Name }
+			tl := only(t, c.film(tracker, sec(655), sec(4000), poll))
+			if lost {
+				absent(t, tl, Detach, Detached)
+			} else {
+				contains(t, tl, Detached, l.gone)
+			}
+		})
+	}
+}
+
+// A task that castoff hears of only when it has stopped and its row has gone: no
+// one saw when that was.
+func TestGoneBeforeItIsHeardOf(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.stopping, l.stopped, l.gone = sec(683), sec(684), sec(800)
+	l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited"
+	c := &camera{w: w, hide: func(*life) bool { return true }}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(900), poll)
+	c.hide = nil
+	tl := only(t, c.film(tracker, sec(905), sec(2500), poll))
+	contains(t, tl, Detach, l.draining)
+	contains(t, tl, Detached, l.gone)
+}
