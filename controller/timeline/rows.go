@@ -18,6 +18,9 @@ type failingTarget struct {
 	// Which time was the last and who did it nobody can tell.
 	again bool
 	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
+	// own is the latest read at which the row was surely the task's own. While
+	// nobody can read the task it may end, and its address be given to another.
+	own fleet.Read
 }
 
 // readTargets takes in the rows of every group that was read again, and of
@@ -68,6 +71,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			switch {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)
+				f.targets[i].own = f.targets[i].read
 			case was != g:
 				if first, sure := f.row(prev, key, fleet.Read{}); sure {
 					if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
@@ -75,12 +79,52 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 					}
 					f.targets[i].take(first, was.Read, f.task)
 				}
+				if before := prev.Task(f.tl.Task); before != nil && before.Read.Age(was.Read.Sent) <= glance {
+					f.targets[i].own = was.Read
+				}
 			}
 			if row == nil && f.targets[i].state == "" {
 				f.targets[i].state = fleet.TargetDraining // unseen, it has left
 			}
 		}
+		own := f.task.Read.Age(g.Read.Sent) <= glance
+		if f.task.Gone() {
+			own = f.targets[i].own == f.targets[i].read // no more than it was
+			f.targets[i].disown(f.task.Created)
+		}
 		f.targets[i].take(row, g.Read, f.task)
+		if own {
+			f.targets[i].own = g.Read
+		}
+	}
+}
+
+// disown is for a task that has ended: what was read of its row while nobody could
+// tell that may be of the next task's. What is true of its own came about between
+// the last read at which the row surely was that, and then.
+func (ft *failingTarget) disown(created time.Time) {
+	if ft.own == ft.read {
+		return
+	}
+	ft.read = ft.own
+	from := ft.own.Sent
+	if from.Before(created) {
+		from = created
+	}
+	back := func(b *Bounds) {
+		if b.NotBefore.After(from) {
+			b.NotBefore = from
+		}
+	}
+	for i := range ft.Good {
+		back(&ft.Good[i].From)
+		back(&ft.Good[i].To)
+	}
+	if m, ok := find(ft.Milestones, LBUnhealthy); ok && m.NotBefore.After(from) {
+		ft.Milestones, ft.sick = drop(ft.Milestones, LBUnhealthy), false
+	}
+	for i := range ft.Milestones {
+		back(&ft.Milestones[i].Bounds)
 	}
 }
 
@@ -274,6 +318,10 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			if !ft.again {
 				m = f.attribute(m, ft.call, inService(s.TargetGroup(ft.Key.Group)))
 				ft.Milestones = set(ft.Milestones, m)
+				if d, ok := find(ft.Milestones, Detached); ok { // no sooner
+					d.Bounds = within(d.Bounds, Bounds{NotBefore: m.NotBefore})
+					ft.Milestones = set(ft.Milestones, d)
+				}
 			}
 			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
 				ft.Good[n-1].To = within(ft.Good[n-1].To, m.Bounds)

@@ -219,6 +219,12 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 		"same group":   {groups: 1},
 		"other group":  {groups: 2, out: []int{1}},
 		"tasks unread": {groups: 1, skip: func(ref string, at time.Time) bool { return ref == "a" && at.After(sec(900)) && at.Before(sec(1300)) }},
+		"its end unread": {groups: 1, skip: func(ref string, at time.Time) bool {
+			return ref == "a" && at.After(sec(660)) && at.Before(sec(1300)) || ref == "web-0" && at.After(sec(670)) && at.Before(sec(1100))
+		}},
+		"its end unread, the next one's too": {groups: 1, skip: func(ref string, at time.Time) bool {
+			return ref == "a" && at.After(sec(660)) && at.Before(sec(1140)) || ref == "web-0" && at.After(sec(670)) && at.Before(sec(1100))
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(of.groups)
@@ -264,17 +270,24 @@ func TestHostLost(t *testing.T) {
 }
 
 // A task that castoff hears of only when it has stopped and its row has gone: no
-// one saw when that was.
+// one saw when that was, and less so where the address was another's by then.
 func TestGoneBeforeItIsHeardOf(t *testing.T) {
-	w := newWorld(1)
-	l := w.add(hung("a"))
-	l.stopping, l.stopped, l.gone = sec(683), sec(684), sec(800)
-	l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited"
-	c := &camera{w: w, hide: func(*life) bool { return true }}
-	tracker := NewTracker(DefaultSettings())
-	c.film(tracker, sec(500), sec(900), poll)
-	c.hide = nil
-	tl := only(t, c.film(tracker, sec(905), sec(2500), poll))
-	contains(t, tl, Detach, l.draining)
-	contains(t, tl, Detached, l.gone)
+	for name, reused := range map[string]bool{"its own row": false, "the next one's row": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.stopping, l.stopped, l.gone = sec(683), sec(684), sec(800)
+			l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited"
+			if reused {
+				w.add(fresh("b", 820)).addr = l.addr
+			}
+			c := &camera{w: w, hide: func(*life) bool { return true }}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(900), poll)
+			c.hide = nil
+			tl := only(t, c.film(tracker, sec(905), sec(2500), poll))
+			contains(t, tl, Detach, l.draining)
+			contains(t, tl, Detached, l.gone)
+		})
+	}
 }

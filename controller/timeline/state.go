@@ -74,6 +74,7 @@ type TargetState struct {
 	Sick  bool
 	Again bool
 	Call  Bounds
+	Own   fleet.Read
 }
 
 // ServingState is a healthy row of a replacement.
@@ -128,7 +129,7 @@ func (t *Tracker) draining(task *fleet.Task) bool {
 func (t *Tracker) calmNow() Calm {
 	for _, g := range t.prev.Gaps {
 		switch g.Kind {
-		case fleet.GapTasks, fleet.GapTaskList, fleet.GapClusters, fleet.GapCluster, fleet.GapServices,
+		case fleet.GapTasks, fleet.GapTaskList, fleet.GapClusters, fleet.GapCluster, fleet.GapServices, fleet.GapService,
 			fleet.GapTargetHealth, fleet.GapTargetGroups, fleet.GapTargetGroup:
 			return t.calm
 		}
@@ -202,7 +203,7 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call})
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: ft.own})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -217,7 +218,7 @@ func (s FailureState) failure() *failure {
 	}
 	for _, ts := range s.Targets {
 		ts.Milestones, ts.Good = slices.Clone(ts.Milestones), slices.Clone(ts.Good)
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call})
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: ts.Own})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})
