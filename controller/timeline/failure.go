@@ -18,7 +18,7 @@ type failure struct {
 	task       *fleet.Task // last reading
 	wasHealthy bool        // the reading before the failure was HEALTHY
 	wasKnown   bool        // there was a reading before the failure
-	sick       fleet.Read  // the latest reading that showed the failure
+	sick       fleet.Read  // the latest reading that showed the failure; received when its pass was over
 	evidence   time.Time   // of the latest reading that showed the task sick or well
 
 	// When the task was seen to have reached these steps, if it was.
@@ -192,8 +192,8 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 		}
 		if ft.sick || f.byTarget() {
 			wellAt = later(wellAt, ft.read)
-			// Well before the other one was sick is not yet well after it.
-			unsure = unsure || !ft.read.Sent.After(f.sick.Sent)
+			// Well in the pass that read another one sick is not yet well after it.
+			unsure = unsure || !ft.read.Sent.After(f.sick.Received)
 		}
 	}
 	if sick {
@@ -201,7 +201,9 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 			f.drop(Recovery)
 			f.tl.Flaps++
 		}
-		f.sick = later(f.sick, sickAt)
+		if sickAt.Sent.After(f.sick.Sent) {
+			f.sick = fleet.Read{Sent: sickAt.Sent, Received: s.At}
+		}
 		f.evidence = f.sick.Sent
 		return
 	}

@@ -291,3 +291,21 @@ func TestGoneBeforeItIsHeardOf(t *testing.T) {
 		})
 	}
 }
+
+// The second group's check fails just after its row was read well, and is not read
+// again until it passes: the task was not well when the first one was read so.
+func TestRecoveryWithAGroupUnread(t *testing.T) {
+	w := newWorld(2)
+	l := w.add(settled("a"))
+	l.onset, l.lbUnhealthy, l.lbRecovered, l.skew = sec(595), sec(600), sec(604), 6*time.Second
+	before := time.Second
+	c := &camera{w: w, within: func() (time.Duration, time.Duration) { // each read is sent after the last
+		before -= time.Millisecond
+		return before, 0
+	}}
+	c.skip = func(ref string) bool {
+		return ref == w.groups[1].Name && c.last != nil && c.last.At.Equal(sec(600))
+	}
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(595), sec(900), 5*time.Second))
+	contains(t, tl, Recovery, l.in(1, l.lbRecovered))
+}

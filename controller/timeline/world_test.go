@@ -191,7 +191,11 @@ func (c *camera) read(now time.Time) fleet.Read {
 		return fleet.Read{Sent: now, Received: now}
 	}
 	before, after := c.within()
-	return fleet.Read{Sent: now.Add(-before), Received: now.Add(after)}
+	sent := now.Add(-before)
+	if c.last != nil && !sent.After(c.last.At) { // passes do not overlap
+		sent = c.last.At.Add(time.Microsecond)
+	}
+	return fleet.Read{Sent: sent, Received: now.Add(after)}
 }
 
 func (c *camera) shoot(now time.Time) *fleet.Snapshot {
@@ -256,11 +260,15 @@ func (c *camera) restart(t *Tracker, now time.Time) (*Tracker, error) {
 	return Restore(t.settings, s), nil
 }
 
-// film tracks a world from one instant to another, every so often, and returns
-// the timelines that closed.
+// film tracks a world from one instant to another, every so often or as soon as
+// the last pass is over, and returns the timelines that closed.
 func (c *camera) film(t *Tracker, from, to time.Time, every time.Duration) (closed []*Timeline) {
-	for now := from; !now.After(to); now = now.Add(every) {
-		changes := t.Track(c.shoot(now))
+	for now := from; !now.After(to); {
+		s := c.shoot(now)
+		if now = now.Add(every); !now.After(s.At) {
+			now = s.At.Add(time.Millisecond)
+		}
+		changes := t.Track(s)
 		closed = append(closed, changes.Closed...)
 		c.opened = append(c.opened, changes.Opened...)
 	}
