@@ -162,6 +162,7 @@ func New(o Options) (*Controller, error) {
 		acting:     acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:       gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
+	c.recall()
 	if o.Notifier != nil {
 		o.Notifier.Remember(told(o.Past, o.Policy.Limits))
 	}
@@ -178,6 +179,18 @@ func New(o Options) (*Controller, error) {
 		return nil, errors.Join(err, c.cleanups.run(context.Background()))
 	}
 	return c, nil
+}
+
+// recall tells the tracker of calls of an earlier process that it may not have heard
+// of: one that is killed between a call and the end of the pass has written down only
+// that it would make it. Else what castoff took out would be said to be somebody
+// else's doing.
+func (c *Controller) recall() {
+	for _, d := range c.acting.detachments {
+		if d.Mode == policy.Detaching && d.Out() && d.Back == nil && d.Attached.IsZero() {
+			c.tracker.Called(d.Task, d.Target, timeline.Bounds{NotBefore: cmp.Or(d.Called, d.Decided)})
+		}
+	}
 }
 
 // bind listens and makes the server, if one is wanted.

@@ -40,11 +40,14 @@ func TestDetachedByCastoff(t *testing.T) {
 		change func(*life)
 		by     Actor
 		within Bounds
+		killed bool // before the tracker heard of it
 	}{
-		{"answered", call, func(*life) {}, ByCastoff, call},
-		{"unanswered", Bounds{NotBefore: call.NotBefore}, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}},
-		{"without effect", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}},
-		{"after ECS's own", call, func(l *life) { l.deactivating, l.draining = sec(604), sec(604) }, ByECS, Bounds{NotBefore: sec(600), NotAfter: sec(605)}},
+		{"answered", call, func(*life) {}, ByCastoff, call, false},
+		{"unanswered", Bounds{NotBefore: call.NotBefore}, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}, false},
+		{"killed before its outcome was kept", call, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}, true},
+		{"without effect", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}, false},
+		{"killed before it had any", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}, true},
+		{"after ECS's own", call, func(l *life) { l.deactivating, l.draining = sec(604), sec(604) }, ByECS, Bounds{NotBefore: sec(600), NotAfter: sec(605)}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -56,11 +59,15 @@ func TestDetachedByCastoff(t *testing.T) {
 			tracker := NewTracker(DefaultSettings())
 			c := &camera{w: w}
 			c.film(tracker, sec(500), sec(605), poll)
-			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), tt.call)
+			key := fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080)
+			if !tt.killed {
+				tracker.Called(l.arn(), key, tt.call)
+			}
 			tracker, err := c.restart(tracker, sec(608))
 			if err != nil {
 				t.Fatal(err)
 			}
+			tracker.Called(l.arn(), key, Bounds{NotBefore: tt.call.NotBefore}) // what the detachment says
 			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
 			if m := bounds(t, tl, Detach); m.By != tt.by || m.Bounds != tt.within {
 				t.Errorf("want by %s within %v: %s", tt.by, tt.within, describe(tl))

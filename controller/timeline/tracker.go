@@ -99,7 +99,8 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 
 // Called tells of a DeregisterTargets call of castoff's own that took effect, or
 // may have: not before it was sent and, where it was answered, not after the
-// reply was there. An unanswered call has no NotAfter.
+// reply was there. An unanswered call has no NotAfter, and one that is told of again
+// after a restart changes nothing.
 func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
 	f := t.failure(task)
 	if f == nil {
@@ -107,7 +108,7 @@ func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
 	}
 	for i := range f.targets {
 		ft := &f.targets[i]
-		if _, out := find(ft.Milestones, Detach); ft.Key == key && !out { // else it only keeps it out
+		if _, out := find(ft.Milestones, Detach); ft.Key == key && !out && !call.NotBefore.Equal(ft.call.NotBefore) { // once out, it only keeps it out
 			ft.call = call
 		}
 	}
