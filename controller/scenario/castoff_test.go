@@ -80,6 +80,7 @@ type life struct {
 	journal *journal.Journal
 	rules   rules
 	began   time.Time
+	over    time.Time // zero: it is not
 
 	mu       sync.Mutex
 	panicked bool
@@ -131,7 +132,7 @@ func (c *castoff) start(in rules) {
 // stop ends a life as a signal does.
 func (c *castoff) stop() {
 	if l := c.life; l != nil {
-		c.life, c.ceased = nil, time.Now()
+		c.life, c.ceased, l.over = nil, time.Now(), time.Now()
 		c.oracle.disturbed(settling)
 		_ = l.daemon.Stop(context.Background()) // a journal that cannot be written says so
 	}

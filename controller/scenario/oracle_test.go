@@ -37,12 +37,14 @@ type oracle struct {
 	out      map[fleet.TargetKey]gone // taken out by castoff and not seen back, of tasks that have not stopped
 	taken    map[taking]*takings
 	writes   []written
-	tags     map[tag]tagged
-	skewed   bool // the region's clock is another
-	found    []violation
-	life     liveness
-	effects  int // targets that castoff took out
-	backs    int // that it put back
+	// deregistered is what each DeregisterTargets named, in order.
+	deregistered []deregistered
+	tags         map[tag]tagged
+	skewed       bool // the region's clock is another
+	found        []violation
+	life         liveness
+	effects      int // targets that castoff took out
+	backs        int // that it put back
 }
 
 // rule names one line of the list.
@@ -79,6 +81,7 @@ const (
 
 	// Of observing, held where a script is judged.
 	ruleBounds   rule = "bounds"    // a milestone that does not hold the truth, or of what never happened
+	ruleActor    rule = "actor"     // it was somebody else who took a target out
 	ruleUntold   rule = "untold"    // a failure without a timeline
 	ruleOpenEnds rule = "open_ends" // a timeline without an end
 	ruleMetrics  rule = "metrics"   // metrics and pages do not say the same
@@ -310,7 +313,16 @@ func (o *oracle) wrote(w sim.Write) {
 		return a.operation == w.Operation && len(w.Keys) <= len(a.keys) &&
 			!slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(a.keys, k) })
 	})
-	if i < 0 && !slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(o.others, stranger{w.Operation, k}) }) {
+	theirs := !slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(o.others, stranger{w.Operation, k}) })
+	if w.Operation == "DeregisterTargets" {
+		if i >= 0 {
+			o.noteDeregistered(w, o.under[i].life)
+		}
+		if i < 0 || theirs { // where it may be either's, it is both's
+			o.noteDeregistered(w, nil)
+		}
+	}
+	if i < 0 && theirs {
 		return
 	}
 	if i < 0 {

@@ -18,12 +18,14 @@ import (
 
 // bench is what judges a script: the oracle, and what observing must hold.
 type bench struct {
-	oracle   *oracle
-	began    time.Time        // when the first castoff was started
-	troubled bool             // castoff may have missed something
-	said     map[string]bool  // violations
-	judged   map[string]bool  // timelines that have closed, by task and opening
-	told     map[string]*told // by castoff
+	oracle *oracle
+	said   map[string]bool  // violations
+	judged map[string]bool  // timelines that have closed, by task and opening
+	told   map[string]*told // by castoff
+	// What fails in everybody's sight, by ECS's word and by the balancer's, and when
+	// something was last in the way of anything.
+	sick, unserving sights
+	uncalm          time.Time
 }
 
 // judge
@@ -34,7 +36,7 @@ func (s *script) cmdJudge(a *arguments) string {
 	if len(s.services)+len(s.daemons) > 0 {
 		a.fail("it comes before services and castoffs")
 	}
-	s.judge = &bench{oracle: newOracle(s.region, nil), said: map[string]bool{}, judged: map[string]bool{}, told: map[string]*told{}}
+	s.judge = &bench{oracle: newOracle(s.region, nil), said: map[string]bool{}, judged: map[string]bool{}, told: map[string]*told{}, sick: sights{}, unserving: sights{}}
 	s.region.Witness(func(w sim.Write) {
 		s.tell(w)
 		s.judge.oracle.wrote(w)
@@ -46,25 +48,15 @@ func (s *script) cmdJudge(a *arguments) string {
 func (s *script) startJudged(name string, cfg config.Config) {
 	c := newCastoff(s.t, name, s.judge.oracle)
 	c.config, c.handler, c.book = &cfg, logHandler{to: &s.log, name: "castoff"}, s.book
-	if s.judge.began.IsZero() {
-		s.judge.began = time.Now()
-	}
 	c.start(rules{limits: cfg.LimitsOf, fleet: cfg.FleetLimits(), pauses: cfg.Pauses()})
 	s.daemons[name] = &scripted{daemon: c.life.daemon, config: cfg, judged: c}
 }
 
 // again starts one anew from what it has on disk, as after kill -9.
 func (s *script) again(d *scripted, after time.Duration) {
-	s.judge.troubled = true
 	d.judged.saved()
 	d.judged.again(d.judged.life.rules, after)
 	d.daemon = d.judged.life.daemon
-}
-
-// fault sets a fault of which the oracle knows.
-func (b *bench) fault(f sim.Fault) (lift func()) {
-	b.troubled = true
-	return b.oracle.fault(f)
 }
 
 // strangers has the oracle expect calls by somebody else.
@@ -91,7 +83,6 @@ func (s *script) watch(d time.Duration) {
 			d := s.daemons[name]
 			select {
 			case <-d.judged.ended:
-				s.judge.troubled = true
 				d.judged.again(d.judged.life.rules, 5*time.Second)
 				d.daemon = d.judged.life.daemon
 			default:
@@ -101,8 +92,10 @@ func (s *script) watch(d time.Duration) {
 			}
 		}
 		s.judge.oracle.sample(running)
+		s.judge.look()
 		for _, name := range slices.Sorted(maps.Keys(s.daemons)) {
 			s.weighTold(name, s.daemons[name]) // what is lost in one second may look whole in the next
+			s.weighUntold(name, s.daemons[name])
 		}
 	}
 	synctest.Wait()
@@ -115,6 +108,7 @@ func (s *script) weigh() {
 		d := s.daemons[name]
 		s.weighTimelines(d)
 		s.weighTold(name, d)
+		s.weighEnds(d)
 		s.weighMetrics(d)
 	}
 }
@@ -148,6 +142,7 @@ func (s *script) weighTimelines(d *scripted) {
 			s.judge.judged[id] = true
 			s.weighOpen(tl, truths[tl.Task])
 			s.weighMilestones(tl, timeline.Kinds, truths[tl.Task])
+			s.weighActor(d.judged, tl, truths[tl.Task])
 		}
 	}
 }
@@ -178,9 +173,7 @@ func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, t
 // task has recovered for castoff when neither does any more, and for the region
 // when its container's passes: there the truth is only the earliest it can be.
 //
-// Where a container ended by itself, that is the onset that anybody can know of, and
-// what was taken out, put back and taken out again before anybody could look was so
-// the first time.
+// Where a container ended by itself, that is the onset that anybody can know of.
 func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.Truth) bool {
 	at := When(t, k)
 	if k == timeline.Onset && tl.Trigger == timeline.Exit && !t.Exited.IsZero() {
@@ -192,39 +185,11 @@ func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.T
 	if k == timeline.Recovery && !When(t, timeline.LBUnhealthy).IsZero() {
 		return !at.IsZero() && !m.NotAfter.Before(at)
 	}
-	if k == timeline.Detach && slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
-		return !tt.Earlier.IsZero() && m.Contains(tt.Earlier) && tt.Earlier.Before(t.Onset)
-	}) {
-		return true
-	}
-	if k == timeline.Detach && slices.ContainsFunc(t.Targets, blink) && m.Contains(seenDetach(t)) {
-		return true
+	if k == timeline.Detach {
+		_, ok := takenOut(t, m)
+		return ok
 	}
 	return !at.IsZero() && m.Contains(at)
-}
-
-// seenDetach is when the last of the targets was taken out, each for the last time
-// that anybody can have seen; zero when one was not.
-func seenDetach(t sim.Truth) (last time.Time) {
-	for _, tt := range t.Targets {
-		at := tt.Detach
-		if blink(tt) {
-			at = tt.Earlier
-		}
-		if at.IsZero() {
-			return at
-		}
-		if at.After(last) {
-			last = at
-		}
-	}
-	return last
-}
-
-// blink reports that the target was in service for so short a time before it was
-// taken out again that nobody who looks every few seconds can have seen it.
-func blink(t sim.TargetTruth) bool {
-	return !t.Back.IsZero() && !t.Detach.IsZero() && t.Detach.Sub(t.Back) < 10*time.Second
 }
 
 // weighMetrics: what a scrape counts is what the page shows.
@@ -278,8 +243,7 @@ func (s *script) cmdViolations(a *arguments) string {
 // settle
 //
 // Waits until all that failed has an end, for at most an hour and a half. What
-// has none by then is a violation, and so is a failure that nobody told of.
-// Faults, pauses and hung tasks must be gone before.
+// has none by then is a violation. Faults, pauses and hung tasks must be gone before.
 func (s *script) cmdSettle(a *arguments) string {
 	if s.judge == nil {
 		a.fail("nobody judges: see judge")
@@ -312,7 +276,6 @@ func (s *script) cmdSettle(a *arguments) string {
 				s.accuse(ruleOpenEnds, "opened %s: %s", since(s.began, tl.Opened), describe(tl))
 			}
 		}
-		s.untold(d)
 	}
 	return ""
 }
@@ -323,29 +286,6 @@ func (s *script) sickStill(id fleet.ServiceID, arn fleet.TaskARN) bool {
 	return slices.ContainsFunc(s.region.Tasks(id), func(t sim.TaskInfo) bool {
 		return t.ARN == arn && isUp(&t) && t.Health == fleet.Unhealthy
 	})
-}
-
-// long is for how long a failure is seen for certain where nothing is in the way.
-const long = time.Minute
-
-// untold finds what a castoff that was never troubled should have told of.
-func (s *script) untold(d *scripted) {
-	if s.judge.troubled {
-		return
-	}
-	view := d.View()
-	for _, truth := range s.region.Truth() {
-		if truth.Unhealthy.IsZero() || truth.Unhealthy.Before(s.judge.began.Add(long)) {
-			continue
-		}
-		// What fails on its way out for another reason opens no timeline.
-		ends := []time.Time{truth.Recovery, truth.Deactivating, truth.Stopping, truth.Stopped, time.Now()}
-		brief := slices.ContainsFunc(ends, func(at time.Time) bool { return !at.IsZero() && at.Sub(truth.Unhealthy) < long })
-		told := slices.ContainsFunc(slices.Concat(view.Open, view.Closed), func(tl *timeline.Timeline) bool { return tl.Task == truth.Task })
-		if !brief && !told {
-			s.accuse(ruleUntold, "%s", narrate(truth))
-		}
-	}
 }
 
 // panic [NAME]
@@ -406,7 +346,6 @@ func (s *script) judgedDaemon(a *arguments) *castoff {
 	if d == nil {
 		a.fail("there is no castoff %q", name)
 	}
-	s.judge.troubled = true
 	return d.judged
 }
 

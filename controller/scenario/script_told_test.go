@@ -17,7 +17,7 @@ const settled = 2 * time.Minute
 type told struct {
 	life      *life
 	timelines map[timeline.ID]bool
-	tasks     map[fleet.TaskARN]bool // in this life
+	tasks     map[fleet.TaskARN]time.Time // since when it knows of them, in this life
 }
 
 // weighTold: no timeline is lost or there twice, and what was not read is not
@@ -28,7 +28,7 @@ func (s *script) weighTold(name string, d *scripted) {
 		return
 	}
 	was := s.judge.told[name]
-	is := &told{life: d.judged.life, timelines: map[timeline.ID]bool{}, tasks: map[fleet.TaskARN]bool{}}
+	is := &told{life: d.judged.life, timelines: map[timeline.ID]bool{}, tasks: map[fleet.TaskARN]time.Time{}}
 	s.judge.told[name] = is
 	if was == nil || was.life != is.life {
 		if was != nil && !d.judged.forgets {
@@ -77,8 +77,10 @@ func (s *script) weighTasks(was, is *told, snapshot *fleet.Snapshot) {
 	for arn, t := range running {
 		switch {
 		case snapshot.Task(arn) != nil:
-			is.tasks[arn] = true
-		case was.tasks[arn]:
+			if is.tasks[arn] = was.tasks[arn]; is.tasks[arn].IsZero() {
+				is.tasks[arn] = snapshot.At
+			}
+		case !was.tasks[arn].IsZero():
 			s.accuse(ruleGap, "task %s of %s runs, and is in the snapshot of %s no more; gaps %+v", arn.ID(), t.Service, since(s.began, snapshot.At), snapshot.Gaps)
 		case len(snapshot.Gaps) == 0 && snapshot.At.Sub(t.Started) > settled && snapshot.At.Sub(is.life.began) > settled:
 			s.accuse(ruleGap, "task %s of %s runs since %s, and the snapshot of %s has neither it nor a gap", arn.ID(), t.Service, since(s.began, t.Started), since(s.began, snapshot.At))

@@ -449,7 +449,7 @@ func (s *script) cmdFault(a *arguments) string {
 	}
 	set := s.region.Fault
 	if s.judge != nil {
-		set = s.judge.fault
+		set = s.judge.oracle.fault
 	}
 	s.lifts[effect+operation] = set(sim.Fault{
 		Effect: sim.Effect(strings.ReplaceAll(effect, "-", "_")), Operation: operation, Resource: resource, Count: count, Delay: delay,

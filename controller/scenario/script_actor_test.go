@@ -1,0 +1,121 @@
+package scenario
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/sim"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+)
+
+// deregistered is a target as a DeregisterTargets named it; by is nil when it was not a
+// castoff's.
+type deregistered struct {
+	key fleet.TargetKey
+	at  time.Time
+	by  *life
+}
+
+func (o *oracle) noteDeregistered(w sim.Write, by *life) {
+	for _, key := range w.Keys {
+		o.deregistered = append(o.deregistered, deregistered{key, w.At, by})
+	}
+}
+
+// takenOut finds the target that was the last of a task's to be taken out, when a
+// milestone says, and when that was. What was taken out, put back and taken out again
+// before anybody could look was taken out the first time, and so it may be with what
+// was never in service between the two: when that was before the onset, which of them
+// counts is a matter of words.
+func takenOut(t sim.Truth, m timeline.Milestone) (last deregistered, ok bool) {
+	for i, tt := range t.Targets {
+		for _, at := range outs(tt, t.Onset) {
+			if m.Contains(at) && !slices.ContainsFunc(slices.Delete(slices.Clone(t.Targets), i, i+1), func(other sim.TargetTruth) bool {
+				return !slices.ContainsFunc(outs(other, t.Onset), func(x time.Time) bool { return !x.After(at) })
+			}) {
+				return deregistered{key: tt.Key, at: at}, true
+			}
+		}
+	}
+	return last, false
+}
+
+// outs are the instants that may pass for the one at which a target was taken out.
+func outs(t sim.TargetTruth, onset time.Time) (all []time.Time) {
+	if !t.Detach.IsZero() {
+		all = append(all, t.Detach)
+	}
+	if !t.Earlier.IsZero() && (t.Earlier.Before(onset) || blink(t)) {
+		all = append(all, t.Earlier)
+	}
+	return all
+}
+
+// blink reports that the target was in service for so short a time before it was
+// taken out again that nobody who looks every few seconds can have seen it.
+func blink(t sim.TargetTruth) bool {
+	return !t.Back.IsZero() && !t.Detach.IsZero() && t.Detach.Sub(t.Back) < 10*time.Second
+}
+
+// weighActor: who took a task's target out is who a timeline says, as far as anybody
+// can tell. What castoff says itself that it cannot know is not held against it.
+func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
+	m, known := tl.Milestone(timeline.Detach)
+	if !known || tl.Outcome == timeline.Recovered || strings.Contains(m.Evidence, "unseen") || strings.Contains(m.Evidence, "could not be read") {
+		return
+	}
+	if !slices.ContainsFunc(truths, func(t sim.Truth) bool {
+		out, ok := takenOut(t, m)
+		return ok && s.judge.oracle.mayBeBy(c, m.By, out, t)
+	}) {
+		var all strings.Builder
+		for _, t := range truths {
+			all.WriteString(narrate(t))
+			for _, tt := range t.Targets {
+				all.WriteString("  " + tt.Key.Address() + " taken out by " + string(tt.By) + " at " + tt.Detach.Format("15:04:05.000") + "\n")
+			}
+		}
+		s.accuse(ruleActor, "%s did not take it out: %s%s", m.By, describe(tl), all.String())
+	}
+}
+
+// mayBeBy reports that an actor took a target out, or that the castoff that says so
+// cannot know better: somebody took it out between its last look and its call, or just
+// before ECS stopped the task; or it was its own call, of which it knew only that it
+// would make it, and ECS was about to do it as well.
+func (o *oracle) mayBeBy(c *castoff, actor timeline.Actor, out deregistered, t sim.Truth) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	called, mine, unkept, others := false, false, false, false
+	for _, d := range o.deregistered {
+		if d.key != out.key {
+			continue
+		}
+		switch {
+		case d.by != nil && d.by.of == c:
+			if d.at.Equal(out.at) {
+				mine = true
+				unkept = d.by.lost(d.at)
+			}
+			called = called || !d.at.Before(out.at) && d.at.Sub(out.at) <= slack
+		default:
+			others = others || d.at.Equal(out.at)
+		}
+	}
+	switch actor {
+	case timeline.ByCastoff:
+		return called
+	case timeline.ByOther:
+		return others || mine && c.forgets
+	case timeline.ByECS:
+		soon := !t.Deactivating.IsZero() && t.Deactivating.Sub(out.at) <= 2*slack
+		return !mine && !others || mine && (unkept || c.forgets) || others && soon
+	default:
+		return false
+	}
+}
+
+// lost reports that a life was over before it can have kept what came of a call.
+func (l *life) lost(at time.Time) bool { return !l.over.IsZero() && l.over.Sub(at) < settling }
