@@ -200,16 +200,19 @@ func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN, at time.Time) []fle
 	return tasks
 }
 
-// takeOut writes the detachments down and makes the call.
+// takeOut writes the call down and makes it. What is written is that nobody knows
+// what came of it: whoever goes on from there counts it, and may be counting one
+// that was not made.
 func (c *Controller) takeOut(ctx context.Context, until time.Time, group fleet.TargetGroupARN, ds []policy.Detachment) {
-	if len(ds) == 0 || !c.intend(ds) {
+	sent := c.now().Round(0)
+	keys := make([]fleet.TargetKey, len(ds))
+	intended := make([]policy.Detachment, len(ds))
+	for i, d := range ds {
+		keys[i], intended[i] = d.Target, d.Call(sent, policy.NotAnswered)
+	}
+	if len(ds) == 0 || !c.intend(intended) {
 		return
 	}
-	keys := make([]fleet.TargetKey, len(ds))
-	for i, d := range ds {
-		keys[i] = d.Target
-	}
-	sent := c.now().Round(0)
 	err := c.options.Actor.Deregister(ctx, until, group, keys)
 	if c.tooLate(group, "deregister", err) {
 		for _, d := range ds {
@@ -296,7 +299,7 @@ func (c *Controller) tooLate(group fleet.TargetGroupARN, what string, err error)
 	return true
 }
 
-// intend writes detachments to the journal before the call that they are about.
+// intend writes detachments to the journal before the call that they tell of.
 // Without that there is no call.
 func (c *Controller) intend(ds []policy.Detachment) bool {
 	if err := c.options.Journal.Record(c.acting.guards, ds...); err != nil {

@@ -182,13 +182,13 @@ func New(o Options) (*Controller, error) {
 }
 
 // recall tells the tracker of calls of an earlier process that it may not have heard
-// of: one that is killed between a call and the end of the pass has written down only
+// of: one that is killed between a call and the end of the pass has only written down
 // that it would make it. Else what castoff took out would be said to be somebody
 // else's doing.
 func (c *Controller) recall() {
 	for _, d := range c.acting.detachments {
-		if d.Mode == policy.Detaching && d.Out() && d.Back == nil && d.Attached.IsZero() {
-			c.tracker.Called(d.Task, d.Target, timeline.Bounds{NotBefore: cmp.Or(d.Called, d.Decided)})
+		if !d.Called.IsZero() && d.Open() && d.Back == nil && d.Attached.IsZero() {
+			c.tracker.Called(d.Task, d.Target, timeline.Bounds{NotBefore: d.Called})
 		}
 	}
 }

@@ -281,11 +281,11 @@ func (s *script) cmdSettle(a *arguments) string {
 }
 
 // sickStill reports that ECS has left a failing task as it is: castoff cannot
-// tell an end that has not come.
+// tell an end that has not come. It does not replace a task that only the balancer
+// calls sick while somebody else keeps another one out.
 func (s *script) sickStill(id fleet.ServiceID, arn fleet.TaskARN) bool {
-	return slices.ContainsFunc(s.region.Tasks(id), func(t sim.TaskInfo) bool {
-		return t.ARN == arn && isUp(&t) && t.Health == fleet.Unhealthy
-	})
+	up := slices.ContainsFunc(s.region.Tasks(id), func(t sim.TaskInfo) bool { return t.ARN == arn && isUp(&t) })
+	return up && slices.ContainsFunc(s.region.Truth(), func(f sim.Truth) bool { return f.Task == arn && f.Recovery.IsZero() })
 }
 
 // panic [NAME]
