@@ -8,11 +8,11 @@ import (
 )
 
 // paid reports that the target costs no token: it is taken out again, which
-// [ContestedLimits] space, or another one of the same task was allowed in the same
-// call. If tries cost tokens, one target that ECS keeps putting back would keep
-// all others in.
+// [ContestedLimits] space, or another one of the same task has taken it. If tries
+// cost tokens, one target that ECS keeps putting back would keep all others in; and
+// a task that is out of one of its groups gains little while it is in the other.
 func (q *question) paid() bool {
-	if q.detachment != nil && q.mode == Detaching {
+	if q.mode == Detaching && (q.detachment != nil || q.gone[Detaching].tasks[q.id]) {
 		return true
 	}
 	return slices.ContainsFunc(q.state.Grants, func(g Grant) bool { return g.Task == q.id && g.Mode == q.mode })

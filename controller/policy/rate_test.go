@@ -55,6 +55,8 @@ func TestRate(t *testing.T) {
 		}), Allow, OK, "has its token", 0},
 		{"a call that was not made", due(func(d *Detachment) { d.Called = time.Time{} }), Allow, OK, "has its token", 0},
 		{"a call that was made, and undone", due(func(*Detachment) {}), Allow, OK, "has its token", 0},
+		{"the task's target in another group is out", due(func(d *Detachment) { d.Target.Group += "-other" }), Allow, OK, "has its token", 0},
+		{"it is out no more", due(func(d *Detachment) { d.Target.Group += "-other"; d.Progress = Closed }), Hold, ServiceRate, "", time.Minute},
 		{"the same of another task", due(func(d *Detachment) { d.Task = taskARN("web", 1) }), Hold, ServiceRate, "", time.Minute},
 		{"what would have been", due(func(d *Detachment) { d.Mode = Observing }), Hold, ServiceRate, "", time.Minute},
 		{"no limit", func(s *scene) { s.limits.Rate.PerMinute = 0 }, Refuse, InvalidLimit, "rate.per_minute", 0},

@@ -357,10 +357,8 @@ func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.W
 // again is for judgeAgain. A call may come long after, when castoff died between
 // the two.
 func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.Time) {
-	if slices.ContainsFunc(o.writes, func(w written) bool {
-		return w.task == d.Task && w.by == l.of && d.Decided.Sub(w.decided) < l.daemon.polling.Deadline
-	}) {
-		return // it has its token, if only by another target in the same pass
+	if slices.ContainsFunc(o.writes, func(w written) bool { return w.task == d.Task && w.by == l.of }) {
+		return // it has its token, if only by another target
 	}
 	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task})
 	slices.SortStableFunc(o.writes, func(a, b written) int { return a.decided.Compare(b.decided) })
