@@ -170,7 +170,8 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 	if f.task.Leaving() {
 		return
 	}
-	sick, served, unsure := f.task.Failing(), false, false
+	sick, served := f.task.Failing(), false
+	unsure := !f.byTarget() && !f.task.Read.Sent.After(f.sick.Received)
 	sickAt, wellAt := fleet.Read{}, f.task.Read
 	if sick {
 		sickAt = f.task.Read

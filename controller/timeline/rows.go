@@ -67,7 +67,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			if row == nil && !f.hadRow(prev, s, key) {
 				continue
 			}
-			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}})
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, call: t.calls[callOf{f.tl.Task, key}]})
 			switch {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)
@@ -89,7 +89,8 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		own := f.task.Read.Age(g.Read.Sent) <= glance
 		if f.task.Gone() {
-			own = f.targets[i].own == f.targets[i].read // no more than it was
+			// No more than it was, and not when nobody looked for a while.
+			own = f.targets[i].own == f.targets[i].read && g.Read.Sent.Sub(f.targets[i].read.Received) <= glance
 			f.targets[i].disown(f.task.Created)
 		}
 		f.targets[i].take(row, g.Read, f.task)
@@ -215,7 +216,11 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	default:
 		// Registered again, it is out of service until its checks pass: only then did
 		// what took it out not last.
-		if row.State == fleet.TargetInitial && ft.state != "" && ft.state != fleet.TargetInitial {
+		again := ft.state != fleet.TargetInitial
+		if ft.state == "" { // first seen: only a call of castoff's own can have taken it out
+			again = !ft.call.NotBefore.IsZero() && read.Sent.After(ft.call.NotBefore)
+		}
+		if row.State == fleet.TargetInitial && again {
 			observe(Detach, "target state initial: registered again")
 		}
 		if !task.Leaving() || ft.state == fleet.TargetInitial { // put back before it was told to leave
@@ -448,10 +453,21 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 		m.By = ByOther
 	default:
 		m.By = ByECS
+		if !m.NotBefore.After(f.task.Created) && m.NotAfter.Sub(f.deactivating.NotBefore) < glance {
+			// The task was up a moment ago: ECS may have begun since, or somebody else long before.
+			if !strings.HasSuffix(m.Evidence, unseenWho) {
+				m.Evidence += unseenWho
+			}
+			return m
+		}
 		m.Bounds = within(m.Bounds, Bounds{NotBefore: f.deactivating.NotBefore})
 	}
 	return m
 }
+
+// unseenWho is what a milestone's evidence says of a row that was out when castoff
+// first looked.
+const unseenWho = "; when it was taken out, and by whom, is unseen"
 
 // within are the bounds of an instant of which two are known; where they do not
 // meet, which only a clock that was set can do, the first.

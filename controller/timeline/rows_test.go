@@ -232,6 +232,7 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 		"its end unread, the next one's too": {groups: 1, skip: func(ref string, at time.Time) bool {
 			return ref == "a" && at.After(sec(660)) && at.Before(sec(1140)) || ref == "web-0" && at.After(sec(670)) && at.Before(sec(1100))
 		}},
+		"nothing read at all": {groups: 1, skip: func(_ string, at time.Time) bool { return at.After(sec(660)) && at.Before(sec(1140)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(of.groups)
@@ -315,4 +316,20 @@ func TestRecoveryWithAGroupUnread(t *testing.T) {
 	}
 	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(595), sec(900), 5*time.Second))
 	contains(t, tl, Recovery, l.in(1, l.lbRecovered))
+}
+
+// A row that drains does not say that the task is well again, least of all when
+// nobody can read the task.
+func TestNoRecoveryInADrain(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.recovered, l.lbUnhealthy = sec(640), sec(660)
+	l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(701), sec(701), sec(1001), sec(1001), sec(1030)
+	c := &camera{w: w}
+	c.skip = func(ref string) bool {
+		return ref == "a" && c.last != nil && c.last.At.After(sec(650)) && c.last.At.Before(sec(750))
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(740), poll)
+	absent(t, only(t, tracker.Open()), Recovery)
 }

@@ -63,14 +63,22 @@ type Tracker struct {
 	dark      map[fleet.TaskARN]Darkness // of tasks in sight whose agent is cut off, or has just come back
 	exposed   []exposure                 // sorted by key
 	calm      Calm                       // before the restart; zero without one
+	// calls are castoff's own of before the restart, of failures that are not open.
+	calls map[callOf]Bounds
 	// undarkened: what is known from before the restart does not say whose agent was
 	// cut off then.
 	undarkened bool
 }
 
+// callOf is what a call was about.
+type callOf struct {
+	task fleet.TaskARN
+	key  fleet.TargetKey
+}
+
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -100,10 +108,12 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 // Called tells of a DeregisterTargets call of castoff's own that took effect, or
 // may have: not before it was sent and, where it was answered, not after the
 // reply was there. An unanswered call has no NotAfter, and one that is told of again
-// after a restart changes nothing.
+// after a restart changes nothing. Where the failure was not written down any more,
+// it is for the one that opens again.
 func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
 	f := t.failure(task)
 	if f == nil {
+		t.calls[callOf{task, key}] = call
 		return
 	}
 	for i := range f.targets {
