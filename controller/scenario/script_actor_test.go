@@ -68,7 +68,7 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 	}
 	if !slices.ContainsFunc(truths, func(t sim.Truth) bool {
 		out, ok := takenOut(t, m)
-		return ok && s.judge.oracle.mayBeBy(c, m.By, out, t)
+		return ok && s.judge.oracle.mayBeBy(c, m, out, t)
 	}) {
 		var all strings.Builder
 		for _, t := range truths {
@@ -83,9 +83,9 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 
 // mayBeBy reports that an actor took a target out, or that the castoff that says so
 // cannot know better: somebody took it out between its last look and its call, or just
-// before ECS stopped the task; or it was its own call, of which it knew only that it
-// would make it, and ECS was about to do it as well.
-func (o *oracle) mayBeBy(c *castoff, actor timeline.Actor, out deregistered, t sim.Truth) bool {
+// before ECS stopped the task, or as unseen as that; or it was its own call, of which it
+// knew only that it would make it, and ECS was about to do it as well.
+func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t sim.Truth) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	called, mine, unkept, others := false, false, false, false
@@ -104,13 +104,17 @@ func (o *oracle) mayBeBy(c *castoff, actor timeline.Actor, out deregistered, t s
 			others = others || d.at.Equal(out.at)
 		}
 	}
-	switch actor {
+	switch m.By {
 	case timeline.ByCastoff:
 		return called
 	case timeline.ByOther:
 		return others || mine && c.forgets
 	case timeline.ByECS:
-		soon := !t.Deactivating.IsZero() && t.Deactivating.Sub(out.at) <= 2*slack
+		began := t.Deactivating
+		if began.IsZero() {
+			began = t.Stopping // without a row it is STOPPING at once
+		}
+		soon := !began.IsZero() && (began.Sub(out.at) <= 2*slack || !began.After(m.NotAfter))
 		return !mine && !others || mine && (unkept || c.forgets) || others && soon
 	default:
 		return false

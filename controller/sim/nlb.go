@@ -89,6 +89,7 @@ type registration struct {
 	// before it ever did.
 	left time.Time
 	by   Actor
+	gone time.Time // when that row was there no more; zero while it is
 }
 
 // serviceGroup is a group as the service's load balancer settings name it.

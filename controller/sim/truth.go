@@ -190,7 +190,7 @@ func (t *task) fail(c Cause) *failure {
 		f.Service = fleet.ServiceID{Cluster: t.cluster.name, Name: t.service.spec.Name}
 	}
 	for _, target := range t.targets {
-		f.Targets = append(f.Targets, TargetTruth{Key: target.key, Detach: target.left, By: target.by})
+		f.Targets = append(f.Targets, TargetTruth{Key: target.key, Detach: target.left, Detached: target.gone, By: target.by})
 	}
 	t.failure = f
 	f.measure()
@@ -324,12 +324,18 @@ func (w *row) truthDetach(by Actor) {
 }
 
 func (w *row) truthDetached() {
+	if g := w.registration(); g != nil {
+		g.gone = w.task.region.now
+	}
 	if f, i := w.target(); f != nil {
 		f.Targets[i].Detached = w.task.region.now
 	}
 }
 
 func (w *row) truthRegistered() {
+	if g := w.registration(); g != nil {
+		g.gone = time.Time{}
+	}
 	if f, i := w.target(); f != nil {
 		f.Targets[i].Detached = time.Time{}
 	}
