@@ -78,6 +78,8 @@
 //	DEACTIVATING deregisters at once                   open   DeregisterDelay
 //	DEACTIVATING lasts until the rows are gone         doc
 //	  …also when somebody deregistered them earlier    open   FullDrainWait
+//	  …and what somebody registers then is deregistered
+//	  as well                                          open
 //	stoppingAt is stamped on STOPPING                  open   StampOnDeactivating
 //	a hung app sits out its stopTimeout                doc    ContainerSpec.StopTimeout
 //	an exit skips DEACTIVATING                         open   ExitDeactivates

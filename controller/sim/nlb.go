@@ -134,6 +134,9 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 	}
 	defer g.reroute()
 	w.truthRegistered()
+	if t != nil && t.status == fleet.Deactivating && !t.drainEnd.IsZero() {
+		t.then(r.params.DeregisterDelay, t.deregister) // it would wait for ever
+	}
 	w.probe = g.targetProbe(w)
 	r.after(r.draw(g.registrationLag()), func() {
 		if w.probe.stopped {
