@@ -71,7 +71,7 @@ var mistakes = []mistake{
 		{"act.go", "began, until := seen(s, group, tasksOf(verdicts, of))", "began, until := c.now(), c.now().Add(holds)"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
 	}, []rule{ruleLook}, "TestSafetyEndedAtEachStep"},
-	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(ds) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
+	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(intended) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
 	{"a decision holds for ever", []edit{{"act.go", "const holds = 2 * time.Second", "const holds = 20 * time.Second"}}, []rule{ruleEvidence, ruleHealthy}, "TestSafetyMachineStoodStill"},
 	{"others are not read again", []edit{{"act.go", "t.Read.Age(at) > holds", "t.Read.Age(at) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
 	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
