@@ -387,7 +387,8 @@ func (w *way) add(ft *failingTarget, k Kind, unread bool) {
 func (f *failure) summariseWay(k Kind, w way) {
 	all := w.there
 	if w.unread {
-		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit || abrupt(f.task) {
+		interrupted := k == Detached && f.task.StopCode == "SpotInterruption" // ECS has two minutes, however long the drain
+		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit || abrupt(f.task) || interrupted {
 			f.drop(k)
 			return
 		}

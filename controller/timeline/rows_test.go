@@ -277,6 +277,21 @@ func TestHostLost(t *testing.T) {
 	}
 }
 
+// A Spot task is stopped two minutes after its notice: its row may drain for longer.
+func TestSpotDoesNotWait(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.deactivating, l.draining, l.stopping, l.stopped, l.gone = sec(700), sec(700), sec(820), sec(850), sec(1000)
+	l.stopCode, l.reason = "SpotInterruption", "Your Spot Task was interrupted."
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(690), poll)
+	c.skip = func(ref string) bool { return ref == w.groups[0].Name }
+	tl := only(t, c.film(tracker, sec(695), sec(4000), poll))
+	contains(t, tl, Detach, l.draining)
+	absent(t, tl, Detached)
+}
+
 // A task that castoff hears of only when it has stopped and its row has gone: no
 // one saw when that was, and less so where the address was another's by then.
 func TestGoneBeforeItIsHeardOf(t *testing.T) {
