@@ -67,7 +67,9 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			if row == nil && !f.hadRow(prev, s, key) {
 				continue
 			}
-			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, call: t.calls[callOf{f.tl.Task, key}]})
+			about := callOf{f.tl.Task, key}
+			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, call: t.calls[about]})
+			delete(t.calls, about) // of no later failure of the task
 			switch {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)

@@ -348,3 +348,16 @@ func TestNoRecoveryInADrain(t *testing.T) {
 	c.film(tracker, sec(500), sec(740), poll)
 	absent(t, only(t, tracker.Open()), Recovery)
 }
+
+// A call of before a restart is of the failure that opens after it, and of no later one.
+func TestCallIsOfOneFailure(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	tracker := NewTracker(DefaultSettings())
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(680)})
+	(&camera{w: w}).film(tracker, sec(500), sec(690), poll)
+	only(t, tracker.Open())
+	if len(tracker.calls) > 0 {
+		t.Errorf("kept for the next one: %v", tracker.calls)
+	}
+}
