@@ -108,6 +108,54 @@ func TestTargetsOfATask(t *testing.T) {
 	}
 }
 
+// A task with an address of each kind is named by the one that its group's rows have,
+// and by none before anything tells: under the wrong one its row would seem to be gone.
+func TestTargetWithTwoAddressesWhileGroupsAreUnread(t *testing.T) {
+	for _, c := range []struct{ name, four, six, row, want string }{
+		{"IPv6 group", "10.0.0.1", "2001:db8::1", "2001:db8::9", "2001:db8::1"},
+		{"IPv4 group", "10.0.0.1", "2001:db8::1", "10.0.0.9", "10.0.0.1"},
+		{"no rows yet", "10.0.0.1", "2001:db8::1", "", ""},
+		{"IPv6 only", "", "2001:db8::1", "", "2001:db8::1"},
+		{"IPv4 only", "10.0.0.1", "", "", "10.0.0.1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 1)
+				f.groups[0].targets = nil
+				if c.row != "" {
+					f.groups[0].targets = []fakeTarget{{id: c.row, port: 10080, state: "healthy"}}
+				}
+				details := []any{}
+				for name, value := range map[string]string{"privateIPv4Address": c.four, "privateIPv6Address": c.six} {
+					if value != "" {
+						details = append(details, map[string]any{"name": name, "value": value})
+					}
+				}
+				f.clusters[0].tasks[0].extra = map[string]any{"attachments": []any{map[string]any{"details": details}}}
+				f.fault = func(c fakeCall) *fakeReply {
+					if c.op == "DescribeTargetGroups" {
+						return elbError(400, "Throttling")
+					}
+					return nil
+				}
+				o := observer(t, Options{Config: f.config()})
+				var want []fleet.TargetKey
+				if c.want != "" {
+					want = []fleet.TargetKey{fleet.NewTargetKey(web(), c.want, 10080)}
+				}
+				pass(t, o, 0)
+				if got := pass(t, o, 5*time.Second).Tasks[0].Targets; !slices.Equal(got, want) {
+					t.Errorf("targets %v, want %v", got, want)
+				}
+				f.groups[0].targets = nil // the last one has gone: its kind is known for good
+				if got := pass(t, o, 5*time.Second).Tasks[0].Targets; !slices.Equal(got, want) {
+					t.Errorf("without rows: targets %v, want %v", got, want)
+				}
+			})
+		})
+	}
+}
+
 // Targets follow the inventory although the task was not read again: a new
 // value with the old Read.
 func TestTargetsFollowTheInventory(t *testing.T) {

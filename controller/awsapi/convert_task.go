@@ -232,8 +232,11 @@ func (o *Observer) targets(t *task) []fleet.TargetKey {
 	var keys []fleet.TargetKey
 	for _, lb := range s.value.LoadBalancers {
 		var facts fleet.TargetGroup
-		if g := o.groups[lb.Group]; g != nil && g.facts != nil {
+		g := o.groups[lb.Group]
+		if g != nil && g.facts != nil {
 			facts = *g.facts
+		} else if g != nil {
+			facts.IPAddressType = g.family
 		}
 		if id, port := o.address(t, lb, &facts); id != "" && port > 0 {
 			keys = append(keys, fleet.NewTargetKey(lb.Group, id, port))
@@ -244,7 +247,8 @@ func (o *Observer) targets(t *task) []fleet.TargetKey {
 }
 
 // address is how a target group of these facts, which are empty while they are
-// not known, names a task.
+// not known, names a task. One with an address of each kind has no name until it
+// is known which: under the wrong one its row would seem to be gone.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
 func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup) (id string, port int) {
@@ -253,7 +257,13 @@ func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup)
 		byIP = t.addr.ipv4 != "" || t.addr.ipv6 != ""
 	}
 	if byIP {
-		if g.IPAddressType == "ipv6" {
+		switch {
+		case g.IPAddressType == "ipv6":
+			return t.addr.ipv6, lb.Port
+		case g.IPAddressType == "" && t.addr.ipv6 != "":
+			if t.addr.ipv4 != "" {
+				return "", 0
+			}
 			return t.addr.ipv6, lb.Port
 		}
 		return t.addr.ipv4, lb.Port

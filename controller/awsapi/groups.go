@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -31,6 +32,7 @@ type group struct {
 	changed  bool // castoff has changed the rows since they were last asked for
 	rows     []fleet.Target
 	rowsRead fleet.Read
+	family   string  // the IP address type that the rows have: a group has but one
 	said     *digest // of the reply that has the rows; nil when they are not from it alone
 
 	attributes clock
@@ -218,11 +220,22 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 		}
 		g.health.failed, g.refused = false, false
 		o.clear(fleet.GapTargetHealth, string(g.arn))
+		if g.family == "" && len(rows) > 0 {
+			g.family, o.moved = family(rows[0].Key.ID), true
+		}
 		g.rows, g.rowsRead, g.value, g.said = rows, read, nil, &again.is
 		if slices.ContainsFunc(out.TargetHealthDescriptions, func(d types.TargetHealthDescription) bool { return value(d.Target.Port) == 0 }) {
 			g.said = nil // their ports are the group's, and may change with it
 		}
 	}
+}
+
+// family is the IP address type of a target.
+func family(id string) string {
+	if strings.Contains(id, ":") {
+		return string(types.TargetGroupIpAddressTypeEnumIpv6)
+	}
+	return string(types.TargetGroupIpAddressTypeEnumIpv4)
 }
 
 // convertRows makes the rows of a group. A row that names nothing may be any of
