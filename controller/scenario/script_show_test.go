@@ -465,7 +465,7 @@ func (h logHandler) Handle(_ context.Context, r slog.Record) error {
 	case "timeline closed":
 		text = fmt.Sprintf("timeline of %s closed: %s", values["task"], values["outcome"])
 	case "targets changed", "targets not changed":
-		text = fmt.Sprintf("%s %s in %s: %s %s", values["call"], strings.Trim(values["targets"], "[]"), values["target_group"], values["result"], values["error"])
+		text = fmt.Sprintf("%s %s in %s: %s %s", values["call"], strings.TrimSuffix(strings.TrimPrefix(values["targets"], "["), "]"), values["target_group"], values["result"], values["error"])
 	case "detachment closed":
 		text = fmt.Sprintf("detachment of %s closed: %s", values["task"], values["outcome"])
 	}

@@ -122,7 +122,8 @@ func (s *script) weighEnds(d *scripted) {
 			continue
 		}
 		tap, from, lists := l.of.tap, now.Add(-toldEnd), ofLists(truth.Service.Cluster, "ListTasks")
-		if tells(view.Open, view.Closed, truth.Task, truth.Stopped) || tap.failed(ofTask(truth.Task), from) || tap.failed(lists, from) {
+		if tells(view.Open, view.Closed, truth.Task, truth.Stopped) || tap.failed(ofTask(truth.Task), from) ||
+			tap.failed(lists, from) || tap.failed(ofLists(truth.Service.String(), "ListTasks"), from) {
 			continue
 		}
 		if r := tap.last(lists); (r == nil || r.received.Before(l.began)) && s.judge.uncalm.After(from) {

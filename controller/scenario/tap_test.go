@@ -40,6 +40,7 @@ type skew struct {
 // asked is what a request to ECS is about.
 type asked struct {
 	cluster         string
+	listed          string // whose things a list has: a cluster's, or a service's of it
 	tasks, services []string
 }
 
@@ -93,7 +94,7 @@ func ofTask(arn fleet.TaskARN) string           { return "task " + arn.ID() }
 func ofRows(group fleet.TargetGroupARN) string  { return "rows of " + string(group) }
 func ofGroup(group fleet.TargetGroupARN) string { return "settings of " + string(group) }
 func ofService(id fleet.ServiceID) string       { return "service " + id.String() }
-func ofLists(cluster, what string) string       { return what + " of " + cluster }
+func ofLists(of, what string) string            { return what + " of " + of }
 
 // Do passes a request on and notes what came back.
 func (p *tap) Do(req *http.Request) (*http.Response, error) {
@@ -203,13 +204,16 @@ func (p *tap) ask(body []byte) (a asked, ok bool) {
 		return q, true
 	}
 	var q struct {
-		Cluster         string
-		Tasks, Services []string
+		Cluster, ServiceName string
+		Tasks, Services      []string
 	}
 	if json.Unmarshal(body, &q) != nil {
 		return a, false
 	}
-	a = asked{q.Cluster[strings.LastIndexByte(q.Cluster, '/')+1:], q.Tasks, q.Services}
+	a = asked{cluster: q.Cluster[strings.LastIndexByte(q.Cluster, '/')+1:], tasks: q.Tasks, services: q.Services}
+	if a.listed = a.cluster; q.ServiceName != "" {
+		a.listed = fleet.ServiceID{Cluster: a.cluster, Name: q.ServiceName}.String()
+	}
 	if len(p.asks) > 1000 {
 		clear(p.asks)
 	}
@@ -260,7 +264,7 @@ func (p *tap) noteECS(operation string, body, reply []byte, r reading) {
 			})
 		}
 	case "ListTasks", "ListServices":
-		p.add(ofLists(q.cluster, operation), r, func(r *reading) { r.ok = answer().good })
+		p.add(ofLists(q.listed, operation), r, func(r *reading) { r.ok = answer().good })
 	}
 }
 
