@@ -352,6 +352,15 @@ func (f *failure) settled(t *Tracker, s *fleet.Snapshot) bool {
 	if len(f.targets) > 0 && !f.known(Detached) {
 		return false
 	}
+	left := f.deactivating.NotAfter
+	if left.IsZero() {
+		left = stopped.NotAfter
+	}
+	for i := range f.targets {
+		if f.targets[i].read.Sent.Before(left) {
+			return false // ECS may have put it back since
+		}
+	}
 	svc := s.Service(f.tl.Service)
 	if f.tl.Outcome != Retired || svc == nil || !svc.Active() {
 		return true // nobody means to replace it

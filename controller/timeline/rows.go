@@ -57,7 +57,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		up := f.deactivating.NotAfter.IsZero() || known.Sent.Before(f.deactivating.NotAfter) // since, at some time
 		if seen && up {
-			f.targets[i].unwatched(known, row, g)
+			f.unwatched(&f.targets[i], known, row, g)
 		}
 		if !seen {
 			was := prev.TargetGroup(key.Group)
@@ -258,14 +258,20 @@ const glance = 10 * time.Second
 // does that while the task is up, may have put it back, and it was in service and
 // taken out again. One that was back already may pass its checks at any moment, and
 // one that goes before they pass has gone at once: for these a glance is enough.
-func (ft *failingTarget) unwatched(since fleet.Read, row *fleet.Target, g *fleet.TargetGroup) {
+func (f *failure) unwatched(ft *failingTarget, since fleet.Read, row *fleet.Target, g *fleet.TargetGroup) {
 	gap := g.Read.Received.Sub(since.Sent)
 	out := row == nil || row.Draining()
+	upTo := func(k Kind) time.Time {
+		if end := f.wayEnds(k); row == nil && !end.IsZero() && end.Before(g.Read.Received) {
+			return end
+		}
+		return g.Read.Received
+	}
 	if gap > inService(g) || gap > glance && out && ft.state == fleet.TargetInitial {
-		ft.again = ft.widen(Detach, g.Read.Received) || ft.again
+		ft.again = ft.widen(Detach, upTo(Detach)) || ft.again
 	}
 	if gap > glance {
-		ft.widen(Detached, g.Read.Received)
+		ft.widen(Detached, upTo(Detached))
 	}
 }
 
@@ -382,15 +388,23 @@ func (w *way) add(ft *failingTarget, k Kind, unread bool) {
 	}
 }
 
+// wayEnds is by when ECS has got each row of the task there, seen or not: it
+// deregisters them in DEACTIVATING, and goes on to STOPPING when they are gone. A
+// task that ended by itself, or with its host, does not wait. Zero: nobody knows.
+func (f *failure) wayEnds(k Kind) time.Time {
+	interrupted := k == Detached && f.task.StopCode == "SpotInterruption" // ECS has two minutes, however long the drain
+	if trigger, _ := cause(f.task); trigger == Exit || abrupt(f.task) || interrupted {
+		return time.Time{}
+	}
+	return f.stopping.NotAfter
+}
+
 // summariseWay says when the last of the rows got there, once all have. Of rows
-// that cannot be read only ECS's own order is known: it deregisters them in
-// DEACTIVATING, and goes on to STOPPING when they are gone. A task that ended by
-// itself, or with its host, does not wait.
+// that cannot be read only ECS's own order is known.
 func (f *failure) summariseWay(k Kind, w way) {
 	all := w.there
 	if w.unread {
-		interrupted := k == Detached && f.task.StopCode == "SpotInterruption" // ECS has two minutes, however long the drain
-		if trigger, _ := cause(f.task); w.missing || f.stopping.NotAfter.IsZero() || trigger == Exit || abrupt(f.task) || interrupted {
+		if w.missing || f.wayEnds(k).IsZero() {
 			f.drop(k)
 			return
 		}
