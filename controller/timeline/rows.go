@@ -177,7 +177,10 @@ func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known fleet.Read) 
 	owner := s.Owner(key)
 	switch {
 	case owner == nil, owner.ARN == f.tl.Task:
-		return row, true
+		// Of one that never ran nobody knows that it was registered: what drains where
+		// nobody has seen a row of its own may be the last task's.
+		own := !row.Draining() || !known.Never() || !f.task.Started.IsZero()
+		return row, own
 	case !row.Draining():
 		return nil, true
 	case owner.LastStatus == fleet.Provisioning, owner.LastStatus == fleet.Pending:

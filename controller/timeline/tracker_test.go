@@ -685,16 +685,26 @@ func TestPairing(t *testing.T) {
 	}
 }
 
+// One that never ran had no row, though what had its address before still drains.
 func TestFailsWhileStarting(t *testing.T) {
-	w := newWorld(1)
-	w.add(settled("ok"))
-	w.add(&life{id: "a", created: sec(600), stopping: sec(612), stopped: sec(615), onset: sec(611), stopCode: "TaskFailedToStart", reason: "CannotPullContainerError: pull image manifest has been retried 5 time(s)"})
-	w.add(fresh("b", 640))
-	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1400), poll))
-	if m := bounds(t, tl, Onset); tl.Trigger != Exit || tl.Outcome != Retired || !m.Contains(sec(611)) {
-		t.Error(describe(tl))
+	for name, reused := range map[string]bool{"address of its own": false, "another's": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.add(settled("ok"))
+			l := w.add(&life{id: "a", created: sec(600), stopping: sec(612), stopped: sec(615), onset: sec(611), stopCode: "TaskFailedToStart", reason: "CannotPullContainerError: pull image manifest has been retried 5 time(s)"})
+			w.add(fresh("b", 640))
+			if reused {
+				before := w.add(settled("before"))
+				before.addr, before.draining, before.stopping, before.stopped, before.gone = l.addr, sec(560), sec(560), sec(590), sec(700)
+				before.stopCode = "ServiceSchedulerInitiated"
+			}
+			tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1400), poll))
+			if m := bounds(t, tl, Onset); tl.Trigger != Exit || tl.Outcome != Retired || !m.Contains(sec(611)) {
+				t.Error(describe(tl))
+			}
+			absent(t, tl, Detach, Detached, LBUnhealthy)
+		})
 	}
-	absent(t, tl, Detach, Detached, LBUnhealthy)
 }
 
 // A clock set back between two reads gives bounds in the right order.
