@@ -29,10 +29,11 @@ JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
 SOAKTIME ?= 10m
-# Fresh worlds find something new once in a hundred or so: none in every check, until
-# there is nothing left to find.
-SOAKWORLDS ?= 0
-SOAK := go test -count=1 -run '^(TestSafetySoak|TestShrink)$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
+# Fresh worlds for every change, and the same ones for whoever checks it again: their
+# seed is of the code.
+SOAKWORLDS ?= 60
+SOAKSEED ?= $(shell find cmd controller -name '*.go' | LC_ALL=C sort | xargs cat | cksum | cut -d ' ' -f 1)
+SOAK := go test -count=1 -run '^TestSafetySoak$$' -v ./controller/scenario -soakdir $(CURDIR)/.cache/soak
 ARGS ?=
 
 announce = @printf '\n== %s\n' '$(1)'
@@ -257,9 +258,10 @@ soak: ## random worlds for SOAKTIME (10m), held to every promise; scripts of wha
 	@$(SOAK) -timeout 0 -soak $(SOAKTIME)
 
 .PHONY: soak-check
-soak-check: ## the same for the worlds that ever failed, and SOAKWORLDS (0) fresh ones
+soak-check: ## the same for the worlds that ever failed, and SOAKWORLDS (60) fresh ones: other ones for other code
 	$(call announce,soak of the worlds that ever failed and $(SOAKWORLDS) fresh ones)
-	@$(SOAK) -timeout 30m -soakworlds $(SOAKWORLDS)
+	@$(SOAK) -timeout 30m -soakworlds 0
+	@$(SOAK) -timeout 30m -soakworlds $(SOAKWORLDS) -soakseed $(SOAKSEED)
 
 .PHONY: browser
 browser: ## every page in Chromium: both widths and colour schemes, accessibility, live updates; SCREENSHOTS=DIR keeps pictures
