@@ -32,7 +32,7 @@ type group struct {
 	changed  bool // castoff has changed the rows since they were last asked for
 	rows     []fleet.Target
 	rowsRead fleet.Read
-	family   string  // the IP address type that the rows have: a group has but one
+	family   string  // the IP address type of the rows, where they are addresses: a group has but one
 	said     *digest // of the reply that has the rows; nil when they are not from it alone
 
 	attributes clock

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -352,10 +353,7 @@ func (f *failure) settled(t *Tracker, s *fleet.Snapshot) bool {
 	if len(f.targets) > 0 && !f.known(Detached) {
 		return false
 	}
-	left := f.deactivating.NotAfter
-	if left.IsZero() {
-		left = stopped.NotAfter
-	}
+	left := cmp.Or(f.deactivating, stopped.Bounds).NotAfter
 	for i := range f.targets {
 		if f.targets[i].read.Sent.Before(left) {
 			return false // ECS may have put it back since

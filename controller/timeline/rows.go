@@ -27,7 +27,7 @@ type failingTarget struct {
 // those in which the task was not looked for before.
 func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 	prev := t.prev
-	f.blind = false
+	f.blind = f.nameless(s)
 	for _, key := range f.task.Targets {
 		g := s.TargetGroup(key.Group)
 		if g == nil || g.Read.Never() {
@@ -100,6 +100,16 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			f.targets[i].own = g.Read
 		}
 	}
+}
+
+// nameless reports that the task may have a row in a group of which nothing was ever
+// read, not even by what address it would name the task.
+func (f *failure) nameless(s *fleet.Snapshot) bool {
+	svc := s.Service(f.tl.Service)
+	return svc != nil && slices.ContainsFunc(svc.LoadBalancers, func(lb fleet.LoadBalancer) bool {
+		g := s.TargetGroup(lb.Group)
+		return (g == nil || g.Read.Never()) && !slices.ContainsFunc(f.task.Targets, func(k fleet.TargetKey) bool { return k.Group == lb.Group })
+	})
 }
 
 // disown is for a task that has ended: what was read of its row while nobody could

@@ -361,3 +361,36 @@ func TestCallIsOfOneFailure(t *testing.T) {
 		t.Errorf("kept for the next one: %v", tracker.calls)
 	}
 }
+
+// What was put back before the task fails is not of that failure.
+func TestCallOfWhatWasPutBack(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	tracker := NewTracker(DefaultSettings())
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(480)})
+	(&camera{w: w}).film(tracker, sec(470), sec(490), poll)
+	if len(tracker.calls) != 1 {
+		t.Error("let go by a reading that may be from before the call")
+	}
+	(&camera{w: w}).film(tracker, sec(495), sec(520), poll)
+	if len(tracker.calls) > 0 {
+		t.Errorf("kept for a later failure: %v", tracker.calls)
+	}
+}
+
+// Of a second group nothing was ever read, not even by what address it names the
+// task: that the first one's row has gone does not say that the task has left.
+func TestNamelessInAGroup(t *testing.T) {
+	w := newWorld(2)
+	l := w.add(hung("a"))
+	l.skew = 40 * time.Second
+	l.stopping, l.stopped = l.stopping.Add(l.skew), l.stopped.Add(l.skew)
+	c := &camera{w: w, skip: func(ref string) bool { return ref == w.groups[1].Name }}
+	c.nameless = w.groups[1].ARN
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll))
+	if !tl.Unread {
+		t.Error("the group does not count as unread")
+	}
+	contains(t, tl, Detach, l.in(1, l.draining))
+	contains(t, tl, Detached, l.in(1, l.gone))
+}

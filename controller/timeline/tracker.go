@@ -252,6 +252,12 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 			delete(t.dark, arn)
 		}
 	}
+	for about, call := range t.calls { // somebody has put it back
+		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
+		if row != nil && row.Healthy() && g.Read.Sent.After(call.NotBefore.Add(t.settings.ReportLag)) {
+			delete(t.calls, about)
+		}
+	}
 	for arn := range t.taken {
 		if s.Task(arn) == nil {
 			delete(t.taken, arn)

@@ -175,6 +175,8 @@ type camera struct {
 	within func() (time.Duration, time.Duration)
 	// skip says that a part is not read this time.
 	skip func(ref string) bool
+	// nameless is a group of which nobody can tell by what address it names a task.
+	nameless fleet.TargetGroupARN
 	// hide says that a task is out of sight for good.
 	hide func(*life) bool
 	// began is when castoff was last restarted: it never hears of a task that it
@@ -224,6 +226,7 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 			continue
 		}
 		if t := c.w.task(l, now, c.read(now)); t != nil && (was != nil || !t.Gone() || !t.StoppedAt.Before(c.began)) {
+			t.Targets = slices.DeleteFunc(t.Targets, func(k fleet.TargetKey) bool { return k.Group == c.nameless })
 			s.Tasks = append(s.Tasks, t)
 			note(t.Read)
 		}
