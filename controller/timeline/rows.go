@@ -75,14 +75,14 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 				f.targets[i].read = t.calm.group(f.task)
 				f.targets[i].own = f.targets[i].read
 			case was != g:
+				if before := prev.Task(f.tl.Task); before != nil && before.Read.Age(was.Read.Sent) <= glance {
+					f.targets[i].own = was.Read
+				}
 				if first, sure := f.row(prev, key, fleet.Read{}); sure {
 					if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
 						f.targets[i].state = fleet.TargetDraining // it had left by then
 					}
 					f.targets[i].take(first, was.Read, f.task)
-				}
-				if before := prev.Task(f.tl.Task); before != nil && before.Read.Age(was.Read.Sent) <= glance {
-					f.targets[i].own = was.Read
 				}
 			}
 			if row == nil && f.targets[i].state == "" {
@@ -95,10 +95,10 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			own = f.targets[i].own == f.targets[i].read && g.Read.Sent.Sub(f.targets[i].read.Received) <= glance
 			f.targets[i].disown(f.task.Created)
 		}
-		f.targets[i].take(row, g.Read, f.task)
 		if own {
 			f.targets[i].own = g.Read
 		}
+		f.targets[i].take(row, g.Read, f.task)
 	}
 }
 
@@ -114,7 +114,8 @@ func (f *failure) nameless(s *fleet.Snapshot) bool {
 
 // disown is for a task that has ended: what was read of its row while nobody could
 // tell that may be of the next task's. What is true of its own came about between
-// the last read at which the row surely was that, and then.
+// the last read at which the row surely was that, and then. The state stays: it is of
+// the address, and what is read next is compared with it.
 func (ft *failingTarget) disown(created time.Time) {
 	if ft.own == ft.read {
 		return
@@ -133,7 +134,7 @@ func (ft *failingTarget) disown(created time.Time) {
 		back(&ft.Good[i].From)
 		back(&ft.Good[i].To)
 	}
-	if m, ok := find(ft.Milestones, LBUnhealthy); ok && m.NotBefore.After(from) {
+	if m, ok := find(ft.Milestones, LBUnhealthy); ok && !m.NotBefore.Before(from) {
 		ft.Milestones, ft.sick = drop(ft.Milestones, LBUnhealthy), false
 	}
 	for i := range ft.Milestones {
@@ -244,7 +245,7 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 				ft.again, ft.Milestones = false, drop(ft.Milestones, Detach)
 			}
 		}
-		if row.Unhealthy() {
+		if row.Unhealthy() && (ft.own == read || !task.Gone()) { // it may be the next task's
 			ft.sick = true
 			observe(LBUnhealthy, "target state "+string(row.State))
 		}
@@ -358,8 +359,11 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 		gone.add(ft, Detached, unread)
 		f.tl.Targets = append(f.tl.Targets, ft.Target)
 	}
-	if !lb.NotAfter.IsZero() {
+	switch m, _ := f.tl.Milestone(LBUnhealthy); {
+	case !lb.NotAfter.IsZero():
 		f.set(Milestone{Kind: LBUnhealthy, Bounds: lb, Source: Observed, By: ByELB, Evidence: "target state unhealthy"})
+	case m.Source == Observed: // it was the next task's
+		f.drop(LBUnhealthy)
 	}
 	f.tl.Unread = out.unread
 	f.summariseWay(Detach, out)

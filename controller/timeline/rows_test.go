@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -252,6 +253,69 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 	}
 }
 
+// The check of the task that has the address next fails, while nobody can read that the
+// first one has ended, or after that: it is none of the first one's failure.
+func TestNextOneUnhealthy(t *testing.T) {
+	for name, at := range map[string]time.Time{"before its end is known": sec(1090), "after": sec(1320)} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			b := w.add(fresh("b", 1020))
+			b.addr, b.lbUnhealthy, b.draining, b.gone = l.addr, at, at.Add(40*time.Second), at.Add(70*time.Second)
+			c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+			c.skip = func(ref string) bool {
+				now := sec(0)
+				if c.last != nil {
+					now = c.last.At
+				}
+				return ref == "a" && now.After(sec(660)) && now.Before(sec(1300)) || ref == "web-0" && now.After(sec(670)) && now.Before(sec(1100))
+			}
+			tracker := NewTracker(DefaultSettings())
+			if closed := c.film(tracker, sec(500), sec(1200), poll); len(closed) > 0 {
+				t.Fatal(describe(closed[0]))
+			}
+			if tl := only(t, tracker.Open()); at.Before(sec(1200)) {
+				bounds(t, tl, LBUnhealthy) // for as long as it may be its own
+			}
+			c.film(tracker, sec(1205), sec(1340), poll)
+			absent(t, only(t, tracker.Open()), LBUnhealthy)
+			tl := only(t, c.film(tracker, sec(1345), sec(2500), poll))
+			absent(t, tl, LBUnhealthy)
+			contains(t, tl, Detach, l.draining)
+			contains(t, tl, Detached, l.gone)
+		})
+	}
+}
+
+// The check sees what ended the task when that has just ended.
+func TestUnhealthyAsItEnds(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(settled("a"))
+	l.lbUnhealthy, l.stopping, l.stopped, l.ended = sec(682), sec(683), sec(684), sec(681)
+	l.draining, l.gone = sec(690), sec(700)
+	l.stopCode, l.reason = "EssentialContainerExited", "Essential container in task exited"
+	w.add(fresh("b", 690))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1200), poll))
+	contains(t, tl, LBUnhealthy, l.lbUnhealthy)
+}
+
+// That a check failed is known by the reason of the stop, though no row was read so.
+func TestUnhealthyUnseen(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.unhealthy, l.lbUnhealthy = time.Time{}, sec(660)
+	l.reason = "Task failed ELB health checks in (target-group web-0)"
+	w.add(fresh("b", 690))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(655), poll)
+	tl := only(t, c.film(tracker, sec(685), sec(1200), poll))
+	contains(t, tl, LBUnhealthy, l.lbUnhealthy)
+	if m := bounds(t, tl, LBUnhealthy); m.Source != Estimated {
+		t.Error(describe(tl))
+	}
+}
+
 // A task that is over at once, with its host, waits for no row: of a group that
 // cannot be read nobody knows when that one went. One that ECS stops does wait.
 func TestHostLost(t *testing.T) {
@@ -393,4 +457,63 @@ func TestNamelessInAGroup(t *testing.T) {
 	}
 	contains(t, tl, Detach, l.in(1, l.draining))
 	contains(t, tl, Detached, l.in(1, l.gone))
+}
+
+// A row that is gone has not gone before it was taken out.
+func TestDetachedNoSoonerThanDetach(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611), sec(613)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(610), poll)
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)})
+	tl := only(t, c.film(tracker, sec(615), sec(1200), poll))
+	want := Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(615)}
+	if m := bounds(t, tl, Detached); m.Bounds != want {
+		t.Errorf("want %v: %s", want, describe(tl))
+	}
+}
+
+// A row that drains when castoff first looks, at a task that is up and a moment later
+// is not: ECS may have begun in between, or somebody else long before.
+func TestDetachBeforeTheFirstLook(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.deactivating = sec(640), sec(702)
+	w.add(fresh("b", 723))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(700), sec(1200), poll))
+	contains(t, tl, Detach, l.draining)
+	if m := bounds(t, tl, Detach); m.By != ByECS || !strings.HasSuffix(m.Evidence, unseenWho) {
+		t.Errorf("says that it is known: %s", describe(tl))
+	}
+}
+
+// Of a row that is registered again when castoff first looks, its own call of before
+// a restart is what took it out; without one nothing did.
+func TestRegisteredAgainBeforeTheFirstLook(t *testing.T) {
+	for name, called := range map[string]bool{"called": true, "not called": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.registered, l.serving = sec(690), time.Time{}
+			l.deactivating, l.draining = sec(780), sec(781)
+			w.add(fresh("b", 790))
+			tracker := NewTracker(DefaultSettings())
+			if called {
+				tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(680)})
+			}
+			c := &camera{w: w}
+			c.film(tracker, sec(700), sec(740), poll)
+			tl := only(t, tracker.Open())
+			if !called {
+				absent(t, tl, Detach)
+				return
+			}
+			if m := bounds(t, tl, Detach); m.By != ByCastoff || m.Bounds != (Bounds{NotBefore: sec(680), NotAfter: sec(700)}) {
+				t.Error(describe(tl))
+			}
+		})
+	}
 }

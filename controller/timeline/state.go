@@ -74,7 +74,7 @@ type TargetState struct {
 	Sick  bool
 	Again bool
 	Call  Bounds
-	Own   fleet.Read
+	Own   *fleet.Read // nil where that was not kept yet
 }
 
 // ServingState is a healthy row of a replacement.
@@ -203,7 +203,7 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: ft.own})
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: &ft.own})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -218,7 +218,11 @@ func (s FailureState) failure() *failure {
 	}
 	for _, ts := range s.Targets {
 		ts.Milestones, ts.Good = slices.Clone(ts.Milestones), slices.Clone(ts.Good)
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: ts.Own})
+		own := ts.Read
+		if ts.Own != nil {
+			own = *ts.Own
+		}
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: own})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})

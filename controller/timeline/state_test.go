@@ -1,8 +1,11 @@
 package timeline
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 // A restart loses no timeline, and widens bounds by no more than it took.
@@ -70,4 +73,41 @@ func TestStateIsACopy(t *testing.T) {
 	if after := describe(state.Failures[0].Timeline); after != before {
 		t.Errorf("changed from %s to %s", before, after)
 	}
+}
+
+// Where one could not be read of those that may fail, none is known to be calm. What
+// tells of no task and of no row does not matter.
+func TestCalmOfWhatIsRead(t *testing.T) {
+	harmless := []fleet.GapKind{fleet.GapTaskDefinition, fleet.GapContainerInstances, fleet.GapAttributes, fleet.GapTags}
+	for _, kind := range fleet.GapKinds {
+		w := newWorld(1)
+		w.add(settled("a"))
+		c := &camera{w: w}
+		tracker := NewTracker(DefaultSettings())
+		c.film(tracker, sec(500), sec(510), poll)
+		s := *c.shoot(sec(515))
+		s.Gaps = []fleet.Gap{{Kind: kind}}
+		tracker.Track(fleet.NewSnapshot(s))
+		if calm, want := tracker.State().Calm, slices.Contains(harmless, kind); !calm.Tasks.IsZero() != want || !calm.Groups.IsZero() != want {
+			t.Errorf("with %s unread, calm is known as of %v and %v, want %v", kind, calm.Tasks, calm.Groups, want)
+		}
+	}
+}
+
+// What a version that did not keep which rows were surely the task's own has written
+// is all its own.
+func TestStateOfBeforeRowsHadOwners(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.lbUnhealthy = sec(620)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(640), poll)
+	state := tracker.State()
+	if state.Failures[0].Targets[0].Own == nil {
+		t.Fatal("not kept")
+	}
+	state.Failures[0].Targets[0].Own = nil
+	tl := only(t, c.film(Restore(tracker.settings, state), sec(1100), sec(2500), poll))
+	contains(t, tl, LBUnhealthy, l.lbUnhealthy)
 }
