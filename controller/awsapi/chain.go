@@ -45,8 +45,7 @@ func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.
 		if err == nil && next != nil && *next != "" && (c.page >= maxPages || c.token != nil && *next == *c.token) {
 			err = gapf(fleet.Invalid, "the list never ends (page %d)", c.page+1)
 		}
-		class := Classify(err)
-		clk.failed, c.failing = passing(class), err != nil
+		clk.failed, c.failing = worthAgain(err), err != nil
 		switch {
 		case err != nil && !clk.failed:
 			// A token that AWS no longer takes would fail for ever.

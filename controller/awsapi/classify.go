@@ -131,6 +131,14 @@ func passing(c fleet.Class) bool {
 	return c == fleet.Throttled || c == fleet.Transient || c == fleet.Paced
 }
 
+// worthAgain is the same of an error. What is none of AWS's replies was cut off, or came
+// from something in between.
+func worthAgain(err error) bool {
+	class := Classify(err)
+	var garbage *smithy.DeserializationError
+	return passing(class) || class == fleet.Invalid && errors.As(err, &garbage)
+}
+
 // gapError is a failure that AWS did not answer with an error: something
 // reported missing, or a reply that makes no sense.
 type gapError struct {

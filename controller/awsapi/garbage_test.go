@@ -109,3 +109,41 @@ func FuzzReplies(f *testing.F) {
 		})
 	})
 }
+
+// A reply that was cut off is asked for again in the next pass, as what failed for the
+// moment is, and not after five inventories, as what AWS refuses is.
+func TestCutReplyIsAskedForAgain(t *testing.T) {
+	for _, op := range []string{
+		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTasks", "DescribeTaskDefinition",
+		"DescribeTargetGroups", "DescribeTargetGroupAttributes", "DescribeTargetHealth",
+	} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 2, 2)
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				f.fault = func(c fakeCall) *fakeReply {
+					if c.op == op {
+						return &fakeReply{status: 200, body: `{"cut`}
+					}
+					return nil
+				}
+				var s *fleet.Snapshot
+				for range 4 {
+					s = o.Observe(t.Context(), nil)
+					time.Sleep(5 * time.Second)
+				}
+				if len(s.Gaps) == 0 {
+					t.Fatalf("%s is not missed", op)
+				}
+				f.fault = nil
+				for range 4 { // what follows from it takes passes of its own
+					s = o.Observe(t.Context(), nil)
+					time.Sleep(5 * time.Second)
+				}
+				if len(s.Gaps) > 0 {
+					t.Errorf("%s is not asked for again: %v", op, gapsOf(s))
+				}
+			})
+		})
+	}
+}

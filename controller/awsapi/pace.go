@@ -100,7 +100,7 @@ const aloneFactor = 5
 // fail notes that a call for n things failed. If it was refused, each is tried
 // by itself next: one that is denied must not hide the rest.
 func (c *clock) fail(err error, n int) {
-	again := passing(Classify(err))
+	again := worthAgain(err)
 	c.failed = again || n > 1
 	c.alone = !again
 }
