@@ -113,7 +113,7 @@ func (r *Region) occupant(key fleet.TargetKey) *task {
 }
 
 // register adds a target. One that drains begins anew; one that is there
-// already stays as it is.
+// already stays as it is, whoever has its address now.
 func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 	r := g.region
 	if g.removed {
@@ -121,6 +121,9 @@ func (g *targetGroup) register(key fleet.TargetKey, zone string, t *task) {
 	}
 	if old := g.rows[key]; old != nil {
 		if !old.draining() {
+			if t != nil && old.task != t { // somebody put it back on its last task's way out
+				old.inherit(t)
+			}
 			return
 		}
 		if old.task != t { // another one has the address now

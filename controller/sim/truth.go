@@ -295,6 +295,18 @@ func (w *row) truthUnhealthy() {
 	}
 }
 
+// inherit has the row be another task's, which has its address now. A target that is
+// unhealthy fails from then on, as far as anybody can tell, until its checks pass.
+func (w *row) inherit(t *task) {
+	w.task = t
+	if w.sick {
+		if f := t.seen(); f.Onset.IsZero() {
+			f.Onset = t.region.now
+		}
+		w.truthUnhealthy()
+	}
+}
+
 // registration is the place that the row is of; nil when of none.
 func (w *row) registration() *registration {
 	if w.task == nil {
@@ -332,7 +344,14 @@ func (w *row) truthDetached() {
 	}
 }
 
+// over reports that the row is of no use to its task any more: what is registered when
+// it is STOPPING already is not put back.
+func (w *row) over() bool { return w.task != nil && w.task.status.AtLeast(fleet.Stopping) }
+
 func (w *row) truthRegistered() {
+	if w.over() {
+		return
+	}
 	if g := w.registration(); g != nil {
 		g.gone = time.Time{}
 	}
@@ -343,6 +362,9 @@ func (w *row) truthRegistered() {
 
 // truthServing: a target that was put back is in service again.
 func (w *row) truthServing() {
+	if w.over() {
+		return
+	}
 	if g := w.registration(); g != nil {
 		g.left, g.by = time.Time{}, ""
 	}

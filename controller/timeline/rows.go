@@ -70,12 +70,13 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			about := callOf{f.tl.Task, key}
 			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, call: t.calls[about]})
 			delete(t.calls, about) // of no later failure of the task
-			switch {
+			switch before := prev.Task(f.tl.Task); {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)
 				f.targets[i].own = f.targets[i].read
+			case before != nil && inherited(prev, before, key): // since when it is the task's nobody knows
 			case was != g:
-				if before := prev.Task(f.tl.Task); before != nil && before.Read.Age(was.Read.Sent) <= glance {
+				if before != nil && before.Read.Age(was.Read.Sent) <= glance {
 					f.targets[i].own = was.Read
 				}
 				if first, sure := f.row(prev, key, fleet.Read{}); sure {
@@ -100,6 +101,14 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		f.targets[i].take(row, g.Read, f.task)
 	}
+}
+
+// inherited reports that an unhealthy row need not be of the task that has its address:
+// that one is not registered before it is ACTIVATING, and what has been registered
+// already stays as it is.
+func inherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bool {
+	row := s.Target(key)
+	return task.Started.IsZero() && row != nil && row.Unhealthy()
 }
 
 // nameless reports that the task may have a row in a group of which nothing was ever

@@ -287,6 +287,21 @@ func TestNextOneUnhealthy(t *testing.T) {
 	}
 }
 
+// An unhealthy row is not the task's that has its address before that one is registered.
+func TestUnhealthyRowOfALateOne(t *testing.T) {
+	w := newWorld(1)
+	b := w.add(fresh("b", 600))
+	b.registered, b.lbUnhealthy = sec(500), sec(607) // whoever it was that had the address
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(590), b.started.Add(-time.Second), poll)
+	if open := tracker.Open(); len(open) > 0 {
+		t.Error(describe(open[0]))
+	}
+	c.film(tracker, b.started, b.started, poll)
+	contains(t, only(t, tracker.Open()), LBUnhealthy, b.started) // what it is registered with
+}
+
 // The check sees what ended the task when that has just ended.
 func TestUnhealthyAsItEnds(t *testing.T) {
 	w := newWorld(1)

@@ -193,6 +193,9 @@ func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 			if task == nil || task.Leaving() || t.failure(task.ARN) != nil || task.Read.Age(s.At) > t.settings.LostAfter {
 				continue
 			}
+			if task.LastStatus == fleet.Provisioning || task.LastStatus == fleet.Pending || inherited(t.prev, task, g.Targets[i].Key) {
+				continue // the row is whose address that was
+			}
 			f := newFailure(s, task, TargetCheck)
 			// A booting task's failing check is not yet a failure to ECS, nor to us.
 			f.muted = inGrace(s, task)
