@@ -105,7 +105,8 @@ type announced struct {
 	life      *life
 	operation string
 	keys      []fleet.TargetKey
-	known     map[fleet.TargetKey]policy.Detachment // by the journal
+	open      []policy.Detachment                   // by the journal
+	known     map[fleet.TargetKey]policy.Detachment // those of them that it is about
 	done      map[fleet.TargetKey]bool              // a first attempt took it out, whose reply was lost
 }
 
@@ -139,12 +140,14 @@ type stint struct {
 	decided time.Time
 }
 
-// written is one that counts for a rate.
+// written is a target that was taken out, as the rates count it.
 type written struct {
 	decided time.Time
 	by      *castoff
 	service fleet.ServiceID
 	task    fleet.TaskARN
+	key     fleet.TargetKey
+	paid    bool // what was written before has taken the task's token
 }
 
 type tag struct {
@@ -267,19 +270,20 @@ func rowOf(rows []sim.RowInfo, key fleet.TargetKey) *sim.RowInfo {
 func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, keys []fleet.TargetKey) (over func()) {
 	o.look()
 	a := &announced{life: l, operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}, done: map[fleet.TargetKey]bool{}}
-	open, err := l.open()
+	var err error
+	a.open, err = l.open()
 	l.mu.Lock()
 	looked, groups := l.looked, l.groups
 	l.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, key := range keys {
-		i := slices.IndexFunc(open, func(d policy.Detachment) bool { return d.Target == key })
+		i := slices.IndexFunc(a.open, func(d policy.Detachment) bool { return d.Target == key })
 		if i < 0 {
 			o.violate(ruleJournal, "%s of %s, and the journal has no detachment of it (%v)", operation, key.Address(), err)
 			continue
 		}
-		d := open[i]
+		d := a.open[i]
 		a.known[key] = d
 		if !looked[d.Task] || !groups[group] {
 			o.violate(ruleLook, "%s of %s for task %s, and neither was read since it was decided", operation, key.Address(), d.Task.ID())

@@ -57,7 +57,7 @@ func (o *oracle) judgeOut(a *announced, w sim.Write, row *sim.RowInfo, rows []*s
 	o.judgeBrakes(bad, l, d, at)
 	o.judgeLeft(bad, l, d, w, row, rows)
 	o.judgeBudget(bad, l, d, w, row, rows)
-	o.judgeRate(bad, l, d, at)
+	o.judgeRate(bad, a, d, at)
 	if a.done[row.Key] {
 		return // the SDK tries again after a lost reply, and ECS had put it back by then
 	}
@@ -359,13 +359,20 @@ func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.W
 
 // judgeRate: in no time were there more than the burst and what came back in it.
 // A task costs a token once, when it is decided about: how often it is taken out
-// again is for judgeAgain. A call may come long after, when castoff died between
-// the two.
-func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.Time) {
-	if slices.ContainsFunc(o.writes, func(w written) bool { return w.task == d.Task && w.by == l.of }) {
-		return // it has its token, if only by another target
+// again is for judgeAgain. That holds for as long as a target of it that was taken out
+// is not settled: one that was back and failed again costs another. A call may come
+// long after, when castoff died between the two.
+func (o *oracle) judgeRate(bad complain, a *announced, d policy.Detachment, at time.Time) {
+	l := a.life
+	paid := slices.ContainsFunc(o.writes, func(w written) bool {
+		return w.by == l.of && w.task == d.Task && slices.ContainsFunc(a.open, func(open policy.Detachment) bool {
+			return open.Task == w.task && open.Target == w.key && open.Decided.Equal(w.decided)
+		})
+	})
+	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task, d.Target, paid})
+	if paid {
+		return
 	}
-	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task})
 	slices.SortStableFunc(o.writes, func(a, b written) int { return a.decided.Compare(b.decided) })
 	for _, r := range []struct {
 		what  string
@@ -377,7 +384,7 @@ func (o *oracle) judgeRate(bad complain, l *life, d policy.Detachment, at time.T
 	} {
 		n := 0
 		for _, w := range slices.Backward(o.writes) {
-			if w.by != l.of || !r.about(w) {
+			if w.by != l.of || w.paid || !r.about(w) {
 				continue
 			}
 			n++

@@ -60,15 +60,20 @@ func blink(t sim.TargetTruth) bool {
 }
 
 // weighActor: who took a task's target out is who a timeline says, as far as anybody
-// can tell. What castoff says itself that it cannot know is not held against it.
+// can tell. What castoff says itself that it cannot know is not held against it, if
+// that is so.
 func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
 	m, known := tl.Milestone(timeline.Detach)
-	if !known || tl.Outcome == timeline.Recovered || strings.Contains(m.Evidence, "unseen") || strings.Contains(m.Evidence, "could not be read") {
+	if !known || tl.Outcome == timeline.Recovered || strings.HasSuffix(m.Evidence, "by whom, is unseen") {
 		return
 	}
+	again := strings.Contains(m.Evidence, "taken out again unseen")
+	unread := strings.Contains(m.Evidence, "could not be read")
 	if !slices.ContainsFunc(truths, func(t sim.Truth) bool {
 		out, ok := takenOut(t, m)
-		return ok && s.judge.oracle.mayBeBy(c, m, out, t)
+		return ok && s.judge.oracle.mayBeBy(c, m, out, t) ||
+			(again || unread) && s.judge.oracle.onceBy(c, m, t) ||
+			unread && m.By == timeline.ByECS && c.tap.unwatched(t) // castoff's own guess
 	}) {
 		var all strings.Builder
 		for _, t := range truths {
@@ -79,6 +84,42 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 		}
 		s.accuse(ruleActor, "%s did not take it out: %s%s", m.By, describe(tl), all.String())
 	}
+}
+
+// onceBy reports that a target of the task was put back and taken out again, and that
+// an actor did the one or the other.
+func (o *oracle) onceBy(c *castoff, m timeline.Milestone, t sim.Truth) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
+		switch {
+		case tt.Earlier.IsZero():
+			return false
+		case m.By == timeline.ByECS:
+			return tt.By == sim.ByECS
+		default:
+			return slices.ContainsFunc(o.deregistered, func(d deregistered) bool {
+				mine := d.by != nil && d.by.of == c
+				return d.key == tt.Key && !d.at.After(m.NotAfter) && mine == (m.By == timeline.ByCastoff)
+			})
+		}
+	})
+}
+
+// unwatched reports that a group in which the task had a target was not read between
+// the time that it was taken out and the task's end, or not what kind of group it is.
+func (p *tap) unwatched(t sim.Truth) bool {
+	none := func(subject string, from time.Time) bool {
+		read := false
+		p.since(subject, from, func(r *reading) bool {
+			read = read || r.ok && !r.sent.Before(from) && (t.Stopped.IsZero() || r.sent.Before(t.Stopped))
+			return true
+		})
+		return !read
+	}
+	return none(allGroups, t.Onset) || slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
+		return !tt.Detach.IsZero() && none(ofRows(tt.Key.Group), tt.Detach.Add(settling))
+	})
 }
 
 // mayBeBy reports that an actor took a target out, or that the castoff that says so
@@ -114,11 +155,29 @@ func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t s
 		if began.IsZero() {
 			began = t.Stopping // without a row it is STOPPING at once
 		}
-		soon := !began.IsZero() && (began.Sub(out.at) <= 2*slack || !began.After(m.NotAfter))
+		soon := !began.IsZero() && (began.Sub(out.at) <= 2*slack || !began.After(m.NotAfter) && (c.forgets || !c.tap.upAfter(t.Task, out, began)))
 		return !mine && !others || mine && (unkept || c.forgets) || others && soon
 	default:
 		return false
 	}
+}
+
+// upAfter reports that castoff saw a target out of service, and then its task not yet
+// being taken down: it was not ECS.
+func (p *tap) upAfter(arn fleet.TaskARN, out deregistered, began time.Time) bool {
+	var seen time.Time
+	p.since(ofRows(out.key.Group), out.at, func(r *reading) bool {
+		if state, there := r.rows[out.key]; r.ok && !r.sent.Before(out.at) && (!there || state == fleet.TargetDraining) {
+			seen = r.received // the first of them, at last
+		}
+		return true
+	})
+	up := false
+	p.since(ofTask(arn), seen, func(r *reading) bool {
+		up = up || r.ok && r.task.up() && !r.sent.Before(seen) && !r.received.After(began)
+		return true
+	})
+	return up && !seen.IsZero()
 }
 
 // lost reports that a life was over before it can have kept what came of a call.
