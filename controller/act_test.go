@@ -14,6 +14,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
 const (
@@ -201,6 +202,35 @@ func TestClockSetBackBeginsTheStartupWindowAnew(t *testing.T) {
 		c.act(t.Context(), hung())
 		if calls != 1 {
 			t.Errorf("%d calls after the window", calls)
+		}
+	})
+}
+
+// A castoff that was killed between a call and the end of its pass has written down
+// only that it would call: what it took out is its own doing all the same.
+func TestCallOfBeforeARestartIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now().Round(0)
+		o, _ := actor(policy.Detaching, hand{})
+		o.Observer = observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			s := *hung()
+			s.TargetGroups[0].Targets[0].State = fleet.TargetDraining
+			return fleet.NewSnapshot(s)
+		})
+		o.Past.Detachments = []policy.Detachment{{
+			Target: fleet.NewTargetKey(shopGroup, "10.0.0.1", 10080), Task: shopTask(0), Started: longAgo, Service: shop, Cluster: prodARN,
+			Mode: policy.Detaching, Decided: now.Add(-time.Minute), Called: now.Add(-time.Minute), Result: policy.NotAnswered, Tries: 1,
+			Up: now.Add(-time.Minute), Seen: now.Add(-time.Minute), Progress: policy.Out,
+		}}
+		c := start(t, o)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		open := c.View().Open
+		if len(open) != 1 {
+			t.Fatalf("%d timelines", len(open))
+		}
+		if m, _ := open[0].Milestone(timeline.Detach); m.By != timeline.ByCastoff || !m.Contains(now.Add(-time.Minute)) {
+			t.Errorf("taken out by %q: %+v", m.By, m)
 		}
 	})
 }
