@@ -1,69 +1,12 @@
 package timeline
 
 import (
-	"encoding/json"
 	"slices"
 	"testing"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
-
-// settled is a task that has long served when a test begins.
-func settled(id string) *life {
-	return &life{id: id, created: sec(0), started: sec(20), registered: sec(20), serving: sec(100)}
-}
-
-// hung is a settled task that hangs at 600 s and is retired the usual way.
-func hung(id string) *life {
-	l := settled(id)
-	l.onset, l.unhealthy = sec(590), sec(603)
-	l.deactivating, l.draining = sec(680), sec(681)
-	l.gone, l.stopping, l.stopped = sec(980), sec(983), sec(1015)
-	l.stopCode, l.reason = "ServiceSchedulerInitiated", "Task failed container health checks"
-	return l
-}
-
-// fresh is a task created at one instant, serving 60 s later.
-func fresh(id string, at float64) *life {
-	return &life{id: id, created: sec(at), started: sec(at + 15), registered: sec(at + 15), serving: sec(at + 60)}
-}
-
-func only(t *testing.T, closed []*Timeline) *Timeline {
-	t.Helper()
-	if len(closed) != 1 {
-		for _, tl := range closed {
-			t.Log(describe(tl))
-		}
-		t.Fatalf("%d timelines closed, want 1", len(closed))
-	}
-	return closed[0]
-}
-
-func bounds(t *testing.T, tl *Timeline, k Kind) Milestone {
-	t.Helper()
-	m, ok := tl.Milestone(k)
-	if !ok {
-		t.Fatalf("no %s in %s", k, describe(tl))
-	}
-	return m
-}
-
-func contains(t *testing.T, tl *Timeline, k Kind, at time.Time) {
-	t.Helper()
-	if m := bounds(t, tl, k); !m.Contains(at) {
-		t.Errorf("%s was at %s: %s", k, at, describe(tl))
-	}
-}
-
-func absent(t *testing.T, tl *Timeline, kinds ...Kind) {
-	t.Helper()
-	for _, k := range kinds {
-		if _, ok := tl.Milestone(k); ok {
-			t.Errorf("%s in %s", k, describe(tl))
-		}
-	}
-}
 
 const poll = 5 * time.Second
 
@@ -108,95 +51,6 @@ func TestFourSteps(t *testing.T) {
 	}
 	if len(phases) > 0 {
 		t.Errorf("no phase %v", phases)
-	}
-}
-
-// What an agent saw while it was cut off from ECS, ECS hears when it is back: the
-// app may have hung at any time since it was last heard of.
-func TestAgentCutOff(t *testing.T) {
-	for _, c := range []struct {
-		name               string
-		cutOff, back       float64
-		from, restart      float64
-		earliest           float64 // onset
-		unhealthyNotBefore float64
-		defined            float64 // when the task definition was first read
-	}{
-		// the last reading before it, less the check, 2 × (5 + 3) + 3, and 20 s of reporting lag
-		{"seen from the start", 512, 601, 450, 0, 510 - 19 - 20, 600, 0},
-		{"already when castoff began", 480, 601, 500, 0, 0, 600, 0}, // since the task was created
-		{"castoff was restarted meanwhile", 512, 601, 450, 540, 510 - 19 - 20, 600, 0},
-		{"back for longer than any report takes", 512, 560, 450, 0, 600 - 19 - 20, 600, 0},
-		{"back for not quite as long", 512, 585, 450, 0, 510 - 19 - 20, 600, 0},
-		{"another time", 580, 590, 450, 0, 575 - 19 - 20, 600, 0},
-		{"its definition is read when all has been told", 512, 601, 450, 0, 510 - 19 - 20, 600, 640},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			w := newWorld(1)
-			l := w.add(hung("a"))
-			l.cutOff, l.back = sec(c.cutOff), sec(c.back)
-			l.replacement = w.add(fresh("b", 623))
-			tracker, camera, from := NewTracker(DefaultSettings()), &camera{w: w, defined: sec(c.defined)}, sec(c.from)
-			if c.restart > 0 {
-				camera.film(tracker, from, sec(c.restart), poll)
-				from = sec(c.restart).Add(poll)
-				var err error
-				if tracker, err = camera.restart(tracker, from); err != nil {
-					t.Fatal(err)
-				}
-			}
-			tl := only(t, camera.film(tracker, from, sec(1200), poll))
-			if m := bounds(t, tl, Onset); !m.NotBefore.Equal(sec(c.earliest)) || !m.NotAfter.Equal(sec(600)) {
-				t.Errorf("onset %s … %s, want %s … %s", m.NotBefore, m.NotAfter, sec(c.earliest), sec(600))
-			}
-			if m := bounds(t, tl, Unhealthy); !m.NotBefore.Equal(sec(c.unhealthyNotBefore)) {
-				t.Errorf("unhealthy from %s", m.NotBefore)
-			}
-			if n := len(tracker.State().Dark); n != 0 {
-				t.Errorf("%d tasks are still taken for cut off", n)
-			}
-		})
-	}
-}
-
-// What an earlier castoff kept that did not note whose agent was cut off says nothing
-// of one that is: the app may have hung before that was kept.
-func TestAgentCutOffBeforeThatWasKept(t *testing.T) {
-	for _, kept := range []bool{true, false} {
-		w := newWorld(1)
-		l := w.add(hung("a"))
-		l.cutOff, l.back = sec(512), sec(601)
-		w.add(fresh("b", 623))
-		tracker, camera := NewTracker(DefaultSettings()), &camera{w: w}
-		camera.film(tracker, sec(450), sec(540), poll)
-		state, earliest := tracker.State(), sec(510-19-20)
-		if !kept {
-			state.Dark, earliest = nil, sec(0)
-		}
-		text, err := json.Marshal(state)
-		if err != nil {
-			t.Fatal(err)
-		}
-		state = State{}
-		if err := json.Unmarshal(text, &state); err != nil {
-			t.Fatal(err)
-		}
-		tl := only(t, camera.film(Restore(DefaultSettings(), state), sec(545), sec(1200), poll))
-		if m := bounds(t, tl, Onset); !m.NotBefore.Equal(earliest) {
-			t.Errorf("kept %t: onset from %s, want %s", kept, m.NotBefore, earliest)
-		}
-	}
-}
-
-// Whether an agent was back only after castoff had read its task for the last time is
-// told by two clocks.
-func TestAgentBackByAnotherClock(t *testing.T) {
-	tracker := NewTracker(DefaultSettings())
-	tracker.calm = Calm{Tasks: sec(540), Newest: []Newest{{Created: sec(0)}}}
-	for back, want := range map[float64]bool{541: true, 539: true, 481: true, 479: false} {
-		if got := tracker.wasAway(nil, &fleet.Task{Created: sec(-1), ConnectedAt: sec(back)}); got != want {
-			t.Errorf("back at %v of AWS's clock, castoff read at 540: away %t", back, got)
-		}
 	}
 }
 
@@ -606,85 +460,6 @@ func TestNoBalancer(t *testing.T) {
 	}
 }
 
-func TestPairing(t *testing.T) {
-	tests := []struct {
-		name  string
-		build func(*world) map[string]string // failing task → replacement
-	}{
-		{"several at once, each one task", func(w *world) map[string]string {
-			for i, id := range []string{"a", "b", "c"} {
-				l := hung(id)
-				l.unhealthy = sec(603 + 10*float64(i))
-				w.add(l)
-				w.add(fresh(id+"2", 633+float64(i)))
-			}
-			return map[string]string{"a": "a2", "b": "b2", "c": "c2"}
-		}},
-		{"a deployment at the same time", func(w *world) map[string]string {
-			w.add(hung("a"))
-			roll := fresh("new", 610)
-			roll.startedBy = "ecs-svc/2"
-			w.add(roll)
-			w.add(fresh("a2", 623))
-			return map[string]string{"a": "a2"}
-		}},
-		{"only a deployment", func(w *world) map[string]string {
-			w.add(hung("a"))
-			roll := fresh("new", 610)
-			roll.startedBy = "ecs-svc/2"
-			w.add(roll)
-			return map[string]string{"a": ""}
-		}},
-		{"the replacement fails too", func(w *world) map[string]string {
-			w.add(hung("a"))
-			bad := fresh("a2", 623)
-			bad.serving, bad.onset, bad.unhealthy = time.Time{}, sec(638), sec(660)
-			bad.deactivating, bad.draining, bad.gone, bad.stopping, bad.stopped = sec(670), sec(670), sec(675), sec(675), sec(680)
-			bad.reason = "Task failed container health checks"
-			w.add(bad)
-			w.add(fresh("a3", 690))
-			return map[string]string{"a": "a3", "a2": ""}
-		}},
-		{"nobody's, and another's much later", func(w *world) map[string]string {
-			w.add(hung("a"))
-			l := hung("b")
-			l.unhealthy, l.onset = sec(1300), sec(1290)
-			l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(1380), sec(1381), sec(1420), sec(1421), sec(1430)
-			w.add(l)
-			w.add(fresh("b2", 1325))
-			return map[string]string{"a": "", "b": "b2"}
-		}},
-		{"stop first", func(w *world) map[string]string {
-			l := hung("a")
-			l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(610), sec(610), sec(640), sec(640), sec(660)
-			w.add(l)
-			w.add(fresh("a2", 670))
-			return map[string]string{"a": "a2"}
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			w := newWorld(1)
-			want := tt.build(w)
-			closed := (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(2400), poll)
-			for _, tl := range closed {
-				id, ok := want[tl.Task.ID()]
-				got := ""
-				if tl.Replacement != "" {
-					got = tl.Replacement.ID()
-				}
-				if !ok || got != id {
-					t.Errorf("replaced by %q, want %q: %s", got, id, describe(tl))
-				}
-				delete(want, tl.Task.ID())
-			}
-			if len(want) > 0 {
-				t.Errorf("no timelines of %v", want)
-			}
-		})
-	}
-}
-
 // One that never ran had no row, though what had its address before still drains.
 func TestFailsWhileStarting(t *testing.T) {
 	for name, reused := range map[string]bool{"address of its own": false, "another's": true} {
@@ -745,59 +520,6 @@ func TestHot(t *testing.T) {
 	c.film(tracker, sec(805), sec(1200), poll)
 	if hot := tracker.Hot(); len(hot) != 0 {
 		t.Error("hot after it is closed:", hot)
-	}
-}
-
-func TestExposureSum(t *testing.T) {
-	w := newWorld(1)
-	w.add(hung("a"))
-	w.add(fresh("b", 623))
-	tracker := NewTracker(DefaultSettings())
-	c := &camera{w: w}
-	var sum time.Duration
-	for now := sec(500); now.Before(sec(1200)); now = now.Add(poll) {
-		for _, e := range tracker.Track(c.shoot(now)).Exposure {
-			if e.Service != w.service.ID || e.Group != w.groups[0].ARN {
-				t.Errorf("exposure of %v in %s", e.Service, e.Group)
-			}
-			sum += e.Duration
-		}
-	}
-	// UNHEALTHY at 603, draining at 681; seen at 605 and 680.
-	if sum != 75*time.Second {
-		t.Errorf("exposed for %s, want 75s", sum)
-	}
-}
-
-// What could not be read is not counted, nor what was before a restart.
-func TestExposureIsMeasured(t *testing.T) {
-	w := newWorld(1)
-	w.add(hung("a"))
-	w.add(fresh("b", 623))
-	c := &camera{w: w}
-	tracker := NewTracker(DefaultSettings())
-	var sum time.Duration
-	track := func(from, to float64) {
-		for now := sec(from); now.Before(sec(to)); now = now.Add(poll) {
-			for _, e := range tracker.Track(c.shoot(now)).Exposure {
-				sum += e.Duration
-			}
-		}
-	}
-	track(500, 620)
-	c.skip = func(string) bool { return true }
-	track(620, 4000)
-	if sum != 10*time.Second {
-		t.Errorf("exposed for %s by readings of 605 to 615", sum)
-	}
-	c.skip = nil
-	sum = 0
-	var err error
-	if tracker, err = c.restart(tracker, sec(4000)); err != nil {
-		t.Fatal(err)
-	}
-	if track(4000, 4010); sum != 0 {
-		t.Errorf("%s counted from before a restart", sum)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"testing"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -276,4 +277,60 @@ func (c *camera) film(t *Tracker, from, to time.Time, every time.Duration) (clos
 		c.opened = append(c.opened, changes.Opened...)
 	}
 	return closed
+}
+
+// settled is a task that has long served when a test begins.
+func settled(id string) *life {
+	return &life{id: id, created: sec(0), started: sec(20), registered: sec(20), serving: sec(100)}
+}
+
+// hung is a settled task that hangs at 600 s and is retired the usual way.
+func hung(id string) *life {
+	l := settled(id)
+	l.onset, l.unhealthy = sec(590), sec(603)
+	l.deactivating, l.draining = sec(680), sec(681)
+	l.gone, l.stopping, l.stopped = sec(980), sec(983), sec(1015)
+	l.stopCode, l.reason = "ServiceSchedulerInitiated", "Task failed container health checks"
+	return l
+}
+
+// fresh is a task created at one instant, serving 60 s later.
+func fresh(id string, at float64) *life {
+	return &life{id: id, created: sec(at), started: sec(at + 15), registered: sec(at + 15), serving: sec(at + 60)}
+}
+
+func only(t *testing.T, closed []*Timeline) *Timeline {
+	t.Helper()
+	if len(closed) != 1 {
+		for _, tl := range closed {
+			t.Log(describe(tl))
+		}
+		t.Fatalf("%d timelines closed, want 1", len(closed))
+	}
+	return closed[0]
+}
+
+func bounds(t *testing.T, tl *Timeline, k Kind) Milestone {
+	t.Helper()
+	m, ok := tl.Milestone(k)
+	if !ok {
+		t.Fatalf("no %s in %s", k, describe(tl))
+	}
+	return m
+}
+
+func contains(t *testing.T, tl *Timeline, k Kind, at time.Time) {
+	t.Helper()
+	if m := bounds(t, tl, k); !m.Contains(at) {
+		t.Errorf("%s was at %s: %s", k, at, describe(tl))
+	}
+}
+
+func absent(t *testing.T, tl *Timeline, kinds ...Kind) {
+	t.Helper()
+	for _, k := range kinds {
+		if _, ok := tl.Milestone(k); ok {
+			t.Errorf("%s in %s", k, describe(tl))
+		}
+	}
 }
