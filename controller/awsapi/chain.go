@@ -47,11 +47,12 @@ func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.
 		}
 		clk.failed, c.failing = worthAgain(err), err != nil
 		switch {
-		case err != nil && !clk.failed:
+		case err != nil && !passing(Classify(err)):
 			// A token that AWS no longer takes would fail for ever.
+			again := clk.failed
 			c.page, c.token = 0, nil
 			c.pages = c.pages[:1]
-			c.pages[0].tried = now
+			c.pages[0].tried, c.pages[0].failed = now, again
 			return false, err
 		case err != nil:
 			return false, err

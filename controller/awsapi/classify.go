@@ -69,11 +69,7 @@ func Classify(err error) fleet.Class {
 	if errors.As(err, &gap) {
 		return gap.class
 	}
-	status := 0
-	var response *smithyhttp.ResponseError
-	if errors.As(err, &response) {
-		status = response.HTTPStatusCode()
-	}
+	status := statusOf(err)
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return classifyAPI(api, status)
@@ -91,11 +87,26 @@ func Classify(err error) fleet.Class {
 	if errors.As(err, &network) || errors.As(err, &canceled) || errors.As(err, &send) {
 		return fleet.Transient
 	}
-	var garbage *smithy.DeserializationError
-	if errors.As(err, &garbage) && status < 300 {
+	if garbled(err) {
 		return fleet.Invalid
 	}
 	return classifyStatus(status)
+}
+
+// statusOf is the HTTP status that an error came with; 0 for none.
+func statusOf(err error) int {
+	var response *smithyhttp.ResponseError
+	if errors.As(err, &response) {
+		return response.HTTPStatusCode()
+	}
+	return 0
+}
+
+// garbled reports a reply that is none of AWS's, and no refusal either: it was cut off,
+// or came from something in between.
+func garbled(err error) bool {
+	var garbage *smithy.DeserializationError
+	return errors.As(err, &garbage) && statusOf(err) < http.StatusMultipleChoices
 }
 
 func classifyAPI(api smithy.APIError, status int) fleet.Class {
@@ -131,13 +142,9 @@ func passing(c fleet.Class) bool {
 	return c == fleet.Throttled || c == fleet.Transient || c == fleet.Paced
 }
 
-// worthAgain is the same of an error. What is none of AWS's replies was cut off, or came
-// from something in between.
-func worthAgain(err error) bool {
-	class := Classify(err)
-	var garbage *smithy.DeserializationError
-	return passing(class) || class == fleet.Invalid && errors.As(err, &garbage)
-}
+// worthAgain reports whether a call that failed so is to be made again in the next
+// pass: the failure is passing, or the next reply may be whole.
+func worthAgain(err error) bool { return passing(Classify(err)) || garbled(err) }
 
 // gapError is a failure that AWS did not answer with an error: something
 // reported missing, or a reply that makes no sense.

@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -111,11 +112,12 @@ func FuzzReplies(f *testing.F) {
 }
 
 // A reply that was cut off is asked for again in the next pass, as what failed for the
-// moment is, and not after five inventories, as what AWS refuses is.
+// moment is, and not after five inventories, as what AWS refuses is. Readings of tasks
+// and of rows are due in each pass anyhow.
 func TestCutReplyIsAskedForAgain(t *testing.T) {
 	for _, op := range []string{
-		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTasks", "DescribeTaskDefinition",
-		"DescribeTargetGroups", "DescribeTargetGroupAttributes", "DescribeTargetHealth",
+		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTaskDefinition",
+		"DescribeTargetGroups", "DescribeTargetGroupAttributes", "DescribeTags",
 	} {
 		t.Run(op, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -146,4 +148,78 @@ func TestCutReplyIsAskedForAgain(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A proxy that refuses is no reply that was cut off: it is asked no more often than AWS
+// is that refuses.
+func TestRefusalByAProxyIsNotAskedForAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 2, 2)
+		o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+		calls := 0
+		f.fault = func(c fakeCall) *fakeReply {
+			if c.op != "DescribeServices" {
+				return nil
+			}
+			calls++
+			return &fakeReply{status: 407, body: "<html>who are you?</html>"}
+		}
+		for range 60 {
+			o.Observe(t.Context(), nil)
+			time.Sleep(5 * time.Second)
+		}
+		if calls > 5 {
+			t.Errorf("asked %d times in five minutes", calls)
+		}
+	})
+}
+
+// What spoils each reply that it is in hides nothing else: neither the services that
+// are asked for with it, nor the pages before its own.
+func TestWhatSpoilsRepliesHidesNothingElse(t *testing.T) {
+	t.Run("in a batch", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 5, 1)
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			f.fault = func(c fakeCall) *fakeReply {
+				if c.op == "DescribeServices" && slices.ContainsFunc(c.refs, func(ref string) bool { return strings.HasSuffix(ref, "s0003") }) {
+					return &fakeReply{status: 200, body: `{"cut`}
+				}
+				return nil
+			}
+			var s *fleet.Snapshot
+			for range 4 {
+				s = o.Observe(t.Context(), nil)
+				time.Sleep(5 * time.Second)
+			}
+			if gaps := gapsOf(s); len(s.Services) != 4 || !slices.Equal(gaps, []string{"service invalid s0003"}) {
+				t.Errorf("%d services, gaps %v", len(s.Services), gaps)
+			}
+		})
+	})
+	t.Run("on a later page", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 150)
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			first := 0
+			f.fault = func(c fakeCall) *fakeReply {
+				switch {
+				case c.op != "ListTasks":
+					return nil
+				case c.token == "":
+					first++
+					return nil
+				default:
+					return &fakeReply{status: 200, body: `{"cut`}
+				}
+			}
+			for range 12 {
+				o.Observe(t.Context(), nil)
+				time.Sleep(5 * time.Second)
+			}
+			if first < 6 {
+				t.Errorf("the first page was asked for %d times in 12 passes", first)
+			}
+		})
+	})
 }

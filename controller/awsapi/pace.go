@@ -97,12 +97,11 @@ type clock struct {
 // each, and no sign that it will get better.
 const aloneFactor = 5
 
-// fail notes that a call for n things failed. If it was refused, each is tried
-// by itself next: one that is denied must not hide the rest.
+// fail notes that a call for n things failed. Unless that is passing, each is tried
+// by itself next: one that is denied, or that spoils the reply, must not hide the rest.
 func (c *clock) fail(err error, n int) {
-	again := worthAgain(err)
-	c.failed = again || n > 1
-	c.alone = !again
+	c.failed = worthAgain(err) || n > 1
+	c.alone = !passing(Classify(err))
 }
 
 // ok notes that the thing was read.
