@@ -305,6 +305,7 @@ func (w *row) inherit(t *task) {
 		}
 		w.truthUnhealthy()
 	}
+	t.truthTargets()
 }
 
 // registration is the place that the row is of; nil when of none.

@@ -43,8 +43,9 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			known = f.targets[i].read
 		}
 		row, sure := f.row(s, key, known)
-		if seen && row != nil && f.targets[i].state == "" && f.task.Read.Sent.Before(known.Sent) {
-			// It had gone, and since then nobody has read the task. It may be another's
+		unheard := f.task.Read.Sent.Before(known.Sent) || f.task.Read.Age(g.Read.Sent) > glance
+		if seen && row != nil && f.targets[i].back(row) && unheard {
+			// It was out, and since then nobody has read the task. It may be another's
 			// now, and is when the task has ended.
 			if f.task.Gone() {
 				row = nil
@@ -74,7 +75,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)
 				f.targets[i].own = f.targets[i].read
-			case before != nil && inherited(prev, before, key): // since when it is the task's nobody knows
+			case mayBeInherited(prev, f.task, key): // since when it is the task's nobody knows
 			case was != g:
 				if before != nil && before.Read.Age(was.Read.Sent) <= glance {
 					f.targets[i].own = was.Read
@@ -103,12 +104,18 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 	}
 }
 
-// inherited reports that an unhealthy row need not be of the task that has its address:
-// that one is not registered before it is ACTIVATING, and what has been registered
-// already stays as it is.
-func inherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bool {
-	row := s.Target(key)
-	return task.Started.IsZero() && row != nil && row.Unhealthy()
+// mayBeInherited reports that an unhealthy row need not have been of the task that has
+// its address now: that one was not running yet when the row was read. What is
+// registered already stays as it is.
+func mayBeInherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bool {
+	row, g := s.Target(key), s.TargetGroup(key.Group)
+	return row != nil && row.Unhealthy() && (task.Started.IsZero() || g.Read.Sent.Before(task.Started))
+}
+
+// back reports that the row, which had gone or was on its way out, is there again.
+func (ft *failingTarget) back(row *fleet.Target) bool {
+	_, out := find(ft.Milestones, Detach)
+	return ft.state == "" || out && !row.Draining()
 }
 
 // nameless reports that the task may have a row in a group of which nothing was ever
@@ -373,6 +380,9 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 		f.set(Milestone{Kind: LBUnhealthy, Bounds: lb, Source: Observed, By: ByELB, Evidence: "target state unhealthy"})
 	case m.Source == Observed: // it was the next task's
 		f.drop(LBUnhealthy)
+		if f.byTarget() {
+			f.drop(Onset)
+		}
 	}
 	f.tl.Unread = out.unread
 	f.summariseWay(Detach, out)

@@ -289,17 +289,89 @@ func TestNextOneUnhealthy(t *testing.T) {
 
 // An unhealthy row is not the task's that has its address before that one is registered.
 func TestUnhealthyRowOfALateOne(t *testing.T) {
+	for name, unread := range map[string][2]time.Time{
+		"read all the time":       {},
+		"unread as it starts":     {sec(604), sec(625)},
+		"unread since before it":  {sec(585), sec(625)},
+		"unread until it has run": {sec(0), sec(625)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			b := w.add(fresh("b", 600))
+			b.registered, b.lbUnhealthy, b.activating = sec(500), sec(583), sec(608) // whoever it was that had the address
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.skip = func(ref string) bool {
+				return ref == "web-0" && c.last != nil && c.last.At.After(unread[0]) && c.last.At.Before(unread[1])
+			}
+			c.film(tracker, sec(570), b.started.Add(-time.Second), poll)
+			if open := tracker.Open(); len(open) > 0 {
+				t.Error(describe(open[0]))
+			}
+			c.film(tracker, b.started, sec(640), poll)
+			tl := only(t, tracker.Open())
+			contains(t, tl, LBUnhealthy, b.started) // what it is registered with
+			if m := bounds(t, tl, LBUnhealthy); m.NotBefore.Before(b.created) {
+				t.Errorf("before it was created: %s", describe(tl))
+			}
+		})
+	}
+}
+
+// The same while it starts: the row turned unhealthy before it was registered.
+func TestUnhealthyRowOfOneThatStarts(t *testing.T) {
 	w := newWorld(1)
 	b := w.add(fresh("b", 600))
-	b.registered, b.lbUnhealthy = sec(500), sec(607) // whoever it was that had the address
+	b.registered, b.lbUnhealthy, b.activating = sec(500), sec(603), sec(608)
 	tracker := NewTracker(DefaultSettings())
-	c := &camera{w: w}
-	c.film(tracker, sec(590), b.started.Add(-time.Second), poll)
+	(&camera{w: w}).film(tracker, sec(570), b.started.Add(-time.Second), poll)
 	if open := tracker.Open(); len(open) > 0 {
 		t.Error(describe(open[0]))
 	}
-	c.film(tracker, b.started, b.started, poll)
-	contains(t, only(t, tracker.Open()), LBUnhealthy, b.started) // what it is registered with
+}
+
+// A timeline that the balancer's word opened, and that was of another task, says
+// nothing of when this one failed: nobody knows that it did.
+func TestOpenedByTheNextOne(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(settled("a"))
+	l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(603), sec(603), sec(613), sec(614), sec(620)
+	l.stopCode, l.reason = "ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)"
+	b := w.add(fresh("b", 620))
+	b.addr, b.lbUnhealthy = l.addr, sec(690)
+	c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+	c.skip = func(ref string) bool {
+		return c.last != nil && c.last.At.After(sec(590)) && c.last.At.Before(map[string]time.Time{"a": sec(720), "web-0": sec(685)}[ref])
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(715), poll)
+	bounds(t, only(t, tracker.Open()), LBUnhealthy)
+	c.film(tracker, sec(720), sec(740), poll)
+	absent(t, only(t, tracker.Open()), LBUnhealthy, Onset)
+}
+
+// The row of the next task with the address is in service, while nobody can read that
+// the first one has ended: that one's was not put back, and what took it out was the last.
+func TestNextOneInService(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611), sec(641)
+	l.deactivating, l.stopping, l.stopped = time.Time{}, sec(681), sec(690)
+	b := w.add(fresh("b", 700))
+	b.addr = l.addr
+	c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+	c.skip = func(ref string) bool {
+		return c.last != nil && c.last.At.After(sec(620)) && c.last.At.Before(map[string]time.Time{"a": sec(900), "web-0": sec(790)}[ref])
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(610), poll)
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)})
+	tl := only(t, c.film(tracker, sec(615), sec(2500), poll))
+	contains(t, tl, Detach, l.draining)
+	contains(t, tl, Detached, l.gone)
+	if m := bounds(t, tl, Detach); m.By != ByCastoff {
+		t.Error(describe(tl))
+	}
 }
 
 // The check sees what ended the task when that has just ended.

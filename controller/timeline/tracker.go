@@ -193,7 +193,8 @@ func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 			if task == nil || task.Leaving() || t.failure(task.ARN) != nil || task.Read.Age(s.At) > t.settings.LostAfter {
 				continue
 			}
-			if task.LastStatus == fleet.Provisioning || task.LastStatus == fleet.Pending || inherited(t.prev, task, g.Targets[i].Key) {
+			if task.LastStatus == fleet.Provisioning || task.LastStatus == fleet.Pending ||
+				task.Started.IsZero() && mayBeInherited(t.prev, task, g.Targets[i].Key) {
 				continue // the row is whose address that was
 			}
 			f := newFailure(s, task, TargetCheck)

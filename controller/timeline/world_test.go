@@ -27,6 +27,7 @@ type life struct {
 	startedBy                string
 	addr                     string
 	created, started         time.Time
+	activating               time.Time
 	onset                    time.Time
 	unhealthy, recovered     time.Time
 	cutOff, back             time.Time // of its agent, from ECS
@@ -101,6 +102,9 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 	}
 	for _, g := range w.groups {
 		t.Targets = append(t.Targets, fleet.NewTargetKey(g.ARN, l.addr, 10080))
+	}
+	if came(l.activating, now) {
+		t.LastStatus = fleet.Activating
 	}
 	if came(l.started, now) {
 		t.LastStatus, t.Started, t.Health = fleet.Running, l.started, fleet.Healthy
