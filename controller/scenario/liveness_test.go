@@ -231,10 +231,10 @@ func (o *oracle) mustGo(l *life, id fleet.ServiceID, t *sim.TaskInfo, key fleet.
 		row.Owner == nil || row.Owner.ARN != t.ARN || o.taken[taking{t.ARN, key}] != nil || o.skewed {
 		return false
 	}
-	if tagged, ok := o.tags[tag{id, "castoff:mode"}]; limits.Mode != policy.Detaching || ok && tagged.value != string(policy.Detaching) {
+	if tagged := o.tags[tag{id, "castoff:mode"}].value; limits.Mode != policy.Detaching || tagged != "" && tagged != string(policy.Detaching) {
 		return false
 	}
-	if _, ok := o.tags[tag{id, "castoff:pause"}]; ok || o.pausedBy(l, id, now, false) != "" {
+	if o.tags[tag{id, "castoff:pause"}].value != "" || o.pausedBy(l, id, now, false) != "" {
 		return false
 	}
 	if now.Before(l.began.Add(limits.Startup)) || now.Before(t.Started.Add(spec.Grace+time.Minute)) {

@@ -155,9 +155,10 @@ type tag struct {
 	key string
 }
 
+// tagged is a tag's value, empty when it was taken away, and the one before it.
 type tagged struct {
-	value string
-	since time.Time
+	value, was string
+	since      time.Time
 }
 
 func newOracle(region *sim.Region, specs []sim.ServiceSpec) *oracle {
@@ -193,14 +194,13 @@ func (o *oracle) join(c *castoff) {
 // tag sets a tag of a service in the region and notes from when on it counts.
 func (o *oracle) tag(id fleet.ServiceID, key, value string) error {
 	o.mu.Lock()
+	was := o.tags[tag{id, key}].value
 	delete(o.tags, tag{id, key})
 	o.mu.Unlock()
 	err := o.region.Tag(id, key, value)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if value != "" {
-		o.tags[tag{id, key}] = tagged{value, time.Now()}
-	}
+	o.tags[tag{id, key}] = tagged{value, was, time.Now()}
 	return err
 }
 

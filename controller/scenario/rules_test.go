@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -134,11 +135,10 @@ func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *
 // judgeBrakes: nobody and nothing had told castoff not to act.
 func (o *oracle) judgeBrakes(bad complain, l *life, d policy.Detachment, at time.Time) {
 	limits := l.rules.limits(d.Service)
-	mode := limits.Mode
-	if t, ok := o.tags[tag{d.Service, "castoff:mode"}]; ok && at.Sub(t.since) > slack {
-		mode = policy.Mode(t.value)
-	}
-	if mode != policy.Detaching {
+	t := o.tags[tag{d.Service, "castoff:mode"}]
+	mode := policy.Mode(cmp.Or(t.value, string(limits.Mode)))
+	was := policy.Mode(cmp.Or(t.was, string(limits.Mode)))
+	if mode != policy.Detaching && (was != policy.Detaching || at.Sub(t.since) > slack) {
 		bad(ruleMode, "the mode is %q", mode)
 	}
 	if by := o.pausedBy(l, d.Service, at, false); by != "" {
@@ -179,7 +179,8 @@ func (o *oracle) pausedBy(l *life, id fleet.ServiceID, at time.Time, keepOut boo
 		}
 	}
 	for _, of := range []fleet.ServiceID{id, {Cluster: id.Cluster}} {
-		t, ok := o.tags[tag{of, "castoff:pause"}]
+		t := o.tags[tag{of, "castoff:pause"}]
+		ok := t.value != ""
 		if since := slack; ok && of.Name == "" {
 			since = 2 * time.Minute // a cluster is not read again before a call
 			ok = at.Sub(t.since) > since

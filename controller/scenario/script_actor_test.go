@@ -64,7 +64,8 @@ func blink(t sim.TargetTruth) bool {
 // that is so.
 func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
 	m, known := tl.Milestone(timeline.Detach)
-	if !known || tl.Outcome == timeline.Recovered || strings.HasSuffix(m.Evidence, "by whom, is unseen") {
+	if !known || tl.Outcome == timeline.Recovered ||
+		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.tap.sawServing) {
 		return
 	}
 	again := strings.Contains(m.Evidence, "taken out again unseen")
@@ -100,14 +101,33 @@ func (o *oracle) onceBy(c *castoff, m timeline.Milestone, t sim.Truth) bool {
 		default:
 			return slices.ContainsFunc(o.deregistered, func(d deregistered) bool {
 				mine := d.by != nil && d.by.of == c
-				return d.key == tt.Key && !d.at.After(m.NotAfter) && mine == (m.By == timeline.ByCastoff)
+				return d.key == tt.Key && !d.at.Before(tt.Earlier) && !d.at.After(m.NotAfter) && mine == (m.By == timeline.ByCastoff)
 			})
 		}
 	})
 }
 
+// sawServing reports that castoff, since it began to read a task, has read a target of
+// it in service before that was taken out.
+func (p *tap) sawServing(t sim.Truth) (saw bool) {
+	var heard time.Time
+	p.since(ofTask(t.Task), time.Time{}, func(r *reading) bool {
+		if r.ok {
+			heard = r.received // the first of them, at last
+		}
+		return true
+	})
+	for _, tt := range t.Targets {
+		p.since(ofRows(tt.Key.Group), heard, func(r *reading) bool {
+			saw = saw || !heard.IsZero() && r.ok && !r.sent.Before(heard) && r.received.Before(tt.Detach) && r.rows[tt.Key] == fleet.TargetHealthy
+			return !saw
+		})
+	}
+	return saw
+}
+
 // unwatched reports that a group in which the task had a target was not read between
-// the time that it was taken out and the task's end, or not what kind of group it is.
+// the time that it was taken out and the task's end, or never what kind of group it is.
 func (p *tap) unwatched(t sim.Truth) bool {
 	none := func(subject string, from time.Time) bool {
 		read := false
@@ -117,7 +137,7 @@ func (p *tap) unwatched(t sim.Truth) bool {
 		})
 		return !read
 	}
-	return none(allGroups, t.Onset) || slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
+	return none(allGroups, time.Time{}) || slices.ContainsFunc(t.Targets, func(tt sim.TargetTruth) bool {
 		return !tt.Detach.IsZero() && none(ofRows(tt.Key.Group), tt.Detach.Add(settling))
 	})
 }
