@@ -488,6 +488,7 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
 	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
+	maybe := ours && call.NotAfter.IsZero() // it was sent, or was about to be
 	if call.NotAfter.IsZero() {
 		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
 	} else {
@@ -513,7 +514,14 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 			}
 			return m
 		}
-		m.Bounds = within(m.Bounds, Bounds{NotBefore: f.deactivating.NotBefore})
+		from := f.deactivating.NotBefore
+		if maybe && call.NotBefore.Before(from) {
+			from = call.NotBefore
+			if !strings.HasSuffix(m.Evidence, maybeOurs) {
+				m.Evidence += maybeOurs
+			}
+		}
+		m.Bounds = within(m.Bounds, Bounds{NotBefore: from})
 	}
 	return m
 }
@@ -521,6 +529,9 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 // unseenWho is what a milestone's evidence says of a row that was out when castoff
 // first looked.
 const unseenWho = "; when it was taken out, and by whom, is unseen"
+
+// maybeOurs is what it says where ECS began just after castoff was killed in a call.
+const maybeOurs = "; or by castoff, in a call of which it kept no outcome"
 
 // within are the bounds of an instant of which two are known; where they do not
 // meet, which only a clock that was set can do, the first.

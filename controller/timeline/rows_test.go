@@ -77,6 +77,29 @@ func TestDetachedByCastoff(t *testing.T) {
 	}
 }
 
+// Castoff is killed in its call, and ECS begins before it is back: whose it was nobody
+// knows, and it may have been as early as the call.
+func TestKilledInACallAsECSBegins(t *testing.T) {
+	w := newWorld(1)
+	w.stampOnDeactivating = true
+	l := w.add(hung("a"))
+	l.draining, l.deactivating, l.gone = sec(606.1), sec(609), sec(906)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(605), poll)
+	tracker, err := c.restart(tracker, sec(608))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)})
+	tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+	want := Bounds{NotBefore: sec(606), NotAfter: sec(610)}
+	if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Count(m.Evidence, maybeOurs) != 1 {
+		t.Errorf("want %v: %s", want, describe(tl))
+	}
+}
+
 // What castoff takes out and ECS puts back is exposed for as long as the
 // balancer calls it healthy, and no longer.
 func TestExposureOfATargetPutBack(t *testing.T) {
