@@ -179,6 +179,9 @@ func holds(tl *timeline.Timeline, k timeline.Kind, m timeline.Milestone, t sim.T
 	if k == timeline.Onset && tl.Trigger == timeline.Exit && !t.Exited.IsZero() {
 		at = t.Exited
 	}
+	if k == timeline.Onset && tl.Trigger == timeline.TargetCheck && !t.Again.IsZero() && m.Contains(t.Again) {
+		return true // the balancer's checks tell of what they have seen
+	}
 	if k == timeline.Stopping && t.Cause == sim.NeverStarted {
 		return true // whether what never ran is ever STOPPING is told nowhere
 	}

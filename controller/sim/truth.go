@@ -46,6 +46,7 @@ type Truth struct {
 	Exited    time.Time // an essential container ended by itself, maybe some time after the onset
 	Unhealthy time.Time // DescribeTasks began to say UNHEALTHY
 	Answering time.Time // the app answers again
+	Again     time.Time // it stopped again, before any check of a container had seen that
 	Recovery  time.Time // AWS says so: its essential containers' checks pass or, where only the balancer saw it, its targets
 
 	Targets []TargetTruth // one a target group, in the service's order
@@ -180,6 +181,8 @@ func (t *task) fail(c Cause) *failure {
 		if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() && !t.suspected() {
 			// Nobody saw the last time, nor will: no check has failed since the last that passed.
 			f.Cause, f.Onset, f.Answering = c, r.now, time.Time{}
+		} else if !f.Answering.IsZero() {
+			f.Again = r.now
 		}
 		return f
 	}
