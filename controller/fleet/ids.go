@@ -27,6 +27,14 @@ func (a ServiceARN) Name() string { return lastSegment(string(a)) }
 // forms: with the cluster's name (…:task/CLUSTER/ID) and without (…:task/ID).
 func (a TaskARN) ID() string { return lastSegment(string(a)) }
 
+// Cluster is the cluster's name; empty in the older form, which has none.
+func (a TaskARN) Cluster() string {
+	if parts := strings.Split(string(a), "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return ""
+}
+
 // FamilyRevision is "family:revision", the last segment of the ARN.
 func (a TaskDefinitionARN) FamilyRevision() string { return lastSegment(string(a)) }
 

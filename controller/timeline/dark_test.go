@@ -95,3 +95,29 @@ func TestAgentBackByAnotherClock(t *testing.T) {
 		}
 	}
 }
+
+// A restart in whose life no task could be read forgets no agent that is cut off.
+func TestAgentCutOffWhileNothingIsRead(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.cutOff, l.back = sec(512), sec(601)
+	w.add(fresh("b", 623))
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(450), sec(540), poll)
+	tracker, err := c.restart(tracker, sec(545))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.blind(true)
+	c.film(tracker, sec(545), sec(570), poll)
+	if tracker, err = c.restart(tracker, sec(575)); err != nil {
+		t.Fatal(err)
+	}
+	c.blind(false)
+	tl := only(t, c.film(tracker, sec(575), sec(1200), poll))
+	contains(t, tl, Onset, l.onset)
+	if m := bounds(t, tl, Onset); !m.NotBefore.Equal(sec(510 - 19 - 20)) {
+		t.Errorf("from %s", m.NotBefore)
+	}
+}

@@ -111,3 +111,55 @@ func TestStateOfBeforeRowsHadOwners(t *testing.T) {
 	tl := only(t, c.film(Restore(tracker.settings, state), sec(1100), sec(2500), poll))
 	contains(t, tl, LBUnhealthy, l.lbUnhealthy)
 }
+
+// A restart in whose life no task could be read tells of no failure again, and takes no
+// other task for the replacement.
+func TestRestartWhileNothingIsRead(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	flaps := w.add(settled("c"))
+	flaps.onset, flaps.unhealthy, flaps.recovered = sec(590), sec(603), sec(640)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	if closed := c.film(tracker, sec(500), sec(1100), poll); len(closed) != 2 {
+		t.Fatalf("%d timelines closed", len(closed))
+	}
+	tracker, err := c.restart(tracker, sec(1105))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.blind(true)
+	c.film(tracker, sec(1105), sec(1130), poll)
+	if s := tracker.State(); len(s.Taken) != 1 || len(s.Recovered) != 1 {
+		t.Errorf("%d replacements are taken, %d tasks have recovered", len(s.Taken), len(s.Recovered))
+	}
+	c.blind(false)
+	c.began = time.Time{} // ECS lists what has stopped for a while
+	c.film(tracker, sec(1135), sec(1150), poll)
+	if len(c.opened) != 2 {
+		t.Errorf("told %d times of two failures", len(c.opened))
+	}
+}
+
+// What is out of sight is forgotten, whatever cannot be read elsewhere.
+func TestForgetsWhatIsGone(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(fresh("b", 623))
+	flaps := w.add(settled("c"))
+	flaps.onset, flaps.unhealthy, flaps.recovered = sec(590), sec(603), sec(640)
+	off := w.add(settled("d"))
+	off.cutOff = sec(520)
+	c := &camera{w: w, gaps: []fleet.Gap{{Kind: fleet.GapTasks, Ref: "arn:aws:ecs:eu-central-1:123456789012:cluster/other"}}}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(1100), poll)
+	if s := tracker.State(); len(s.Taken) == 0 || len(s.Recovered) == 0 || len(s.Dark) == 0 || len(s.Failures) == 0 {
+		t.Fatalf("of %s: %+v", l.id, s)
+	}
+	c.hide = func(*life) bool { return true }
+	c.film(tracker, sec(1105), sec(2500), poll)
+	if s := tracker.State(); len(s.Taken)+len(s.Recovered)+len(s.Dark)+len(s.Failures) > 0 {
+		t.Errorf("%d taken, %d recovered, %d dark, %d failures", len(s.Taken), len(s.Recovered), len(s.Dark), len(s.Failures))
+	}
+}

@@ -2,6 +2,7 @@ package timeline
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -235,36 +236,43 @@ func (t *Tracker) add(f *failure) {
 // read again.
 func (t *Tracker) forget(s *fleet.Snapshot) {
 	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
+		is := s.Task(f.tl.Task)
 		switch {
 		case f.live():
 			return false
-		case f.muted || s.Task(f.tl.Task) == nil:
+		case f.muted || over(s, f.tl.Task):
 			return true
 		case f.tl.Outcome == Lost:
-			return s.Task(f.tl.Task).Read != f.task.Read
+			return is != nil && is.Read != f.task.Read
 		default:
 			return !f.task.Gone()
 		}
 	})
-	for arn := range t.recovered {
-		if s.Task(arn) == nil {
-			delete(t.recovered, arn)
-		}
-	}
-	for arn := range t.dark {
-		if s.Task(arn) == nil {
-			delete(t.dark, arn)
-		}
-	}
+	maps.DeleteFunc(t.recovered, func(arn fleet.TaskARN, _ Survived) bool { return over(s, arn) })
+	maps.DeleteFunc(t.dark, func(arn fleet.TaskARN, _ Darkness) bool { return over(s, arn) })
+	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return over(s, arn) })
 	for about, call := range t.calls { // somebody has put it back
 		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
 		if row != nil && row.Healthy() && g.Read.Sent.After(call.NotBefore.Add(t.settings.ReportLag)) {
 			delete(t.calls, about)
 		}
 	}
-	for arn := range t.taken {
-		if s.Task(arn) == nil {
-			delete(t.taken, arn)
+}
+
+// over reports that a task is in sight no more.
+func over(s *fleet.Snapshot, arn fleet.TaskARN) bool { return s.Task(arn) == nil && !hidden(s, arn) }
+
+// hidden reports that a task which the snapshot has not may be there: after a restart
+// it is not before it has been read.
+func hidden(s *fleet.Snapshot, arn fleet.TaskARN) bool {
+	cluster := arn.Cluster()
+	return slices.ContainsFunc(s.Gaps, func(g fleet.Gap) bool {
+		switch g.Kind {
+		case fleet.GapClusters:
+			return true
+		case fleet.GapCluster, fleet.GapTaskList, fleet.GapTasks:
+			return cluster == "" || fleet.ClusterARN(g.Ref).Name() == cluster
 		}
-	}
+		return false
+	})
 }

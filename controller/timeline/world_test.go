@@ -180,6 +180,7 @@ type camera struct {
 	within func() (time.Duration, time.Duration)
 	// skip says that a part is not read this time.
 	skip func(ref string) bool
+	gaps []fleet.Gap // that each snapshot has
 	// nameless is a group of which nobody can tell by what address it names a task.
 	nameless fleet.TargetGroupARN
 	// hide says that a task is out of sight for good.
@@ -207,7 +208,7 @@ func (c *camera) read(now time.Time) fleet.Read {
 
 func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 	s := fleet.Snapshot{
-		At: now, Services: []*fleet.Service{c.w.service},
+		At: now, Gaps: c.gaps, Services: []*fleet.Service{c.w.service},
 		Definitions: map[fleet.TaskDefinitionARN]*fleet.TaskDefinition{c.w.def.ARN: c.w.def},
 	}
 	if now.Before(c.defined) {
@@ -336,5 +337,14 @@ func absent(t *testing.T, tl *Timeline, kinds ...Kind) {
 		if _, ok := tl.Milestone(k); ok {
 			t.Errorf("%s in %s", k, describe(tl))
 		}
+	}
+}
+
+// blind has no task be read, as after a restart while DescribeTasks fails, or all again.
+func (c *camera) blind(yes bool) {
+	c.hide, c.gaps = nil, nil
+	if yes {
+		c.hide = func(*life) bool { return true }
+		c.gaps = []fleet.Gap{{Kind: fleet.GapTasks, Ref: string(c.w.service.Cluster), Class: fleet.Transient}}
 	}
 }
