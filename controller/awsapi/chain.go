@@ -45,14 +45,13 @@ func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.
 		if err == nil && next != nil && *next != "" && (c.page >= maxPages || c.token != nil && *next == *c.token) {
 			err = gapf(fleet.Invalid, "the list never ends (page %d)", c.page+1)
 		}
-		clk.failed, c.failing = worthAgain(err), err != nil
+		clk.failed, c.failing = clk.soon(err), err != nil
 		switch {
-		case err != nil && !passing(Classify(err)):
+		case err != nil && !clk.failed:
 			// A token that AWS no longer takes would fail for ever.
-			again := clk.failed
 			c.page, c.token = 0, nil
 			c.pages = c.pages[:1]
-			c.pages[0].tried, c.pages[0].failed = now, again
+			c.pages[0].tried = now
 			return false, err
 		case err != nil:
 			return false, err

@@ -142,10 +142,6 @@ func passing(c fleet.Class) bool {
 	return c == fleet.Throttled || c == fleet.Transient || c == fleet.Paced
 }
 
-// worthAgain reports whether a call that failed so is to be made again in the next
-// pass: the failure is passing, or the next reply may be whole.
-func worthAgain(err error) bool { return passing(Classify(err)) || garbled(err) }
-
 // gapError is a failure that AWS did not answer with an error: something
 // reported missing, or a reply that makes no sense.
 type gapError struct {

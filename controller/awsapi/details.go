@@ -77,7 +77,7 @@ func (o *Observer) describeDefinition(ctx context.Context, ds []*definition) fun
 		err = gapf(fleet.Invalid, "the reply has no container definitions")
 	}
 	return func() {
-		d.failed = worthAgain(err)
+		d.failed = d.soon(err)
 		if err != nil {
 			o.fail(fleet.GapTaskDefinition, string(d.arn), "DescribeTaskDefinition of "+d.arn.FamilyRevision(), err)
 			return
@@ -97,7 +97,7 @@ func (o *Observer) describeInstances(ctx context.Context, c *cluster, instances 
 		missing := ""
 		for _, i := range instances {
 			if err != nil {
-				i.failed = worthAgain(err)
+				i.failed = i.soon(err)
 				continue
 			}
 			at := slices.IndexFunc(out.ContainerInstances, func(in types.ContainerInstance) bool {

@@ -111,9 +111,9 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
-// A reply that was cut off is asked for again in the next pass, as what failed for the
-// moment is, and not after five inventories, as what AWS refuses is. Readings of tasks
-// and of rows are due in each pass anyhow.
+// A reply that was cut off is asked for again when it would be due anyhow, a minute
+// later, and not after five of them, as what AWS refuses is. Readings of tasks and of
+// rows are due in each pass.
 func TestCutReplyIsAskedForAgain(t *testing.T) {
 	for _, op := range []string{
 		"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTaskDefinition",
@@ -138,7 +138,7 @@ func TestCutReplyIsAskedForAgain(t *testing.T) {
 					t.Fatalf("%s is not missed", op)
 				}
 				f.fault = nil
-				for range 4 { // what follows from it takes passes of its own
+				for range 15 {
 					s = o.Observe(t.Context(), nil)
 					time.Sleep(5 * time.Second)
 				}
@@ -195,31 +195,100 @@ func TestWhatSpoilsRepliesHidesNothingElse(t *testing.T) {
 			if gaps := gapsOf(s); len(s.Services) != 4 || !slices.Equal(gaps, []string{"service invalid s0003"}) {
 				t.Errorf("%d services, gaps %v", len(s.Services), gaps)
 			}
+			for range 120 {
+				s = o.Observe(t.Context(), nil)
+				time.Sleep(5 * time.Second)
+			}
+			for _, svc := range s.Services {
+				if age := svc.Read.Age(s.At); age > 2*time.Minute {
+					t.Errorf("%s was read %s ago", svc.ID, age)
+				}
+			}
 		})
 	})
 	t.Run("on a later page", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			f := newFake(1, 1, 150)
 			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
-			first := 0
+			first, later := 0, 0
 			f.fault = func(c fakeCall) *fakeReply {
 				switch {
-				case c.op != "ListTasks":
+				case c.op != "ListTasks" || c.desired == "STOPPED":
 					return nil
 				case c.token == "":
 					first++
 					return nil
 				default:
+					later++
 					return &fakeReply{status: 200, body: `{"cut`}
 				}
 			}
-			for range 12 {
+			for range 120 {
 				o.Observe(t.Context(), nil)
 				time.Sleep(5 * time.Second)
 			}
-			if first < 6 {
-				t.Errorf("the first page was asked for %d times in 12 passes", first)
+			if first < 20 || later > 2*first {
+				t.Errorf("the first page was asked for %d times in ten minutes, the one that is cut off %d times", first, later)
 			}
 		})
 	})
+}
+
+// One that was cut off once is asked for again in the next pass.
+func TestReplyCutOnceIsAskedForAtOnce(t *testing.T) {
+	for _, op := range []string{"ListClusters", "DescribeClusters", "ListServices", "DescribeServices", "ListTasks", "DescribeTaskDefinition", "DescribeTargetGroups"} {
+		t.Run(op, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 2)
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				cut := false
+				f.fault = func(c fakeCall) *fakeReply {
+					if c.op != op || cut {
+						return nil
+					}
+					cut = true
+					return &fakeReply{status: 200, body: `{"cut`}
+				}
+				var s *fleet.Snapshot
+				for range 5 {
+					s = o.Observe(t.Context(), nil)
+					time.Sleep(5 * time.Second)
+				}
+				if len(s.Gaps) > 0 || !cut {
+					t.Errorf("after five passes: %v", gapsOf(s))
+				}
+			})
+		})
+	}
+}
+
+// While each reply is cut off, what is read by itself is asked for at most twice as
+// often as when all is well, and what is read in batches alone once a minute besides.
+func TestCutRepliesCostLittle(t *testing.T) {
+	count := func(cut bool) map[string]int {
+		calls := map[string]int{}
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 20, 5)
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			o.Observe(t.Context(), nil)
+			f.fault = func(c fakeCall) *fakeReply {
+				calls[c.op]++
+				if cut {
+					return &fakeReply{status: 200, body: `{"cut`}
+				}
+				return nil
+			}
+			for range 60 {
+				time.Sleep(5 * time.Second)
+				o.Observe(t.Context(), nil)
+			}
+		})
+		return calls
+	}
+	well := count(false)
+	for op, n := range count(true) {
+		if most := 2*well[op] + 5*20; n > most {
+			t.Errorf("%s: %d calls in five minutes, %d when all is well", op, n, well[op])
+		}
+	}
 }

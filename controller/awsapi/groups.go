@@ -213,7 +213,7 @@ func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
 	return func() {
 		g.changed = false
 		if err != nil {
-			g.health.failed = worthAgain(err)
+			g.health.failed = g.health.soon(err)
 			g.refused = !g.health.failed
 			o.fail(fleet.GapTargetHealth, string(g.arn), "DescribeTargetHealth of "+g.arn.Name(), err)
 			return

@@ -100,8 +100,14 @@ const aloneFactor = 5
 // fail notes that a call for n things failed. Unless that is passing, each is tried
 // by itself next: one that is denied, or that spoils the reply, must not hide the rest.
 func (c *clock) fail(err error, n int) {
-	c.failed = worthAgain(err) || n > 1
-	c.alone = !passing(Classify(err))
+	c.failed = c.soon(err) || n > 1
+	c.alone = !passing(Classify(err)) && (n > 1 || !garbled(err))
+}
+
+// soon reports whether what has just failed is worth another try before the clock says
+// so: the failure is passing, or the reply was none, and the one before it was.
+func (c *clock) soon(err error) bool {
+	return passing(Classify(err)) || garbled(err) && !c.failed
 }
 
 // ok notes that the thing was read.

@@ -210,7 +210,7 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 	return func() {
 		if err != nil {
 			for _, t := range tasks {
-				t.failed, t.unread = worthAgain(err), true
+				t.failed, t.unread = t.soon(err), true
 			}
 			o.fail(fleet.GapTasks, string(c.arn), fmt.Sprintf("DescribeTasks of %d tasks of %s", len(tasks), c.arn.Name()), err)
 			return
