@@ -65,7 +65,7 @@ func blink(t sim.TargetTruth) bool {
 func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
 	m, known := tl.Milestone(timeline.Detach)
 	if !known || tl.Outcome == timeline.Recovered ||
-		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.tap.sawServing) {
+		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.sawServing) {
 		return
 	}
 	again := strings.Contains(m.Evidence, "taken out again unseen")
@@ -107,11 +107,15 @@ func (o *oracle) onceBy(c *castoff, m timeline.Milestone, t sim.Truth) bool {
 	})
 }
 
-// sawServing reports that castoff, since it began to read a task, has read a target of
-// it in service before that was taken out.
-func (p *tap) sawServing(t sim.Truth) (saw bool) {
+// sawServing reports that castoff, since it was last started and has read the task, has
+// read a target of it in service before that was taken out.
+func (c *castoff) sawServing(t sim.Truth) (saw bool) {
 	var heard time.Time
-	p.since(ofTask(t.Task), time.Time{}, func(r *reading) bool {
+	if c.life == nil {
+		return false
+	}
+	p := c.tap
+	p.since(ofTask(t.Task), c.life.began, func(r *reading) bool {
 		if r.ok {
 			heard = r.received // the first of them, at last
 		}

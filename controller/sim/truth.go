@@ -46,7 +46,7 @@ type Truth struct {
 	Exited    time.Time // an essential container ended by itself, maybe some time after the onset
 	Unhealthy time.Time // DescribeTasks began to say UNHEALTHY
 	Answering time.Time // the app answers again
-	Again     time.Time // it stopped again, before any check of a container had seen that
+	Again     time.Time // it stopped again, before anybody had seen that it had, or that it answered
 	Recovery  time.Time // AWS says so: its essential containers' checks pass or, where only the balancer saw it, its targets
 
 	Targets []TargetTruth // one a target group, in the service's order
@@ -181,7 +181,7 @@ func (t *task) fail(c Cause) *failure {
 		if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() && !t.suspected() {
 			// Nobody saw the last time, nor will: no check has failed since the last that passed.
 			f.Cause, f.Onset, f.Answering = c, r.now, time.Time{}
-		} else if !f.Answering.IsZero() {
+		} else if !f.Answering.IsZero() && f.Unhealthy.IsZero() && !f.balancerSaw() {
 			f.Again = r.now
 		}
 		return f

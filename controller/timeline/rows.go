@@ -38,6 +38,10 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		if seen && f.targets[i].read == g.Read {
 			continue
 		}
+		if !seen && g.Read.Sent.Before(f.task.Created) { // whose row that was the task cannot tell
+			f.blind = true
+			continue
+		}
 		var known fleet.Read
 		if seen {
 			known = f.targets[i].read
@@ -75,7 +79,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			case was == nil || was.Read.Never():
 				f.targets[i].read = t.calm.group(f.task)
 				f.targets[i].own = f.targets[i].read
-			case mayBeInherited(prev, f.task, key): // since when it is the task's nobody knows
+			case was.Read.Sent.Before(f.task.Created), mayBeInherited(prev, f.task, key): // since when it is the task's nobody knows
 			case was != g:
 				if before != nil && before.Read.Age(was.Read.Sent) <= glance {
 					f.targets[i].own = was.Read
@@ -114,8 +118,7 @@ func mayBeInherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bo
 
 // back reports that the row, which had gone or was on its way out, is there again.
 func (ft *failingTarget) back(row *fleet.Target) bool {
-	_, out := find(ft.Milestones, Detach)
-	return ft.state == "" || out && !row.Draining()
+	return ft.state == "" || ft.state == fleet.TargetDraining && !row.Draining()
 }
 
 // nameless reports that the task may have a row in a group of which nothing was ever
@@ -184,7 +187,7 @@ func (f *failure) hadRow(prev, s *fleet.Snapshot, key fleet.TargetKey) bool {
 	case !f.task.Leaving() || was == s.TargetGroup(key.Group):
 		return false
 	case was == nil || was.Read.Never():
-		return !f.wasKnown
+		return !f.wasKnown && !f.deactivating.NotBefore.After(f.task.Created)
 	default:
 		firstSight := prev.Task(f.tl.Task) == nil && s.Task(f.tl.Task) != nil
 		row, _ := f.row(prev, key, fleet.Read{})

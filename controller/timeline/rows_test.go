@@ -397,6 +397,74 @@ func TestNextOneInService(t *testing.T) {
 	}
 }
 
+// The last that was read of the group is from before the task was created: who drained
+// there was another.
+func TestGroupReadBeforeItsCreation(t *testing.T) {
+	w := newWorld(1)
+	old := w.add(settled("old"))
+	old.deactivating, old.draining, old.gone, old.stopping, old.stopped = sec(505), sec(505), sec(541), sec(541), sec(550)
+	l := w.add(&life{id: "a", addr: old.addr, created: sec(560), started: sec(575), registered: sec(575), serving: sec(595)})
+	l.onset, l.unhealthy = sec(610), sec(623)
+	l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(681), sec(681), sec(741), sec(741), sec(760)
+	l.stopCode, l.reason = "ServiceSchedulerInitiated", "Task failed container health checks"
+	c := &camera{w: w}
+	c.skip = func(ref string) bool {
+		return ref == "web-0" && c.last != nil && c.last.At.After(sec(520)) && c.last.At.Before(sec(690))
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(600), poll)
+	c.hide = func(l *life) bool { return l == old } // ECS tells of it no more
+	c.film(tracker, sec(605), sec(630), poll)
+	absent(t, only(t, tracker.Open()), Detach)
+	tl := only(t, c.film(tracker, sec(635), sec(2500), poll))
+	contains(t, tl, Detach, l.draining)
+	contains(t, tl, Detached, l.gone)
+	if m := bounds(t, tl, Detach); m.By != ByECS || m.NotBefore.Before(l.created) {
+		t.Error(describe(tl))
+	}
+}
+
+// A task that failed in castoff's sight and has no row in one of its groups had none,
+// also where that group is first read after a restart, when the task has gone.
+func TestNoRowInAGroupAfterARestart(t *testing.T) {
+	w := newWorld(2)
+	l := w.add(hung("a"))
+	l.absent = []int{1}
+	c := &camera{w: w, hide: func(*life) bool { return true }}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(610), poll)
+	c.hide = nil // first seen when it fails
+	c.film(tracker, sec(615), sec(1020), poll)
+	tracker, err := c.restart(tracker, sec(1030))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.skip = func(ref string) bool { return ref == "web-0" || ref == "web-1" }
+	c.film(tracker, sec(1030), sec(1050), poll)
+	c.skip = nil
+	tl := only(t, c.film(tracker, sec(1055), sec(2500), poll))
+	if m := bounds(t, tl, Detach); m.NotAfter.After(l.draining.Add(poll)) {
+		t.Errorf("later than when it was last seen: %s", describe(tl))
+	}
+	contains(t, tl, Detach, l.draining)
+	contains(t, tl, Detached, l.gone)
+}
+
+// A target that was put back and has not passed its checks yet is no sign of another
+// task: it drains with its own.
+func TestPutBackAndNotServingAsItStops(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.deactivating, l.stopping, l.stopped = time.Time{}, sec(650), sec(661)
+	l.draining, l.gone = sec(611), sec(621)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(625), poll)
+	l.registered, l.serving, l.draining, l.gone = sec(628), time.Time{}, sec(681), sec(981)
+	tl := only(t, c.film(tracker, sec(630), sec(2500), poll))
+	contains(t, tl, Detached, l.gone)
+}
+
 // The check sees what ended the task when that has just ended.
 func TestUnhealthyAsItEnds(t *testing.T) {
 	w := newWorld(1)

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"time"
@@ -192,6 +193,12 @@ func Restore(settings Settings, s State) *Tracker {
 			f.task = is // the same value, so that it is not taken for a new reading
 		}
 		t.add(f)
+		t.restored[f.tl.Task] = true
+	}
+	for _, arns := range []iter.Seq[fleet.TaskARN]{maps.Keys(t.taken), maps.Keys(t.recovered), maps.Keys(t.dark)} {
+		for arn := range arns {
+			t.restored[arn] = true
+		}
 	}
 	return t
 }

@@ -163,3 +163,40 @@ func TestForgetsWhatIsGone(t *testing.T) {
 		t.Errorf("%d taken, %d recovered, %d dark, %d failures", len(s.Taken), len(s.Recovered), len(s.Dark), len(s.Failures))
 	}
 }
+
+// A cluster whose tasks cannot all be read, for ever, has nothing kept of those that
+// were in sight and are no more.
+func TestForgetsInALastingGap(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	c := &camera{w: w}
+	c.blind(true)
+	c.hide = nil
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(1100), poll)
+	c.blind(true)
+	c.film(tracker, sec(1105), sec(2500), poll)
+	if s := tracker.State(); len(s.Taken)+len(s.Failures) > 0 {
+		t.Errorf("%d taken, %d failures", len(s.Taken), len(s.Failures))
+	}
+}
+
+// What is out of sight when all can be read after a restart is forgotten as well.
+func TestForgetsWhatWentInARestart(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	w.add(fresh("b", 623))
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(1100), poll)
+	tracker, err := c.restart(tracker, sec(1105))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.hide = func(*life) bool { return true }
+	c.film(tracker, sec(1105), sec(2500), poll)
+	if s := tracker.State(); len(s.Taken)+len(s.Failures) > 0 {
+		t.Errorf("%d taken, %d failures", len(s.Taken), len(s.Failures))
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -58,6 +59,7 @@ type Tracker struct {
 	prev     *fleet.Snapshot
 	failures []*failure             // sorted by task; finished ones stay while their task is in sight
 	taken    map[fleet.TaskARN]bool // tasks that replace another for good, while in sight
+	restored map[fleet.TaskARN]bool // of those that something is kept of, what has not been in sight since
 	// recovered are the failures of tasks that are in sight and have recovered:
 	// ECS may still stop them for that.
 	recovered map[fleet.TaskARN]Survived
@@ -79,7 +81,7 @@ type callOf struct {
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -240,7 +242,7 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 		switch {
 		case f.live():
 			return false
-		case f.muted || over(s, f.tl.Task):
+		case f.muted || t.over(s, f.tl.Task):
 			return true
 		case f.tl.Outcome == Lost:
 			return is != nil && is.Read != f.task.Read
@@ -248,9 +250,9 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 			return !f.task.Gone()
 		}
 	})
-	maps.DeleteFunc(t.recovered, func(arn fleet.TaskARN, _ Survived) bool { return over(s, arn) })
-	maps.DeleteFunc(t.dark, func(arn fleet.TaskARN, _ Darkness) bool { return over(s, arn) })
-	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return over(s, arn) })
+	maps.DeleteFunc(t.recovered, func(arn fleet.TaskARN, _ Survived) bool { return t.over(s, arn) })
+	maps.DeleteFunc(t.dark, func(arn fleet.TaskARN, _ Darkness) bool { return t.over(s, arn) })
+	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return t.over(s, arn) })
 	for about, call := range t.calls { // somebody has put it back
 		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
 		if row != nil && row.Healthy() && g.Read.Sent.After(call.NotBefore.Add(t.settings.ReportLag)) {
@@ -259,11 +261,17 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	}
 }
 
-// over reports that a task is in sight no more.
-func over(s *fleet.Snapshot, arn fleet.TaskARN) bool { return s.Task(arn) == nil && !hidden(s, arn) }
+// over reports that a task is in sight no more. One that was kept over a restart is
+// not in sight before it has been read.
+func (t *Tracker) over(s *fleet.Snapshot, arn fleet.TaskARN) bool {
+	if s.Task(arn) != nil || t.restored[arn] && !hidden(s, arn) {
+		delete(t.restored, arn)
+	}
+	return s.Task(arn) == nil && !t.restored[arn]
+}
 
-// hidden reports that a task which the snapshot has not may be there: after a restart
-// it is not before it has been read.
+// hidden reports that a task which the snapshot has not may be there all the same: what
+// would tell could not be read.
 func hidden(s *fleet.Snapshot, arn fleet.TaskARN) bool {
 	cluster := arn.Cluster()
 	return slices.ContainsFunc(s.Gaps, func(g fleet.Gap) bool {
@@ -271,7 +279,7 @@ func hidden(s *fleet.Snapshot, arn fleet.TaskARN) bool {
 		case fleet.GapClusters:
 			return true
 		case fleet.GapCluster, fleet.GapTaskList, fleet.GapTasks:
-			return cluster == "" || fleet.ClusterARN(g.Ref).Name() == cluster
+			return cluster == "" || g.Ref == cluster || strings.HasSuffix(g.Ref, ":cluster/"+cluster)
 		}
 		return false
 	})
