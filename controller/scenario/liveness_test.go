@@ -141,7 +141,7 @@ func (o *oracle) weigh(l *life, now time.Time) {
 			v.over[id] = now
 		}
 		if now.Sub(v.over[id]) > 4*l.daemon.polling.Interval {
-			v.latched[id] = now
+			v.latched[id] = now.Add(-l.daemon.polling.Interval) // when it last read it, at the earliest
 		}
 	}
 	services := 0

@@ -64,6 +64,9 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		if seen && up {
 			f.unwatched(&f.targets[i], known, row, g)
 		}
+		if !seen && row != nil && f.tl.Opened.Before(s.At) && f.task.Read.Age(g.Read.Sent) > glance {
+			continue // it comes while nobody can read the task: it may be the next one's
+		}
 		if !seen {
 			was := prev.TargetGroup(key.Group)
 			if f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent) {
@@ -189,9 +192,12 @@ func (f *failure) hadRow(prev, s *fleet.Snapshot, key fleet.TargetKey) bool {
 	case was == nil || was.Read.Never():
 		return !f.wasKnown && !f.deactivating.NotBefore.After(f.task.Created)
 	default:
-		firstSight := prev.Task(f.tl.Task) == nil && s.Task(f.tl.Task) != nil
+		before, opens := prev.Task(f.tl.Task), f.tl.Opened.Equal(s.At)
+		if before == nil { // first sight, unless it is kept from before a restart
+			return opens
+		}
 		row, _ := f.row(prev, key, fleet.Read{})
-		return firstSight || row != nil
+		return row != nil && (opens || before.Read.Age(was.Read.Sent) <= glance) // else it may be the next one's
 	}
 }
 

@@ -247,8 +247,14 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 		out    []int // groups that the first task has no row in
 		skip   func(ref string, at time.Time) bool
 	}{
-		"same group":   {groups: 1},
-		"other group":  {groups: 2, out: []int{1}},
+		"same group":  {groups: 1},
+		"other group": {groups: 2, out: []int{1}},
+		"other group, tasks unread until its row goes": {groups: 2, out: []int{1}, skip: func(ref string, at time.Time) bool {
+			return ref == "a" && at.After(sec(660)) && at.Before(sec(1155))
+		}},
+		"other group, tasks unread": {groups: 2, out: []int{1}, skip: func(ref string, at time.Time) bool {
+			return ref == "a" && at.After(sec(660)) && at.Before(sec(1300))
+		}},
 		"tasks unread": {groups: 1, skip: func(ref string, at time.Time) bool { return ref == "a" && at.After(sec(900)) && at.Before(sec(1300)) }},
 		"its end unread": {groups: 1, skip: func(ref string, at time.Time) bool {
 			return ref == "a" && at.After(sec(660)) && at.Before(sec(1300)) || ref == "web-0" && at.After(sec(670)) && at.Before(sec(1100))
@@ -270,6 +276,9 @@ func TestAddressReusedUnheardOf(t *testing.T) {
 			c := &camera{w: w, hide: func(l *life) bool { return l == b }}
 			c.skip = func(ref string) bool { return of.skip != nil && c.last != nil && of.skip(ref, c.last.At) }
 			tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll))
+			if n := of.groups - len(of.out); len(tl.Targets) != n {
+				t.Errorf("%d targets, had %d: %s", len(tl.Targets), n, describe(tl))
+			}
 			contains(t, tl, Detach, l.draining)
 			contains(t, tl, Detached, l.gone)
 		})
@@ -425,29 +434,41 @@ func TestGroupReadBeforeItsCreation(t *testing.T) {
 }
 
 // A task that failed in castoff's sight and has no row in one of its groups had none,
-// also where that group is first read after a restart, when the task has gone.
+// also where that group, or the task, is first read long after a restart, when the task
+// has gone.
 func TestNoRowInAGroupAfterARestart(t *testing.T) {
-	w := newWorld(2)
-	l := w.add(hung("a"))
-	l.absent = []int{1}
-	c := &camera{w: w, hide: func(*life) bool { return true }}
-	tracker := NewTracker(DefaultSettings())
-	c.film(tracker, sec(500), sec(610), poll)
-	c.hide = nil // first seen when it fails
-	c.film(tracker, sec(615), sec(1020), poll)
-	tracker, err := c.restart(tracker, sec(1030))
-	if err != nil {
-		t.Fatal(err)
+	for _, unread := range []string{"groups", "tasks"} {
+		t.Run(unread, func(t *testing.T) {
+			w := newWorld(2)
+			l := w.add(hung("a"))
+			l.absent = []int{1}
+			c := &camera{w: w, hide: func(*life) bool { return true }}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(610), poll)
+			c.hide = nil // first seen when it fails
+			c.film(tracker, sec(615), sec(660), poll)
+			tracker, err := c.restart(tracker, sec(1030))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if unread == "groups" {
+				c.skip = func(ref string) bool { return ref == "web-0" || ref == "web-1" }
+				c.film(tracker, sec(1030), sec(1050), poll)
+				c.skip = nil
+			} else { // in a life without one snapshot that has the task
+				state := tracker.State()
+				state.Tasks, c.last, c.began = nil, nil, time.Time{}
+				tracker = Restore(tracker.settings, state)
+			}
+			c.film(tracker, sec(1055), sec(1070), poll)
+			tl := only(t, tracker.Open())
+			if n := len(tl.Targets); n != 1 {
+				t.Errorf("%d targets: %s", n, describe(tl))
+			}
+			contains(t, tl, Detach, l.draining)
+			contains(t, tl, Detached, l.gone)
+		})
 	}
-	c.skip = func(ref string) bool { return ref == "web-0" || ref == "web-1" }
-	c.film(tracker, sec(1030), sec(1050), poll)
-	c.skip = nil
-	tl := only(t, c.film(tracker, sec(1055), sec(2500), poll))
-	if m := bounds(t, tl, Detach); m.NotAfter.After(l.draining.Add(poll)) {
-		t.Errorf("later than when it was last seen: %s", describe(tl))
-	}
-	contains(t, tl, Detach, l.draining)
-	contains(t, tl, Detached, l.gone)
 }
 
 // A target that was put back and has not passed its checks yet is no sign of another
