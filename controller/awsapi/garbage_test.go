@@ -111,6 +111,15 @@ func FuzzReplies(f *testing.F) {
 	})
 }
 
+// passes are so many, five seconds apart; it returns what the last one saw.
+func passes(t *testing.T, o *Observer, n int) (s *fleet.Snapshot) {
+	for range n {
+		s = o.Observe(t.Context(), nil)
+		time.Sleep(5 * time.Second)
+	}
+	return s
+}
+
 // A reply that was cut off is asked for again when it would be due anyhow, a minute
 // later, and not after five of them, as what AWS refuses is. Readings of tasks and of
 // rows are due in each pass.
@@ -129,19 +138,12 @@ func TestCutReplyIsAskedForAgain(t *testing.T) {
 					}
 					return nil
 				}
-				var s *fleet.Snapshot
-				for range 4 {
-					s = o.Observe(t.Context(), nil)
-					time.Sleep(5 * time.Second)
-				}
+				s := passes(t, o, 4)
 				if len(s.Gaps) == 0 {
 					t.Fatalf("%s is not missed", op)
 				}
 				f.fault = nil
-				for range 15 {
-					s = o.Observe(t.Context(), nil)
-					time.Sleep(5 * time.Second)
-				}
+				s = passes(t, o, 15)
 				if len(s.Gaps) > 0 {
 					t.Errorf("%s is not asked for again: %v", op, gapsOf(s))
 				}
@@ -164,10 +166,7 @@ func TestRefusalByAProxyIsNotAskedForAgain(t *testing.T) {
 			calls++
 			return &fakeReply{status: 407, body: "<html>who are you?</html>"}
 		}
-		for range 60 {
-			o.Observe(t.Context(), nil)
-			time.Sleep(5 * time.Second)
-		}
+		passes(t, o, 60)
 		if calls > 5 {
 			t.Errorf("asked %d times in five minutes", calls)
 		}
@@ -187,18 +186,11 @@ func TestWhatSpoilsRepliesHidesNothingElse(t *testing.T) {
 				}
 				return nil
 			}
-			var s *fleet.Snapshot
-			for range 4 {
-				s = o.Observe(t.Context(), nil)
-				time.Sleep(5 * time.Second)
-			}
+			s := passes(t, o, 4)
 			if gaps := gapsOf(s); len(s.Services) != 4 || !slices.Equal(gaps, []string{"service invalid s0003"}) {
 				t.Errorf("%d services, gaps %v", len(s.Services), gaps)
 			}
-			for range 120 {
-				s = o.Observe(t.Context(), nil)
-				time.Sleep(5 * time.Second)
-			}
+			s = passes(t, o, 120)
 			for _, svc := range s.Services {
 				if age := svc.Read.Age(s.At); age > 2*time.Minute {
 					t.Errorf("%s was read %s ago", svc.ID, age)
@@ -223,10 +215,7 @@ func TestWhatSpoilsRepliesHidesNothingElse(t *testing.T) {
 					return &fakeReply{status: 200, body: `{"cut`}
 				}
 			}
-			for range 120 {
-				o.Observe(t.Context(), nil)
-				time.Sleep(5 * time.Second)
-			}
+			passes(t, o, 120)
 			if first < 20 || later > 2*first {
 				t.Errorf("the first page was asked for %d times in ten minutes, the one that is cut off %d times", first, later)
 			}
@@ -249,11 +238,7 @@ func TestReplyCutOnceIsAskedForAtOnce(t *testing.T) {
 					cut = true
 					return &fakeReply{status: 200, body: `{"cut`}
 				}
-				var s *fleet.Snapshot
-				for range 5 {
-					s = o.Observe(t.Context(), nil)
-					time.Sleep(5 * time.Second)
-				}
+				s := passes(t, o, 5)
 				if len(s.Gaps) > 0 || !cut {
 					t.Errorf("after five passes: %v", gapsOf(s))
 				}

@@ -180,14 +180,11 @@ func (o *oracle) pausedBy(l *life, id fleet.ServiceID, at time.Time, keepOut boo
 	}
 	for _, of := range []fleet.ServiceID{id, {Cluster: id.Cluster}} {
 		t := o.tags[tag{of, "castoff:pause"}]
-		ok := t.value != ""
-		if since := slack; ok && of.Name == "" {
+		since := slack
+		if of.Name == "" {
 			since = 2 * time.Minute // a cluster is not read again before a call
-			ok = at.Sub(t.since) > since
-		} else if ok {
-			ok = at.Sub(t.since) > since
 		}
-		if !ok || keepOut && !strings.Contains(t.value, "reattach=no") {
+		if t.value == "" || at.Sub(t.since) <= since || keepOut && !strings.Contains(t.value, "reattach=no") {
 			continue
 		}
 		until := ""

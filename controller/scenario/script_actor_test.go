@@ -110,19 +110,18 @@ func (o *oracle) onceBy(c *castoff, m timeline.Milestone, t sim.Truth) bool {
 // sawServing reports that castoff, since it was last started and has read the task, has
 // read a target of it in service before that was taken out.
 func (c *castoff) sawServing(t sim.Truth) (saw bool) {
-	var heard time.Time
 	if c.life == nil {
 		return false
 	}
-	p := c.tap
-	p.since(ofTask(t.Task), c.life.began, func(r *reading) bool {
+	var heard time.Time
+	c.tap.since(ofTask(t.Task), c.life.began, func(r *reading) bool {
 		if r.ok {
 			heard = r.received // the first of them, at last
 		}
 		return true
 	})
 	for _, tt := range t.Targets {
-		p.since(ofRows(tt.Key.Group), heard, func(r *reading) bool {
+		c.tap.since(ofRows(tt.Key.Group), heard, func(r *reading) bool {
 			saw = saw || !heard.IsZero() && r.ok && !r.sent.Before(heard) && r.received.Before(tt.Detach) && r.rows[tt.Key] == fleet.TargetHealthy
 			return !saw
 		})

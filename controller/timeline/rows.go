@@ -48,7 +48,7 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		row, sure := f.row(s, key, known)
 		unheard := f.task.Read.Sent.Before(known.Sent) || f.task.Read.Age(g.Read.Sent) > glance
-		if seen && row != nil && f.targets[i].back(row) && unheard {
+		if seen && row != nil && f.targets[i].returned(row) && unheard {
 			// It was out, and since then nobody has read the task. It may be another's
 			// now, and is when the task has ended.
 			if f.task.Gone() {
@@ -64,10 +64,10 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		if seen && up {
 			f.unwatched(&f.targets[i], known, row, g)
 		}
-		if !seen && row != nil && f.tl.Opened.Before(s.At) && f.task.Read.Age(g.Read.Sent) > glance {
-			continue // it comes while nobody can read the task: it may be the next one's
-		}
 		if !seen {
+			if row != nil && f.tl.Opened.Before(s.At) && f.task.Read.Age(g.Read.Sent) > glance {
+				continue // it comes while nobody can read the task: it may be the next one's
+			}
 			was := prev.TargetGroup(key.Group)
 			if f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent) {
 				continue // a row that comes after its end is not its own
@@ -119,8 +119,8 @@ func mayBeInherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bo
 	return row != nil && row.Unhealthy() && (task.Started.IsZero() || g.Read.Sent.Before(task.Started))
 }
 
-// back reports that the row, which had gone or was on its way out, is there again.
-func (ft *failingTarget) back(row *fleet.Target) bool {
+// returned reports that the row, which had gone or was on its way out, is there again.
+func (ft *failingTarget) returned(row *fleet.Target) bool {
 	return ft.state == "" || ft.state == fleet.TargetDraining && !row.Draining()
 }
 

@@ -165,7 +165,7 @@ func TestForgetsWhatIsGone(t *testing.T) {
 }
 
 // A cluster whose tasks cannot all be read, for ever, has nothing kept of those that
-// were in sight and are no more.
+// were in sight and are no more, also where that was after a restart.
 func TestForgetsInALastingGap(t *testing.T) {
 	w := newWorld(1)
 	w.add(hung("a"))
@@ -175,8 +175,14 @@ func TestForgetsInALastingGap(t *testing.T) {
 	c.hide = nil
 	tracker := NewTracker(DefaultSettings())
 	c.film(tracker, sec(500), sec(1100), poll)
+	tracker, err := c.restart(tracker, sec(1105))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.began = time.Time{} // ECS lists what has stopped for a while
+	c.film(tracker, sec(1105), sec(1130), poll)
 	c.blind(true)
-	c.film(tracker, sec(1105), sec(2500), poll)
+	c.film(tracker, sec(1135), sec(2500), poll)
 	if s := tracker.State(); len(s.Taken)+len(s.Failures) > 0 {
 		t.Errorf("%d taken, %d failures", len(s.Taken), len(s.Failures))
 	}

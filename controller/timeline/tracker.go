@@ -237,6 +237,7 @@ func (t *Tracker) add(f *failure) {
 // in sight, since it looks like a failing one, and a lost one's until the task is
 // read again.
 func (t *Tracker) forget(s *fleet.Snapshot) {
+	maps.DeleteFunc(t.restored, func(arn fleet.TaskARN, _ bool) bool { return s.Task(arn) != nil || !hidden(s, arn) })
 	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
 		is := s.Task(f.tl.Task)
 		switch {
@@ -264,9 +265,6 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 // over reports that a task is in sight no more. One that was kept over a restart is
 // not in sight before it has been read.
 func (t *Tracker) over(s *fleet.Snapshot, arn fleet.TaskARN) bool {
-	if s.Task(arn) != nil || t.restored[arn] && !hidden(s, arn) {
-		delete(t.restored, arn)
-	}
 	return s.Task(arn) == nil && !t.restored[arn]
 }
 
