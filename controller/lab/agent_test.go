@@ -27,11 +27,11 @@ func (h *held) Start(l sim.Launch) { h.launches <- l }
 // start. That is not the lab's to complain of, and leaves nothing.
 func TestStoppedBeforeItAnswers(t *testing.T) {
 	t.Parallel()
-	ps, dir := newTestProcesses(t)
+	ps := newTestProcesses(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	// An nginx that ends at once: its container goes on, and nobody answers.
-	a := &agent{processes: ps, dir: dir, tools: Tools{Nginx: "/bin/true"}, ctx: ctx, forgets: &atomic.Bool{}, tasks: map[fleet.TaskARN]*group{}}
+	a := &agent{processes: ps, dir: ps.dir, tools: Tools{Nginx: "/bin/true"}, ctx: ctx, forgets: &atomic.Bool{}, tasks: map[fleet.TaskARN]*group{}}
 	agent := &held{agent: a, launches: make(chan sim.Launch, 2)}
 	params := shortened(sim.DefaultParams(), 30)
 	a.region = sim.New(sim.Options{Seed: 1, Params: &params, Runtime: &sim.Runtime{Agent: agent, Nodes: &balancer{over: true}, Network: claimed(t).Prefix}})
@@ -69,7 +69,7 @@ func TestStoppedBeforeItAnswers(t *testing.T) {
 	if err := errors.Join(a.close(), errors.Join(a.wrong...)); err != nil {
 		t.Error(err)
 	}
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+	if _, err := os.Stat(ps.dir); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there: %v", err)
 	}
 }

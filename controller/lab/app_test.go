@@ -89,7 +89,7 @@ func TestApp(t *testing.T) {
 
 func TestPartRefuses(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{nil, {"reaper"}, {"init"}, {"app"}, {"app", "127.0.0.1", "more"}, {"king"}} {
+	for _, args := range [][]string{nil, {"reaper", "more"}, {"init"}, {"app"}, {"app", "127.0.0.1", "more"}, {"king"}} {
 		if err := Part(t.Context(), args, strings.NewReader(""), io.Discard); err == nil {
 			t.Errorf("%v is a part of the lab", args)
 		}

@@ -32,6 +32,7 @@
 //
 // Every process is in a group that a reaper knows of, which kills all of them when
 // the lab's end of its pipe closes, however that came about. A process whose parent
-// dies before the reaper has heard of it is killed by the kernel. The lab needs
-// Linux for this, and for its addresses.
+// dies before the reaper has heard of it is killed by the kernel. The folder of the
+// lab is the reaper's, from the first moment to the last. The lab needs Linux for
+// this, and for its addresses.
 package lab

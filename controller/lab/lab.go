@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -133,26 +132,18 @@ func New(o Options) (l *Lab, err error) {
 	if o.Speed < 1 || o.Tasks < 1 {
 		return nil, fmt.Errorf("a lab with speed %v and %d tasks", o.Speed, o.Tasks)
 	}
-	dir, err := os.MkdirTemp("", "castoff-lab-")
-	if err != nil {
-		return nil, fmt.Errorf("start the lab: %w", err)
-	}
-	// nginx's workers are another user's where it is started as root.
-	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
-		return nil, errors.Join(fmt.Errorf("start the lab: %w", err), os.RemoveAll(dir))
-	}
 	l = &Lab{options: o, driven: make(chan struct{})}
 	l.network, err = claim(frontPort, appPort, healthPort)
 	if err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
+		return nil, err
 	}
-	processes, err := newProcesses(o.Part, dir)
+	processes, err := newProcesses(o.Part)
 	if err != nil {
-		return nil, errors.Join(err, l.network.release(), os.RemoveAll(dir))
+		return nil, errors.Join(err, l.network.release())
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	l.cancel = cancel
-	l.agent = &agent{processes: processes, dir: dir, tools: o.Tools, ctx: ctx, forgets: &l.forgets, tasks: map[fleet.TaskARN]*group{}}
+	l.agent = &agent{processes: processes, dir: processes.dir, tools: o.Tools, ctx: ctx, forgets: &l.forgets, tasks: map[fleet.TaskARN]*group{}}
 	l.balancer = &balancer{
 		idle: o.Idle, seed: o.Seed, forgets: &l.forgets, seen: map[netip.Addr]uint64{}, ports: map[string]*Flow{}, open: map[*connection]string{},
 	}

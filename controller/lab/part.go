@@ -15,13 +15,13 @@ import (
 // or it ends by itself. The lab starts them by [Options.Part]; nobody else has a
 // use for them.
 //
-//	reaper DIR         kills all that is left when the lab is gone, and removes DIR
+//	reaper             kills all that is left when the lab is gone, and has its folder
 //	init COMMAND…      the first process of a container
 //	app ADDRESS        the gRPC app
 func Part(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	switch {
-	case len(args) == 2 && args[0] == "reaper":
-		return reap(in, args[1]) // whatever signals come
+	case len(args) == 1 && args[0] == "reaper":
+		return reap(in, out) // whatever signals come
 	case len(args) >= 2 && args[0] == "init":
 		return runInit(ctx, args[1:], out)
 	case len(args) == 2 && args[0] == "app":

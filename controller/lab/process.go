@@ -12,8 +12,10 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // processes starts processes that do not outlive the lab.
@@ -21,6 +23,7 @@ type processes struct {
 	part   []string // how this program runs a part of the lab
 	reaper *exec.Cmd
 	tell   *os.File // to the reaper
+	dir    string   // the lab's own
 
 	starts chan start
 	ended  chan struct{} // nothing is started any more
@@ -43,8 +46,9 @@ type process struct {
 	gone  chan struct{} // closed when it has ended
 }
 
-// newProcesses starts the reaper, which also removes dir in the end.
-func newProcesses(part []string, dir string) (*processes, error) {
+// newProcesses starts the reaper, which also makes the lab's folder and removes it
+// in the end.
+func newProcesses(part []string) (*processes, error) {
 	ps := &processes{part: part, starts: make(chan start), ended: make(chan struct{}), live: map[int]*process{}}
 	in, out, err := os.Pipe()
 	if err != nil {
@@ -52,8 +56,12 @@ func newProcesses(part []string, dir string) (*processes, error) {
 	}
 	defer func() { _ = in.Close() }() // the reaper has its own
 	ps.tell = out
-	ps.reaper = ps.command("reaper", dir)
+	ps.reaper = ps.command("reaper")
 	ps.reaper.Stdin = in
+	told, err := ps.reaper.StdoutPipe()
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the lab's reaper: %w", err), out.Close())
+	}
 	// Not killed with the lab: it has work to do then. A group of its own, so that
 	// Ctrl-C in a terminal does not reach it.
 	ps.reaper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -61,6 +69,10 @@ func newProcesses(part []string, dir string) (*processes, error) {
 		return nil, errors.Join(fmt.Errorf("start the lab's reaper: %w", err), out.Close())
 	}
 	go ps.startAll()
+	if ps.dir, err = bufio.NewReader(told).ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("the lab's reaper has no folder: %w", err), ps.close())
+	}
+	ps.dir = strings.TrimSuffix(ps.dir, "\n")
 	return ps, nil
 }
 
@@ -160,10 +172,23 @@ func (ps *processes) close() error {
 	return errors.Join(ps.tell.Close(), ps.reaper.Wait())
 }
 
-// reap keeps a list of process groups, told as +GROUP when one begins and -GROUP
-// when it has ended, until there is
-// nothing more to be read: then whoever wrote is gone, and they go too.
-func reap(from io.Reader, dir string) error {
+// reap makes a folder, says where, and keeps a list of process groups, told as
+// +GROUP when one begins and -GROUP when it has ended, until there is nothing more
+// to be read: then whoever wrote is gone, and the folder and they go too. The folder
+// is made here since a lab that made it could be killed before it had a reaper.
+func reap(from io.Reader, to io.Writer) error {
+	dir, err := os.MkdirTemp("", "castoff-lab-")
+	if err != nil {
+		return fmt.Errorf("make the lab's folder: %w", err)
+	}
+	// nginx's workers are another user's where it is started as root.
+	err = os.Chmod(dir, 0o755) //nolint:gosec // nothing in it is secret
+	if err == nil {
+		_, err = fmt.Fprintln(to, dir)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("make the lab's folder: %w", err), os.RemoveAll(dir))
+	}
 	groups := map[int]bool{}
 	lines := bufio.NewScanner(from)
 	for lines.Scan() {
@@ -178,5 +203,17 @@ func reap(from io.Reader, dir string) error {
 	for group := range groups {
 		_ = syscall.Kill(-group, syscall.SIGKILL) // it may have ended
 	}
-	return errors.Join(lines.Err(), os.RemoveAll(dir))
+	return errors.Join(lines.Err(), remove(dir))
+}
+
+// remove removes a folder in which processes that are being killed may make files
+// until they are gone.
+func remove(dir string) error {
+	const pause, patience = 10 * time.Millisecond, 10 * time.Second
+	for waited := time.Duration(0); ; waited += pause {
+		if err := os.RemoveAll(dir); err == nil || waited >= patience {
+			return err
+		}
+		time.Sleep(pause)
+	}
 }

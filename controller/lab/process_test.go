@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -34,20 +36,17 @@ func TestMain(m *testing.M) {
 	os.Exit(0)
 }
 
-func newTestProcesses(t *testing.T) (ps *processes, dir string) {
+func newTestProcesses(t *testing.T) *processes {
 	t.Helper()
-	dir = filepath.Join(t.TempDir(), "lab")
-	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // nothing in it is secret
-		t.Fatal(err)
-	}
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ps, err = newProcesses([]string{self, "lab-part"}, dir); err != nil {
+	ps, err := newProcesses([]string{self, "lab-part"})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return ps, dir
+	return ps
 }
 
 // gone reports whether a process group has nobody left, but for those that nobody
@@ -99,7 +98,7 @@ func stays(t *testing.T, group int) {
 // that they have started as well.
 func TestReaper(t *testing.T) {
 	t.Parallel()
-	ps, dir := newTestProcesses(t)
+	ps := newTestProcesses(t)
 	// Not the kernel's doing: these are told to the reaper alone.
 	var groups []int
 	for range 3 {
@@ -128,8 +127,44 @@ func TestReaper(t *testing.T) {
 		t.Error("a group that has ended, whose number may be another's now, was killed")
 	}
 	_ = syscall.Kill(-ended, syscall.SIGKILL)
-	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+	if _, err := os.Stat(ps.dir); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there: %v", err)
+	}
+}
+
+// TestReaperFolder: nothing is left where the lab was gone before it heard of its
+// folder, nor by a process that still makes files when it is killed.
+func TestReaperFolder(t *testing.T) {
+	tmp := t.TempDir()
+	t.Setenv("TMPDIR", tmp)
+	nobody, gone := io.Pipe()
+	if err := nobody.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := reap(strings.NewReader(""), gone); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("nobody listens: %v", err)
+	}
+	dir := filepath.Join(tmp, "busy")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	begun, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for i := range 20_000 {
+			// It fails once the folder is gone.
+			if os.WriteFile(filepath.Join(dir, strconv.Itoa(i)), nil, 0o600) == nil && i == 0 {
+				close(begun)
+			}
+		}
+	}()
+	<-begun
+	if err := remove(dir); err != nil {
+		t.Error(err)
+	}
+	<-ended
+	if left, err := os.ReadDir(tmp); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 }
 
@@ -137,7 +172,7 @@ func TestReaper(t *testing.T) {
 // it is told to.
 func TestInit(t *testing.T) {
 	t.Parallel()
-	ps, _ := newTestProcesses(t)
+	ps := newTestProcesses(t)
 	for _, command := range []string{"exit 3", "trap 'exit 0' TERM; while :; do sleep 0.01; done"} {
 		cmd := ps.command("init", "sh", "-c", "echo begun; "+command)
 		out, err := cmd.StdoutPipe()
@@ -176,13 +211,13 @@ func TestInit(t *testing.T) {
 // TestProbe: the health check command as ECS runs it.
 func TestProbe(t *testing.T) {
 	t.Parallel()
-	ps, dir := newTestProcesses(t)
+	ps := newTestProcesses(t)
 	defer func() {
 		if err := ps.close(); err != nil {
 			t.Error(err)
 		}
 	}()
-	a := &agent{processes: ps, dir: dir, tools: Tools{Probe: "/nowhere/grpc-health-probe"}, ctx: t.Context()}
+	a := &agent{processes: ps, dir: ps.dir, tools: Tools{Probe: "/nowhere/grpc-health-probe"}, ctx: t.Context()}
 	g := &group{Launch: sim.Launch{Task: "task", Address: "127.41.1.1"}}
 	for _, test := range []struct {
 		command []string
