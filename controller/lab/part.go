@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"syscall"
 )
@@ -21,7 +22,8 @@ import (
 func Part(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	switch {
 	case len(args) == 1 && args[0] == "reaper":
-		return reap(in, out) // whatever signals come
+		signal.Ignore(syscall.SIGPIPE) // the lab may be gone before it was told of its folder
+		return reap(in, out)           // whatever signals come
 	case len(args) >= 2 && args[0] == "init":
 		return runInit(ctx, args[1:], out)
 	case len(args) == 2 && args[0] == "app":

@@ -214,6 +214,6 @@ func remove(dir string) error {
 		if err := os.RemoveAll(dir); err == nil || waited >= patience {
 			return err
 		}
-		time.Sleep(pause)
+		<-time.After(pause)
 	}
 }

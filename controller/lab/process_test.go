@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -137,12 +136,23 @@ func TestReaper(t *testing.T) {
 func TestReaperFolder(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
-	nobody, gone := io.Pipe()
+	nobody, gone, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = gone.Close() }()
 	if err := nobody.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := reap(strings.NewReader(""), gone); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("nobody listens: %v", err)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	reaper := exec.CommandContext(t.Context(), self, "lab-part", "reaper") // with nothing to be read
+	reaper.Stdout = gone
+	var failed *exec.ExitError
+	if err := reaper.Run(); !errors.As(err, &failed) || !failed.Exited() {
+		t.Errorf("nobody is told of the folder: %v", err)
 	}
 	dir := filepath.Join(tmp, "busy")
 	if err := os.Mkdir(dir, 0o700); err != nil {
