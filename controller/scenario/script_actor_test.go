@@ -42,6 +42,24 @@ func takenOut(t sim.Truth, m timeline.Milestone) (last deregistered, ok bool) {
 	return last, false
 }
 
+// rightBefore reports that a milestone puts a target down to ECS, which was about to
+// take it out, and so no sooner than its task was up: somebody else had just done it,
+// unseen.
+func (c *castoff) rightBefore(m timeline.Milestone, t sim.Truth) bool {
+	var last sim.TargetTruth
+	for _, tt := range t.Targets {
+		if tt.Detach.After(last.Detach) {
+			last = tt
+		}
+	}
+	began := t.Deactivating
+	if m.By != timeline.ByECS || began.IsZero() || !m.Contains(began) || last.By == sim.ByECS || !last.Detach.Before(m.NotBefore) {
+		return false
+	}
+	out := deregistered{key: last.Key, at: last.Detach}
+	return began.Sub(out.at) <= 2*slack && !c.tap.upAfter(t.Task, out, began)
+}
+
 // outs are the instants that may pass for the one at which a target was taken out.
 func outs(t sim.TargetTruth, onset time.Time) (all []time.Time) {
 	if !t.Detach.IsZero() {
@@ -68,11 +86,14 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.sawServing) {
 		return
 	}
+	if strings.Contains(m.Evidence, "was not read for a while") && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return c.tap.readSoon(t, m) }) {
+		return
+	}
 	again := strings.Contains(m.Evidence, "taken out again unseen")
 	unread := strings.Contains(m.Evidence, "could not be read")
 	if !slices.ContainsFunc(truths, func(t sim.Truth) bool {
 		out, ok := takenOut(t, m)
-		return ok && s.judge.oracle.mayBeBy(c, m, out, t) ||
+		return ok && s.judge.oracle.mayBeBy(c, m, out, t) || c.rightBefore(m, t) ||
 			(again || unread) && s.judge.oracle.onceBy(c, m, t) ||
 			unread && m.By == timeline.ByECS && c.tap.unwatched(t) // castoff's own guess
 	}) {
@@ -188,19 +209,36 @@ func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t s
 // upAfter reports that castoff saw a target out of service, and then its task not yet
 // being taken down: it was not ECS.
 func (p *tap) upAfter(arn fleet.TaskARN, out deregistered, began time.Time) bool {
-	var seen time.Time
-	p.since(ofRows(out.key.Group), out.at, func(r *reading) bool {
-		if state, there := r.rows[out.key]; r.ok && !r.sent.Before(out.at) && (!there || state == fleet.TargetDraining) {
-			seen = r.received // the first of them, at last
-		}
-		return true
-	})
+	seen := p.sawOut(out)
 	up := false
 	p.since(ofTask(arn), seen, func(r *reading) bool {
 		up = up || r.ok && r.task.up() && !r.sent.Before(seen) && !r.received.After(began)
 		return true
 	})
 	return up && !seen.IsZero()
+}
+
+// readSoon reports that castoff read a task within a pass or two of seeing its target
+// taken out.
+func (p *tap) readSoon(t sim.Truth, m timeline.Milestone) (soon bool) {
+	out, ok := takenOut(t, m)
+	seen := p.sawOut(out)
+	p.since(ofTask(t.Task), seen, func(r *reading) bool {
+		soon = soon || r.ok && !r.sent.Before(seen) && r.received.Sub(seen) < 10*time.Second
+		return true
+	})
+	return soon && ok && !seen.IsZero()
+}
+
+// sawOut is when castoff first read that a target was out of service; zero: never.
+func (p *tap) sawOut(out deregistered) (seen time.Time) {
+	p.since(ofRows(out.key.Group), out.at, func(r *reading) bool {
+		if state, there := r.rows[out.key]; r.ok && !r.sent.Before(out.at) && (!there || state == fleet.TargetDraining) {
+			seen = r.received // the first of them, at last
+		}
+		return true
+	})
+	return seen
 }
 
 // lost reports that a life was over before it can have kept what came of a call.

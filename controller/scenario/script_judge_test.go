@@ -135,13 +135,13 @@ func (s *script) weighTimelines(d *scripted) {
 	}
 	view := d.View()
 	for _, tl := range view.Open {
-		s.weighOpen(tl, truths[tl.Task])
+		s.weighOpen(d.judged, tl, truths[tl.Task])
 	}
 	for _, tl := range slices.Backward(view.Closed) {
 		if id := string(tl.Task) + tl.Opened.String(); !s.judge.judged[id] {
 			s.judge.judged[id] = true
-			s.weighOpen(tl, truths[tl.Task])
-			s.weighMilestones(tl, timeline.Kinds, truths[tl.Task])
+			s.weighOpen(d.judged, tl, truths[tl.Task])
+			s.weighMilestones(d.judged, tl, timeline.Kinds, truths[tl.Task])
 			s.weighActor(d.judged, tl, truths[tl.Task])
 		}
 	}
@@ -150,7 +150,7 @@ func (s *script) weighTimelines(d *scripted) {
 // weighMilestones: a failure that came again within the recovery window is one
 // timeline and several truths. Which new task is whose replacement nobody can
 // tell for certain where several end at once: bounds_test.go judges that.
-func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, truths []sim.Truth) {
+func (s *script) weighMilestones(c *castoff, tl *timeline.Timeline, kinds []timeline.Kind, truths []sim.Truth) {
 	for _, k := range kinds {
 		m, known := tl.Milestone(k)
 		if tl.Outcome == timeline.Recovered && (k == timeline.Detach || k == timeline.Detached) {
@@ -159,7 +159,9 @@ func (s *script) weighMilestones(tl *timeline.Timeline, kinds []timeline.Kind, t
 		if k == timeline.ReplacementCreated || k == timeline.ReplacementRunning || k == timeline.ReplacementServing {
 			continue
 		}
-		if known && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return holds(tl, k, m, t) }) {
+		if known && !slices.ContainsFunc(truths, func(t sim.Truth) bool {
+			return holds(tl, k, m, t) || k == timeline.Detach && c.rightBefore(m, t)
+		}) {
 			var all strings.Builder
 			for _, t := range truths {
 				all.WriteString(narrate(t))

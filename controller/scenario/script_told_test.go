@@ -94,8 +94,8 @@ var lasting = []timeline.Kind{timeline.Onset, timeline.Unhealthy, timeline.LBUnh
 
 // weighOpen: what an open timeline says already is true, and its phases are
 // durations with an error.
-func (s *script) weighOpen(tl *timeline.Timeline, truths []sim.Truth) {
-	s.weighMilestones(tl, lasting, truths)
+func (s *script) weighOpen(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
+	s.weighMilestones(c, tl, lasting, truths)
 	for _, p := range tl.Phases() {
 		if p.Shortest < 0 || p.Longest < p.Shortest {
 			s.accuse(ruleBounds, "%s took %s to %s in %s", p.Name, p.Shortest, p.Longest, describe(tl))

@@ -13,6 +13,15 @@
 // bounds. AWS's own timestamps make both bounds equal. Estimates are reasoned
 // from settings; see onset.go.
 //
+// # Who took a target out
+//
+// castoff knows its own calls. ECS deregisters in DEACTIVATING and no sooner, so a
+// row that leaves while its task is up was taken out by somebody else, and one that
+// leaves as the task goes by ECS, not before the task was last read as up. Who
+// deregisters in the very moment between such a read and ECS's own begin is not told
+// from ECS. Where the task was not read soon after, the evidence says that it
+// may have been somebody else.
+//
 // # Opening and closing
 //
 // A timeline opens when ECS calls a task UNHEALTHY, when a balancer calls its

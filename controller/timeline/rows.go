@@ -503,6 +503,7 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 	} else {
 		ours = ours && !call.NotAfter.Before(m.NotBefore)
 	}
+	m.Evidence = strings.NewReplacer(unseenWho, "", maybeOurs, "", unreadSince, "").Replace(m.Evidence) // of the last look
 	switch {
 	case ours:
 		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
@@ -514,33 +515,35 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),
 		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
 		m.By = ByOther
+	case !m.NotBefore.After(f.task.Created) && m.NotAfter.Sub(f.deactivating.NotBefore) < glance:
+		// The task was up a moment ago: ECS may have begun since, or somebody else long before.
+		m.By = ByECS
+		m.Evidence += unseenWho
 	default:
 		m.By = ByECS
-		if !m.NotBefore.After(f.task.Created) && m.NotAfter.Sub(f.deactivating.NotBefore) < glance {
-			// The task was up a moment ago: ECS may have begun since, or somebody else long before.
-			if !strings.HasSuffix(m.Evidence, unseenWho) {
-				m.Evidence += unseenWho
-			}
-			return m
+		// One that puts it down to ECS because that came next must have looked soon.
+		if up && !f.task.Leaving() || f.deactivating.NotAfter.Sub(m.NotAfter) > glance {
+			m.Evidence += unreadSince
 		}
 		from := f.deactivating.NotBefore
 		if maybe && call.NotBefore.Before(from) {
 			from = call.NotBefore
-			if !strings.HasSuffix(m.Evidence, maybeOurs) {
-				m.Evidence += maybeOurs
-			}
+			m.Evidence += maybeOurs
 		}
 		m.Bounds = within(m.Bounds, Bounds{NotBefore: from})
 	}
 	return m
 }
 
-// unseenWho is what a milestone's evidence says of a row that was out when castoff
-// first looked.
-const unseenWho = "; when it was taken out, and by whom, is unseen"
-
-// maybeOurs is what it says where ECS began just after castoff was killed in a call.
-const maybeOurs = "; or by castoff, in a call of which it kept no outcome"
+// What a milestone's evidence says where nobody can know who did it.
+const (
+	// unseenWho is for a row that was out when castoff first looked.
+	unseenWho = "; when it was taken out, and by whom, is unseen"
+	// maybeOurs is for when ECS began just after castoff was killed in a call.
+	maybeOurs = "; or by castoff, in a call of which it kept no outcome"
+	// unreadSince is for a task that nobody read soon after, up or on its way out.
+	unreadSince = "; or by somebody else: the task was not read for a while"
+)
 
 // within are the bounds of an instant of which two are known; where they do not
 // meet, which only a clock that was set can do, the first.

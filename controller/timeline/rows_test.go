@@ -427,6 +427,44 @@ func TestDetachBeforeTheFirstLook(t *testing.T) {
 	}
 }
 
+// Who took a row out is told from what its task does next: where nobody can read that
+// for a while, ECS has done it or somebody else.
+func TestDetachWhileTheTaskIsUnread(t *testing.T) {
+	for name, tt := range map[string]struct {
+		out    float64 // ECS begins at 680 s
+		unread [2]float64
+		by     Actor
+		open   bool
+	}{
+		"somebody, and soon read":  {640, [2]float64{632, 648}, ByOther, false},
+		"somebody, and not read":   {640, [2]float64{632, 698}, ByECS, true},
+		"ECS, and soon read":       {681, [2]float64{672, 689}, ByECS, false},
+		"ECS, and not read":        {681, [2]float64{672, 708}, ByECS, true},
+		"ECS, and read only after": {681, [2]float64{672, 1098}, ByECS, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining = sec(tt.out)
+			w.add(fresh("b", 690))
+			c := &camera{w: w}
+			c.skip = func(ref string) bool {
+				return ref == l.id && c.last != nil && !c.last.At.Before(sec(tt.unread[0])) && c.last.At.Before(sec(tt.unread[1]))
+			}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(tt.out+4), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); !strings.HasSuffix(m.Evidence, unreadSince) {
+				t.Errorf("when it has just been seen it is known: %+v", m)
+			}
+			tl := only(t, c.film(tracker, sec(tt.out+9), sec(1400), poll))
+			contains(t, tl, Detach, l.draining)
+			if m := bounds(t, tl, Detach); m.By != tt.by || strings.Count(m.Evidence, unreadSince) != map[bool]int{true: 1}[tt.open] {
+				t.Errorf("want by %s, left open %v: %s", tt.by, tt.open, describe(tl))
+			}
+		})
+	}
+}
+
 // Of a row that is registered again when castoff first looks, its own call of before
 // a restart is what took it out; without one nothing did.
 func TestRegisteredAgainBeforeTheFirstLook(t *testing.T) {
