@@ -106,7 +106,7 @@ var mistakes = []mistake{
 	{"nobody but ECS takes anything out", []edit{{"timeline/rows.go", "m.By = ByOther", "m.By = ByECS"}}, []rule{ruleActor}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"a call whose outcome was not kept is forgotten", []edit{{"controller.go", "\tc.recall()\n", ""}}, []rule{ruleActor}, "TestScripts$/^ended_after_the_call"},
 	{"what nobody looked at has stayed as it was", []edit{
-		{"timeline/rows.go", "if seen && up {", "if false && seen && up {"},
+		{"timeline/rows.go", "if f.upSince(ft.read.Sent) {", "if false {"},
 		{"timeline/rows.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
 	}, []rule{ruleBounds}, "TestScripts$/^put_back_for_a_while_unseen"},
 }

@@ -200,7 +200,8 @@ func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t s
 			began = t.Stopping // without a row it is STOPPING at once
 		}
 		soon := !began.IsZero() && (began.Sub(out.at) <= 2*slack || !began.After(m.NotAfter) && (c.forgets || !c.tap.upAfter(t.Task, out, began)))
-		return !mine && !others || mine && (unkept || c.forgets) || others && soon
+		unknown := strings.Contains(m.Evidence, "of which it knows no outcome") && !began.IsZero() && !began.After(m.NotAfter)
+		return !mine && !others || mine && (unkept || unknown || c.forgets) || others && soon
 	default:
 		return false
 	}

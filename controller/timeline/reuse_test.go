@@ -165,6 +165,131 @@ func TestOpenedByTheNextOne(t *testing.T) {
 	absent(t, only(t, tracker.Open()), LBUnhealthy, Onset)
 }
 
+// While rows are read and the tasks are not, an unhealthy row may be the next task's:
+// no timeline opens before its own task is read again.
+func TestOpensOnlyByItsOwnRow(t *testing.T) {
+	for name, ended := range map[string]bool{"the next one's": true, "its own": false} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(settled("a"))
+			c := &camera{w: w}
+			if ended {
+				l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(603), sec(603), sec(613), sec(614), sec(620)
+				l.stopCode, l.reason = "ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)"
+				b := w.add(fresh("b", 620))
+				b.addr, b.lbUnhealthy = l.addr, sec(690)
+				c.hide = func(l *life) bool { return l == b }
+			} else {
+				l.lbUnhealthy = sec(690)
+			}
+			c.skip = func(ref string) bool {
+				return ref == "a" && c.last != nil && c.last.At.After(sec(590)) && c.last.At.Before(sec(720))
+			}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(715), poll)
+			if open := tracker.Open(); len(open) > 0 {
+				t.Error(describe(open[0]))
+			}
+			c.film(tracker, sec(720), sec(740), poll)
+			if ended {
+				if open := tracker.Open(); len(open) > 0 {
+					t.Error(describe(open[0]))
+				}
+				return
+			}
+			contains(t, only(t, tracker.Open()), LBUnhealthy, l.in(0, l.lbUnhealthy))
+		})
+	}
+}
+
+// The next task has the address as soon as the first one has ended: its row says
+// nothing of that one, whose group was read to the end.
+func TestNextOneHasTheRow(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	b := w.add(fresh("b", 1000))
+	b.addr, b.registered = l.addr, sec(1016)
+	c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(1500), poll)
+	tl := only(t, tracker.Open())
+	if m := bounds(t, tl, Detached); tl.Unread || m.Bounds != (Bounds{NotBefore: sec(975), NotAfter: sec(980)}) || m.By != ByELB {
+		t.Error(describe(tl))
+	}
+}
+
+// A row that comes back while its task is not read counts from when it was seen last,
+// once the task is known to be up.
+func TestBackWhileItsTaskIsUnread(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.deactivating, l.stopping, l.stopped = time.Time{}, time.Time{}, time.Time{}
+	l.draining, l.gone = sec(611), sec(613)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(640), poll)
+	l.draining, l.gone, l.registered, l.serving = time.Time{}, time.Time{}, sec(655), sec(665)
+	c.skip = func(ref string) bool { return ref == l.id }
+	c.film(tracker, sec(645), sec(700), poll)
+	if tl := only(t, tracker.Open()); len(tl.Targets[0].Good) != 1 {
+		t.Errorf("it is back, and may be another's: %s", describe(tl))
+	}
+	c.skip = nil
+	c.film(tracker, sec(705), sec(710), poll)
+	good := only(t, tracker.Open()).Targets[0].Good
+	if n := len(good); n != 2 || !good[1].From.Contains(sec(665)) {
+		t.Errorf("good: %+v", good)
+	}
+}
+
+// The row of the next task comes within a pass or two in which the first one is not
+// read: it is not that one's, which ended.
+func TestNextOneAtOnce(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone, l.deactivating, l.stopping, l.stopped = sec(646), sec(648), sec(646), sec(648), sec(649)
+	b := w.add(fresh("b", 650))
+	b.addr, b.registered = l.addr, sec(651)
+	c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+	c.skip = func(ref string) bool {
+		return ref == l.id && c.last != nil && !c.last.At.Before(sec(645)) && c.last.At.Before(sec(658))
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(655), poll)
+	contains(t, only(t, tracker.Open()), Detached, l.gone)
+	c.film(tracker, sec(660), sec(670), poll)
+	contains(t, only(t, tracker.Open()), Detached, l.gone)
+}
+
+// A row that drains is the next task's where that one, as it was last read, was not
+// registered yet: it has been read less lately than the row.
+func TestNextOneDrainsUnread(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(681), sec(687)
+	b := w.add(fresh("b", 684))
+	b.addr, b.draining = l.addr, sec(760)
+	c := &camera{w: w}
+	c.skip = func(ref string) bool { return ref == b.id && c.last != nil && c.last.At.After(sec(688)) }
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(780), poll)
+	if m := bounds(t, only(t, tracker.Open()), Detached); m.Bounds != (Bounds{NotBefore: sec(685), NotAfter: sec(690)}) {
+		t.Errorf("want it between 685 and 690 s: %v", m)
+	}
+}
+
+// Rows may be read more often than tasks: one whose task was read a moment ago is its own.
+func TestOpensByARowReadMoreOften(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(settled("a"))
+	l.lbUnhealthy = sec(692)
+	c := &camera{w: w}
+	c.skip = func(ref string) bool { return ref == l.id && c.last != nil && !c.last.At.Before(sec(685)) }
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(695), poll)
+	contains(t, only(t, tracker.Open()), LBUnhealthy, l.lbUnhealthy)
+}
+
 // The row of the next task with the address is in service, while nobody can read that
 // the first one has ended: that one's was not put back, and what took it out was the last.
 func TestNextOneInService(t *testing.T) {

@@ -26,7 +26,6 @@ type failingTarget struct {
 // readTargets takes in the rows of every group that was read again, and of
 // those in which the task was not looked for before.
 func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
-	prev := t.prev
 	f.blind = f.nameless(s)
 	for _, key := range f.task.Targets {
 		g := s.TargetGroup(key.Group)
@@ -35,133 +34,77 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			continue
 		}
 		i, seen := slices.BinarySearchFunc(f.targets, key, func(t failingTarget, k fleet.TargetKey) int { return t.Key.Compare(k) })
-		if seen && f.targets[i].read == g.Read {
-			continue
-		}
-		if !seen && g.Read.Sent.Before(f.task.Created) { // whose row that was the task cannot tell
+		switch {
+		case !seen && g.Read.Sent.Before(f.task.Created): // whose row that was the task cannot tell
 			f.blind = true
 			continue
-		}
-		var known fleet.Read
-		if seen {
-			known = f.targets[i].read
-		}
-		row, sure := f.row(s, key, known)
-		unheard := f.task.Read.Sent.Before(known.Sent) || f.task.Read.Age(g.Read.Sent) > glance
-		if seen && row != nil && f.targets[i].returned(row) && unheard {
-			// It was out, and since then nobody has read the task. It may be another's
-			// now, and is when the task has ended.
-			if f.task.Gone() {
-				row = nil
-			} else {
-				sure = false
-			}
-		}
-		if !sure || seen && f.targets[i].late(row, g.Read, t.settings.ReportLag) {
-			continue
-		}
-		up := f.deactivating.NotAfter.IsZero() || known.Sent.Before(f.deactivating.NotAfter) // since, at some time
-		if seen && up {
-			f.unwatched(&f.targets[i], known, row, g)
-		}
-		if !seen {
-			if row != nil && f.tl.Opened.Before(s.At) && f.task.Read.Age(g.Read.Sent) > glance {
-				continue // it comes while nobody can read the task: it may be the next one's
-			}
-			was := prev.TargetGroup(key.Group)
-			if f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent) {
-				continue // a row that comes after its end is not its own
-			}
-			if row == nil && !f.hadRow(prev, s, key) {
+		case !seen:
+			ft, is := f.meet(t, s, key)
+			if !is {
 				continue
 			}
-			about := callOf{f.tl.Task, key}
-			f.targets = slices.Insert(f.targets, i, failingTarget{Target: Target{Key: key}, call: t.calls[about]})
-			delete(t.calls, about) // of no later failure of the task
-			switch before := prev.Task(f.tl.Task); {
-			case was == nil || was.Read.Never():
-				f.targets[i].read = t.calm.group(f.task)
-				f.targets[i].own = f.targets[i].read
-			case was.Read.Sent.Before(f.task.Created), mayBeInherited(prev, f.task, key): // since when it is the task's nobody knows
-			case was != g:
-				if before != nil && before.Read.Age(was.Read.Sent) <= glance {
-					f.targets[i].own = was.Read
-				}
-				if first, sure := f.row(prev, key, fleet.Read{}); sure {
-					if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
-						f.targets[i].state = fleet.TargetDraining // it had left by then
-					}
-					f.targets[i].take(first, was.Read, f.task)
-				}
-			}
-			if row == nil && f.targets[i].state == "" {
-				f.targets[i].state = fleet.TargetDraining // unseen, it has left
-			}
+			f.targets = slices.Insert(f.targets, i, ft)
+		case f.targets[i].read == g.Read:
+			continue
 		}
-		own := f.task.Read.Age(g.Read.Sent) <= glance
-		if f.task.Gone() {
-			// No more than it was, and not when nobody looked for a while.
-			own = f.targets[i].own == f.targets[i].read && g.Read.Sent.Sub(f.targets[i].read.Received) <= glance
-			f.targets[i].disown(f.task.Created)
-		}
-		if own {
-			f.targets[i].own = g.Read
-		}
-		f.targets[i].take(row, g.Read, f.task)
+		f.follow(t, s, &f.targets[i])
 	}
 }
 
-// mayBeInherited reports that an unhealthy row need not have been of the task that has
-// its address now: that one was not running yet when the row was read. What is
-// registered already stays as it is.
-func mayBeInherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bool {
-	row, g := s.Target(key), s.TargetGroup(key.Group)
-	return row != nil && row.Unhealthy() && (task.Started.IsZero() || g.Read.Sent.Before(task.Started))
+// meet is the first look for the task in a group, and reports whether it has, or had,
+// a row there.
+func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft failingTarget, is bool) {
+	g, was := s.TargetGroup(key.Group), t.prev.TargetGroup(key.Group)
+	row, sure := f.row(s, key, nil)
+	comesAfterItsEnd := f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent)
+	if !sure || comesAfterItsEnd || row == nil && !f.hadRow(t.prev, s, key) {
+		return ft, false
+	}
+	about := callOf{f.tl.Task, key}
+	ft = failingTarget{Target: Target{Key: key}, call: t.calls[about]}
+	delete(t.calls, about) // of no later failure of the task
+	switch before := t.prev.Task(f.tl.Task); {
+	case was == nil || was.Read.Never():
+		ft.read = t.calm.group(f.task)
+		ft.own = ft.read
+	case was.Read.Sent.Before(f.task.Created), mayBeInherited(t.prev, f.task, key): // since when it is the task's nobody knows
+	case was != g:
+		if before != nil && before.Read.Age(was.Read.Sent) <= glance {
+			ft.own = was.Read
+		}
+		if first, sure := f.row(t.prev, key, nil); sure {
+			if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
+				ft.state = fleet.TargetDraining // it had left by then
+			}
+			ft.take(first, was.Read, f.task)
+		}
+	}
+	if row == nil && ft.state == "" {
+		ft.state = fleet.TargetDraining // unseen, it has left
+	}
+	return ft, true
 }
 
-// returned reports that the row, which had gone or was on its way out, is there again.
-func (ft *failingTarget) returned(row *fleet.Target) bool {
-	return ft.state == "" || ft.state == fleet.TargetDraining && !row.Draining()
-}
-
-// nameless reports that the task may have a row in a group of which nothing was ever
-// read, not even by what address it would name the task.
-func (f *failure) nameless(s *fleet.Snapshot) bool {
-	svc := s.Service(f.tl.Service)
-	return svc != nil && slices.ContainsFunc(svc.LoadBalancers, func(lb fleet.LoadBalancer) bool {
-		g := s.TargetGroup(lb.Group)
-		return (g == nil || g.Read.Never()) && !slices.ContainsFunc(f.task.Targets, func(k fleet.TargetKey) bool { return k.Group == lb.Group })
-	})
-}
-
-// disown is for a task that has ended: what was read of its row while nobody could
-// tell that may be of the next task's. What is true of its own came about between
-// the last read at which the row surely was that, and then. The state stays: it is of
-// the address, and what is read next is compared with it.
-func (ft *failingTarget) disown(created time.Time) {
-	if ft.own == ft.read {
+// follow takes in a new reading of a row.
+func (f *failure) follow(t *Tracker, s *fleet.Snapshot, ft *failingTarget) {
+	g := s.TargetGroup(ft.Key.Group)
+	row, sure := f.row(s, ft.Key, ft)
+	if !sure || ft.late(row, g.Read, t.settings.ReportLag) {
 		return
 	}
-	ft.read = ft.own
-	from := ft.own.Sent
-	if from.Before(created) {
-		from = created
+	if f.upSince(ft.read.Sent) {
+		f.unwatched(ft, row, g)
 	}
-	back := func(b *Bounds) {
-		if b.NotBefore.After(from) {
-			b.NotBefore = from
-		}
+	own := f.task.Read.Age(g.Read.Sent) <= glance
+	if f.task.Gone() {
+		// No more than it was, and not when nobody looked for a while.
+		own = ft.own == ft.read && g.Read.Sent.Sub(ft.read.Received) <= glance
+		ft.disown(f.task.Created)
 	}
-	for i := range ft.Good {
-		back(&ft.Good[i].From)
-		back(&ft.Good[i].To)
+	if own {
+		ft.own = g.Read
 	}
-	if m, ok := find(ft.Milestones, LBUnhealthy); ok && !m.NotBefore.Before(from) {
-		ft.Milestones, ft.sick = drop(ft.Milestones, LBUnhealthy), false
-	}
-	for i := range ft.Milestones {
-		back(&ft.Milestones[i].Bounds)
-	}
+	ft.take(row, g.Read, f.task)
 }
 
 // late reports that a reading which has the row healthy may be from before castoff's
@@ -176,54 +119,6 @@ func (ft *failingTarget) late(row *fleet.Target, read fleet.Read, lag time.Durat
 		called = ft.call.NotAfter
 	}
 	return read.Sent.After(ft.call.NotBefore) && !read.Sent.After(called.Add(lag))
-}
-
-// hadRow tells a row that has gone from one that never was: a task without a row
-// may not have been registered yet, or in another of its groups. Of a task that
-// castoff first met on its way out nobody knows; that it had its rows is far
-// more likely.
-func (f *failure) hadRow(prev, s *fleet.Snapshot, key fleet.TargetKey) bool {
-	was := prev.TargetGroup(key.Group)
-	switch {
-	case f.task.Started.IsZero(): // it never ran
-		return false
-	case !f.task.Leaving() || was == s.TargetGroup(key.Group):
-		return false
-	case was == nil || was.Read.Never():
-		return !f.wasKnown && !f.deactivating.NotBefore.After(f.task.Created)
-	default:
-		before, opens := prev.Task(f.tl.Task), f.tl.Opened.Equal(s.At)
-		if before == nil { // first sight, unless it is kept from before a restart
-			return opens
-		}
-		row, _ := f.row(prev, key, fleet.Read{})
-		return row != nil && (opens || before.Read.Age(was.Read.Sent) <= glance) // else it may be the next one's
-	}
-}
-
-// row is the task's row in a group, nil when it has none. Another task that was
-// given the address has the row too once it is registered, which happens in
-// ACTIVATING: one that drains is this task's for as long as the other one has not
-// come so far, by a reading since the row was last known. Else nobody can be sure.
-func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known fleet.Read) (row *fleet.Target, sure bool) {
-	row = s.Target(key)
-	if row == nil || row.Unused() {
-		return nil, true
-	}
-	owner := s.Owner(key)
-	switch {
-	case owner == nil, owner.ARN == f.tl.Task:
-		// Of one that never ran nobody knows that it was registered: what drains where
-		// nobody has seen a row of its own may be the last task's.
-		own := !row.Draining() || !known.Never() || !f.task.Started.IsZero()
-		return row, own
-	case !row.Draining():
-		return nil, true
-	case owner.LastStatus == fleet.Provisioning, owner.LastStatus == fleet.Pending:
-		return row, !owner.Read.Sent.Before(known.Sent)
-	default:
-		return nil, false
-	}
 }
 
 // take compares a row's new reading with the one before.
@@ -278,6 +173,12 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	ft.state = row.State
 }
 
+// upSince reports that the task may have been up at some time after an instant.
+func (f *failure) upSince(at time.Time) bool {
+	left, stopped := f.deactivating.NotAfter, f.task.StoppedAt
+	return (left.IsZero() || at.Before(left)) && (stopped.IsZero() || at.Before(stopped))
+}
+
 // inService is how soon a target that is registered can be healthy. Nothing less
 // than two checks five seconds apart can be set.
 //
@@ -297,8 +198,8 @@ const glance = 10 * time.Second
 // does that while the task is up, may have put it back, and it was in service and
 // taken out again. One that was back already may pass its checks at any moment, and
 // one that goes before they pass has gone at once: for these a glance is enough.
-func (f *failure) unwatched(ft *failingTarget, since fleet.Read, row *fleet.Target, g *fleet.TargetGroup) {
-	gap := g.Read.Received.Sub(since.Sent)
+func (f *failure) unwatched(ft *failingTarget, row *fleet.Target, g *fleet.TargetGroup) {
+	gap := g.Read.Received.Sub(ft.read.Sent)
 	out := row == nil || row.Draining()
 	upTo := func(k Kind) time.Time {
 		if end := f.wayEnds(k); row == nil && !end.IsZero() && end.Before(g.Read.Received) {
@@ -367,13 +268,16 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			if !ft.again {
-				m = f.attribute(m, ft.call, inService(s.TargetGroup(ft.Key.Group)))
-				ft.Milestones = set(ft.Milestones, m)
-				if d, ok := find(ft.Milestones, Detached); ok { // no sooner
-					d.Bounds = within(d.Bounds, Bounds{NotBefore: m.NotBefore})
-					ft.Milestones = set(ft.Milestones, d)
-				}
+			switch who := f.attribute(m, ft.call, inService(s.TargetGroup(ft.Key.Group))); {
+			case !ft.again:
+				m = who
+			case m.By == ByELB: // as it was first seen
+				m.By = who.By // of the last time the likeliest
+			}
+			ft.Milestones = set(ft.Milestones, m)
+			if d, ok := find(ft.Milestones, Detached); ok { // no sooner
+				d.Bounds = within(d.Bounds, Bounds{NotBefore: m.NotBefore})
+				ft.Milestones = set(ft.Milestones, d)
 			}
 			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
 				ft.Good[n-1].To = within(ft.Good[n-1].To, m.Bounds)
@@ -497,7 +401,8 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
 	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
-	maybe := ours && call.NotAfter.IsZero() // it was sent, or was about to be
+	// It was sent, or was about to be, and not so long before that it had no effect.
+	maybe := ours && call.NotAfter.IsZero() && !m.NotBefore.After(call.NotBefore.Add(glance))
 	if call.NotAfter.IsZero() {
 		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
 	} else {
@@ -526,9 +431,11 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 			m.Evidence += unreadSince
 		}
 		from := f.deactivating.NotBefore
-		if maybe && call.NotBefore.Before(from) {
-			from = call.NotBefore
+		if maybe {
 			m.Evidence += maybeOurs
+			if call.NotBefore.Before(from) {
+				from = call.NotBefore
+			}
 		}
 		m.Bounds = within(m.Bounds, Bounds{NotBefore: from})
 	}
@@ -539,8 +446,9 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 const (
 	// unseenWho is for a row that was out when castoff first looked.
 	unseenWho = "; when it was taken out, and by whom, is unseen"
-	// maybeOurs is for when ECS began just after castoff was killed in a call.
-	maybeOurs = "; or by castoff, in a call of which it kept no outcome"
+	// maybeOurs is for when ECS began as castoff made a call that nobody answered, or in
+	// which it was killed.
+	maybeOurs = "; or by castoff, in a call of which it knows no outcome"
 	// unreadSince is for a task that nobody read soon after, up or on its way out.
 	unreadSince = "; or by somebody else: the task was not read for a while"
 )

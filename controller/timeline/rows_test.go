@@ -77,26 +77,45 @@ func TestDetachedByCastoff(t *testing.T) {
 	}
 }
 
-// Castoff is killed in its call, and ECS begins before it is back: whose it was nobody
-// knows, and it may have been as early as the call.
-func TestKilledInACallAsECSBegins(t *testing.T) {
-	w := newWorld(1)
-	w.stampOnDeactivating = true
-	l := w.add(hung("a"))
-	l.draining, l.deactivating, l.gone = sec(606.1), sec(609), sec(906)
-	w.add(fresh("b", 623))
-	tracker := NewTracker(DefaultSettings())
-	c := &camera{w: w}
-	c.film(tracker, sec(500), sec(605), poll)
-	tracker, err := c.restart(tracker, sec(608))
-	if err != nil {
-		t.Fatal(err)
-	}
-	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)})
-	tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
-	want := Bounds{NotBefore: sec(606), NotAfter: sec(610)}
-	if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Count(m.Evidence, maybeOurs) != 1 {
-		t.Errorf("want %v: %s", want, describe(tl))
+// Castoff is killed in its call, or nobody answers it, and ECS begins before the next
+// look: whose it was nobody knows, and it may have been as early as the call.
+func TestNoOutcomeAsECSBegins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		call   float64
+		killed bool
+		from   float64
+		open   bool
+	}{
+		"killed":                        {606, true, 606, true},
+		"not answered":                  {606, false, 606, true},
+		"not answered, just as it read": {605, false, 605, true},
+		"not answered, long before":     {580, false, 605, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.stampOnDeactivating = true
+			l := w.add(hung("a"))
+			l.draining, l.deactivating, l.gone = sec(606.1), sec(609), sec(906)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			if tt.killed {
+				var err error
+				if tracker, err = c.restart(tracker, sec(608)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(tt.call)})
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			want := Bounds{NotBefore: sec(tt.from), NotAfter: sec(610)}
+			if !tt.open {
+				want.NotBefore = l.deactivating // by its own word
+			}
+			if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Count(m.Evidence, maybeOurs) != map[bool]int{true: 1}[tt.open] {
+				t.Errorf("want %v, left open %v: %s", want, tt.open, describe(tl))
+			}
+		})
 	}
 }
 
@@ -462,6 +481,28 @@ func TestDetachWhileTheTaskIsUnread(t *testing.T) {
 				t.Errorf("want by %s, left open %v: %s", tt.by, tt.open, describe(tl))
 			}
 		})
+	}
+}
+
+// A row that drained when the group was last read, long before the failure came to
+// light, may have been put back and taken out again: when, and who did that, is unseen.
+func TestDetachLongBeforeTheFailure(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(500), sec(520)
+	w.add(fresh("b", 690))
+	c := &camera{w: w}
+	c.skip = func(ref string) bool {
+		from := map[string]time.Time{"a": sec(590), "web-0": sec(505)}[ref]
+		return !from.IsZero() && c.last != nil && c.last.At.After(from) && c.last.At.Before(sec(1100))
+	}
+	tl := only(t, c.film(NewTracker(DefaultSettings()), sec(400), sec(1500), poll))
+	for _, at := range []time.Time{l.gone, l.stopping} {
+		contains(t, tl, Detach, at)
+		contains(t, tl, Detached, at)
+	}
+	if m := bounds(t, tl, Detach); m.By != ByECS || !strings.Contains(m.Evidence, maybeAgain) {
+		t.Error(describe(tl))
 	}
 }
 

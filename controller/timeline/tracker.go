@@ -185,7 +185,8 @@ func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
 // may be gone.
 func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 	for _, g := range s.TargetGroups {
-		if was := t.prev.TargetGroup(g.ARN); was != nil && was.Read == g.Read {
+		was := t.prev.TargetGroup(g.ARN)
+		if was != nil && was.Read == g.Read {
 			continue
 		}
 		for i := range g.Targets {
@@ -199,6 +200,9 @@ func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 			if task.LastStatus == fleet.Provisioning || task.LastStatus == fleet.Pending ||
 				task.Started.IsZero() && mayBeInherited(t.prev, task, g.Targets[i].Key) {
 				continue // the row is whose address that was
+			}
+			if was != nil && task.Read.Sent.Before(was.Read.Sent) && task.Read.Age(g.Read.Sent) > glance {
+				continue // or is whose it may be by now: its task is read less often than its row, or not any more
 			}
 			f := newFailure(s, task, TargetCheck)
 			// A booting task's failing check is not yet a failure to ECS, nor to us.
