@@ -43,8 +43,8 @@ func takenOut(t sim.Truth, m timeline.Milestone) (last deregistered, ok bool) {
 }
 
 // rightBefore reports that a milestone puts a target down to ECS, which was about to
-// take it out, and so no sooner than its task was up: somebody else had just done it,
-// unseen.
+// take it out, and so no sooner than its task was up: somebody else had done it, unseen,
+// just before, or at any time where castoff could not read the group and says so.
 func (c *castoff) rightBefore(m timeline.Milestone, t sim.Truth) bool {
 	var last sim.TargetTruth
 	for _, tt := range t.Targets {
@@ -53,8 +53,14 @@ func (c *castoff) rightBefore(m timeline.Milestone, t sim.Truth) bool {
 		}
 	}
 	began := t.Deactivating
+	if began.IsZero() {
+		began = t.Stopping // without a row it is STOPPING at once
+	}
 	if m.By != timeline.ByECS || began.IsZero() || !m.Contains(began) || last.By == sim.ByECS || !last.Detach.Before(m.NotBefore) {
 		return false
+	}
+	if strings.Contains(m.Evidence, "could not be read") {
+		return c.tap.unwatched(t)
 	}
 	out := deregistered{key: last.Key, at: last.Detach}
 	return began.Sub(out.at) <= 2*slack && !c.tap.upAfter(t.Task, out, began)

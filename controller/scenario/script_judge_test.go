@@ -160,7 +160,7 @@ func (s *script) weighMilestones(c *castoff, tl *timeline.Timeline, kinds []time
 			continue
 		}
 		if known && !slices.ContainsFunc(truths, func(t sim.Truth) bool {
-			return holds(tl, k, m, t) || k == timeline.Detach && c.rightBefore(m, t)
+			return holds(tl, k, m, t) || (k == timeline.Detach || k == timeline.Detached) && c.rightBefore(m, t)
 		}) {
 			var all strings.Builder
 			for _, t := range truths {
@@ -272,7 +272,8 @@ func (s *script) cmdSettle(a *arguments) string {
 	}
 	for _, d := range s.daemons {
 		for _, det := range d.View().Detachments {
-			if det.Open() && det.Mode == policy.Detaching && !s.sickStill(det.Service, det.Task) {
+			// A service whose tasks go on failing never is without one.
+			if det.Open() && det.Mode == policy.Detaching && time.Since(det.Decided) > 20*time.Minute && !s.sickStill(det.Service, det.Task) {
 				s.accuse(ruleUnclosed, "%s of task %s of %s, decided at %s: %s", det.Target.Address(), det.Task.ID(), det.Service, since(s.began, det.Decided), det.Progress)
 			}
 		}

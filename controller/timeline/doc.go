@@ -20,7 +20,9 @@
 // leaves as the task goes by ECS, not before the task was last read as up. Who
 // deregisters in the very moment between such a read and ECS's own begin is not told
 // from ECS. Where the task was not read soon after, the evidence says that it
-// may have been somebody else.
+// may have been somebody else. Of a group that cannot be read only ECS's own order is
+// known: its row left between DEACTIVATING and STOPPING, unless somebody had taken it
+// out before.
 //
 // # Opening and closing
 //
