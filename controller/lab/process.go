@@ -211,7 +211,7 @@ func reap(from io.Reader, to io.Writer) error {
 func remove(dir string) error {
 	const pause, patience = 10 * time.Millisecond, 10 * time.Second
 	for waited := time.Duration(0); ; waited += pause {
-		if err := os.RemoveAll(dir); err == nil || waited >= patience {
+		if err := os.RemoveAll(dir); !errors.Is(err, syscall.ENOTEMPTY) || waited >= patience {
 			return err
 		}
 		<-time.After(pause)

@@ -92,7 +92,8 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.sawServing) {
 		return
 	}
-	if strings.Contains(m.Evidence, "was not read for a while") && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return c.tap.readSoon(t, m) }) {
+	unheard := strings.Contains(m.Evidence, "its task was not read for a while") || strings.Contains(m.Evidence, "its task has not been read since")
+	if m.By == timeline.ByECS && unheard && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return c.tap.readSoon(t, m) }) {
 		return
 	}
 	again := strings.Contains(m.Evidence, "taken out again unseen")

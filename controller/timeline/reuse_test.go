@@ -197,7 +197,10 @@ func TestOpensOnlyByItsOwnRow(t *testing.T) {
 				}
 				return
 			}
-			contains(t, only(t, tracker.Open()), LBUnhealthy, l.in(0, l.lbUnhealthy))
+			want := Bounds{NotBefore: sec(685), NotAfter: sec(720)} // until the last look at which its task was unread
+			if m := bounds(t, only(t, tracker.Open()), LBUnhealthy); m.Bounds != want {
+				t.Errorf("want %v: %v", want, m.Bounds)
+			}
 		})
 	}
 }
@@ -276,6 +279,21 @@ func TestNextOneDrainsUnread(t *testing.T) {
 	if m := bounds(t, only(t, tracker.Open()), Detached); m.Bounds != (Bounds{NotBefore: sec(685), NotAfter: sec(690)}) {
 		t.Errorf("want it between 685 and 690 s: %v", m)
 	}
+}
+
+// The first look at a group may come long after that at its tasks, where requests are
+// few: what it shows is taken in all the same.
+func TestOpensByTheFirstLookAtItsGroup(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(settled("a"))
+	l.lbUnhealthy = sec(590)
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.skip = func(ref string) bool { return ref == "web-0" }
+	c.film(tracker, sec(600), sec(600), poll)
+	c.skip = func(ref string) bool { return ref == l.id }
+	c.film(tracker, sec(612), sec(612), poll)
+	contains(t, only(t, tracker.Open()), LBUnhealthy, l.lbUnhealthy)
 }
 
 // Rows may be read more often than tasks: one whose task was read a moment ago is its own.

@@ -39,26 +39,28 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			f.blind = true
 			continue
 		case !seen:
-			ft, is := f.meet(t, s, key)
-			if !is {
-				continue
+			if ft, row, has := f.meet(t, s, key); has {
+				f.targets = slices.Insert(f.targets, i, ft)
+				f.follow(&f.targets[i], row, g)
 			}
-			f.targets = slices.Insert(f.targets, i, ft)
-		case f.targets[i].read == g.Read:
-			continue
+		case f.targets[i].read != g.Read:
+			ft := &f.targets[i]
+			if row, sure := f.row(s, key, ft); sure && !ft.late(row, g.Read, t.settings.ReportLag) {
+				f.follow(ft, row, g)
+			}
 		}
-		f.follow(t, s, &f.targets[i])
 	}
 }
 
-// meet is the first look for the task in a group, and reports whether it has, or had,
-// a row there.
-func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft failingTarget, is bool) {
+// meet is the first look for the task in a group, and reports whether it has a row
+// there, or had one. What is known of that is of before this look.
+func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft failingTarget, row *fleet.Target, has bool) {
 	g, was := s.TargetGroup(key.Group), t.prev.TargetGroup(key.Group)
-	row, sure := f.row(s, key, nil)
+	var sure bool
+	row, sure = f.row(s, key, nil)
 	comesAfterItsEnd := f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent)
 	if !sure || comesAfterItsEnd || row == nil && !f.hadRow(t.prev, s, key) {
-		return ft, false
+		return ft, nil, false
 	}
 	about := callOf{f.tl.Task, key}
 	ft = failingTarget{Target: Target{Key: key}, call: t.calls[about]}
@@ -76,22 +78,18 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 			if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
 				ft.state = fleet.TargetDraining // it had left by then
 			}
+			ft.read = t.withheld[key]
 			ft.take(first, was.Read, f.task)
 		}
 	}
 	if row == nil && ft.state == "" {
 		ft.state = fleet.TargetDraining // unseen, it has left
 	}
-	return ft, true
+	return ft, row, true
 }
 
-// follow takes in a new reading of a row.
-func (f *failure) follow(t *Tracker, s *fleet.Snapshot, ft *failingTarget) {
-	g := s.TargetGroup(ft.Key.Group)
-	row, sure := f.row(s, ft.Key, ft)
-	if !sure || ft.late(row, g.Read, t.settings.ReportLag) {
-		return
-	}
+// follow takes in a new reading of the task's own row; nil: it has none any more.
+func (f *failure) follow(ft *failingTarget, row *fleet.Target, g *fleet.TargetGroup) {
 	if f.upSince(ft.read.Sent) {
 		f.unwatched(ft, row, g)
 	}
@@ -268,7 +266,7 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			switch who := f.attribute(m, ft.call, inService(s.TargetGroup(ft.Key.Group))); {
+			switch who := f.attribute(m, ft.call, t.settings.ReportLag, inService(s.TargetGroup(ft.Key.Group))); {
 			case !ft.again:
 				m = who
 			case m.By == ByELB: // as it was first seen
@@ -395,23 +393,25 @@ func abrupt(t *fleet.Task) bool {
 // row that began to leave while its task was still up was taken out by somebody
 // else.
 //
-// back is how soon after a call the row may be in service again and taken out once
-// more; what is read no sooner says nothing of the call's time.
-func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milestone {
+// lag is by how much a call's effect may come to be read later than it was made. back
+// is how soon after a call the row may be in service again and taken out once more;
+// what is read no sooner says nothing of the call's time.
+func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) Milestone {
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
 	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
-	// It was sent, or was about to be, and not so long before that it had no effect.
-	maybe := ours && call.NotAfter.IsZero() && !m.NotBefore.After(call.NotBefore.Add(glance))
+	// It was sent, or was about to be, and may be what the last look in service had yet to show.
+	maybe := ours && call.NotAfter.IsZero() && !m.NotBefore.After(call.NotBefore.Add(lag))
 	if call.NotAfter.IsZero() {
 		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
 	} else {
 		ours = ours && !call.NotAfter.Before(m.NotBefore)
 	}
-	m.Evidence = strings.NewReplacer(unseenWho, "", maybeOurs, "", unreadSince, "").Replace(m.Evidence) // of the last look
+	m.Evidence = attributions.Replace(m.Evidence) // what the last look made of it
 	switch {
 	case ours:
-		m.By, m.Evidence = ByCastoff, "castoff's DeregisterTargets"
+		m.By = ByCastoff
+		m.Evidence += byCall
 		if m.NotAfter.Sub(call.NotBefore) > back {
 			call.NotAfter = time.Time{}
 			m.Evidence += maybeAgain
@@ -425,12 +425,15 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 		m.By = ByECS
 		m.Evidence += unseenWho
 	default:
-		m.By = ByECS
-		// One that puts it down to ECS because that came next must have looked soon.
-		if up && !f.task.Leaving() || f.deactivating.NotAfter.Sub(m.NotAfter) > glance {
-			m.Evidence += unreadSince
-		}
+		m.By = ByECS // which is far more likely than anybody else
 		from := f.deactivating.NotBefore
+		switch { // who puts it down to ECS because that came next must have looked soon
+		case up && !f.task.Leaving():
+			m.Evidence += unreadSince
+		case f.deactivating.NotAfter.Sub(m.NotAfter) > glance:
+			m.Evidence += unreadLong
+			from = time.Time{}
+		}
 		if maybe {
 			m.Evidence += maybeOurs
 			if call.NotBefore.Before(from) {
@@ -442,16 +445,22 @@ func (f *failure) attribute(m Milestone, call Bounds, back time.Duration) Milest
 	return m
 }
 
-// What a milestone's evidence says where nobody can know who did it.
+// What a milestone's evidence says of who did it, after what was seen.
 const (
+	byCall = "; castoff's DeregisterTargets"
 	// unseenWho is for a row that was out when castoff first looked.
 	unseenWho = "; when it was taken out, and by whom, is unseen"
 	// maybeOurs is for when ECS began as castoff made a call that nobody answered, or in
 	// which it was killed.
 	maybeOurs = "; or by castoff, in a call of which it knows no outcome"
-	// unreadSince is for a task that nobody read soon after, up or on its way out.
-	unreadSince = "; or by somebody else: the task was not read for a while"
+	// unreadSince is for a task that was not read after its row was.
+	unreadSince = "; or by somebody else: its task has not been read since"
+	// unreadLong is for one that was read so late that it had time to leave for
+	// something else.
+	unreadLong = "; or by somebody else: its task was not read for a while"
 )
+
+var attributions = strings.NewReplacer(byCall, "", maybeAgain, "", unseenWho, "", maybeOurs, "", unreadSince, "", unreadLong, "")
 
 // within are the bounds of an instant of which two are known; where they do not
 // meet, which only a clock that was set can do, the first.

@@ -83,17 +83,19 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 	for name, tt := range map[string]struct {
 		call   float64
 		killed bool
+		looked bool // just after the call
 		from   float64
 		open   bool
 	}{
-		"killed":                        {606, true, 606, true},
-		"not answered":                  {606, false, 606, true},
-		"not answered, just as it read": {605, false, 605, true},
-		"not answered, long before":     {580, false, 605, false},
+		"killed":                        {606, true, false, 606, true},
+		"not answered":                  {606, false, false, 606, true},
+		"not answered, and looked at":   {606, false, true, 606, true},
+		"not answered, just as it read": {605, false, false, 605, true},
+		"not answered, long before":     {580, false, false, 605, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(1)
-			w.stampOnDeactivating = true
+			w.stampOnDeactivating = !tt.looked
 			l := w.add(hung("a"))
 			l.draining, l.deactivating, l.gone = sec(606.1), sec(609), sec(906)
 			w.add(fresh("b", 623))
@@ -107,12 +109,19 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 				}
 			}
 			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(tt.call)})
-			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
 			want := Bounds{NotBefore: sec(tt.from), NotAfter: sec(610)}
+			if tt.looked {
+				c.film(tracker, sec(608), sec(608), poll)
+				if m := bounds(t, only(t, tracker.Open()), Detach); m.By != ByCastoff || !strings.HasSuffix(m.Evidence, byCall) {
+					t.Errorf("nobody else was there: %+v", m)
+				}
+				want.NotAfter = sec(608)
+			}
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
 			if !tt.open {
 				want.NotBefore = l.deactivating // by its own word
 			}
-			if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Count(m.Evidence, maybeOurs) != map[bool]int{true: 1}[tt.open] {
+			if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Contains(m.Evidence, byCall) || strings.Count(m.Evidence, maybeOurs) != map[bool]int{true: 1}[tt.open] {
 				t.Errorf("want %v, left open %v: %s", want, tt.open, describe(tl))
 			}
 		})
@@ -457,6 +466,7 @@ func TestDetachWhileTheTaskIsUnread(t *testing.T) {
 	}{
 		"somebody, and soon read":  {640, [2]float64{632, 648}, ByOther, false},
 		"somebody, and not read":   {640, [2]float64{632, 698}, ByECS, true},
+		"somebody, and not since":  {638, [2]float64{637, 698}, ByECS, true},
 		"ECS, and soon read":       {681, [2]float64{672, 689}, ByECS, false},
 		"ECS, and not read":        {681, [2]float64{672, 708}, ByECS, true},
 		"ECS, and read only after": {681, [2]float64{672, 1098}, ByECS, true},
@@ -473,11 +483,11 @@ func TestDetachWhileTheTaskIsUnread(t *testing.T) {
 			tracker := NewTracker(DefaultSettings())
 			c.film(tracker, sec(500), sec(tt.out+4), poll)
 			if m := bounds(t, only(t, tracker.Open()), Detach); !strings.HasSuffix(m.Evidence, unreadSince) {
-				t.Errorf("when it has just been seen it is known: %+v", m)
+				t.Errorf("its task has not been read since, and that is not said: %+v", m)
 			}
 			tl := only(t, c.film(tracker, sec(tt.out+9), sec(1400), poll))
 			contains(t, tl, Detach, l.draining)
-			if m := bounds(t, tl, Detach); m.By != tt.by || strings.Count(m.Evidence, unreadSince) != map[bool]int{true: 1}[tt.open] {
+			if m := bounds(t, tl, Detach); m.By != tt.by || strings.Count(m.Evidence, unreadLong) != map[bool]int{true: 1}[tt.open] {
 				t.Errorf("want by %s, left open %v: %s", tt.by, tt.open, describe(tl))
 			}
 		})

@@ -68,6 +68,9 @@ type Tracker struct {
 	calm      Calm                       // before the restart; zero without one
 	// calls are castoff's own of before the restart, of failures that are not open.
 	calls map[callOf]Bounds
+	// withheld are rows that are unhealthy, and may be another task's: since which
+	// reading. A restart forgets them, and knows less precisely then.
+	withheld map[fleet.TargetKey]fleet.Read
 	// undarkened: what is known from before the restart does not say whose agent was
 	// cut off then.
 	undarkened bool
@@ -81,7 +84,7 @@ type callOf struct {
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds), withheld: make(map[fleet.TargetKey]fleet.Read)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -181,9 +184,14 @@ func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
 }
 
 // openFromTargets looks at every unhealthy row of a group that was read again. A
-// row that was not says nothing new, and a task that has not been read for long
-// may be gone.
+// row that was not says nothing new. A task that has not been read for long may be
+// gone, and one that has not been read since the row was in service may have left it to
+// another.
 func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
+	maps.DeleteFunc(t.withheld, func(k fleet.TargetKey, _ fleet.Read) bool {
+		row := s.Target(k)
+		return row == nil || !row.Unhealthy()
+	})
 	for _, g := range s.TargetGroups {
 		was := t.prev.TargetGroup(g.ARN)
 		if was != nil && was.Read == g.Read {
@@ -202,7 +210,10 @@ func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 				continue // the row is whose address that was
 			}
 			if was != nil && task.Read.Sent.Before(was.Read.Sent) && task.Read.Age(g.Read.Sent) > glance {
-				continue // or is whose it may be by now: its task is read less often than its row, or not any more
+				if before := t.prev.Target(g.Targets[i].Key); before == nil || !before.Unhealthy() {
+					t.withheld[g.Targets[i].Key] = was.Read
+				}
+				continue
 			}
 			f := newFailure(s, task, TargetCheck)
 			// A booting task's failing check is not yet a failure to ECS, nor to us.

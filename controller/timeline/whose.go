@@ -8,8 +8,8 @@ import (
 )
 
 // row is the task's own row in a group, as a reading has it, and nil when it has none
-// there; not sure: it may be the task's or another's, and the reading tells nothing of
-// it. What may look like the task's own is
+// there. Not sure: the row may be another's, and the reading tells nothing of the
+// task's. What may look like the task's own is
 //
 //   - the row of another task that was given the address, which has it once it is
 //     registered, in ACTIVATING: a row that drains is this task's for as long as the
@@ -25,17 +25,16 @@ func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known *failingTarg
 	if row == nil || row.Unused() {
 		return nil, true
 	}
-	var last fleet.Read
+	var last fleet.Read // of the row
 	if known != nil {
 		last = known.read
 	}
-	read := s.TargetGroup(key.Group).Read
-	unread := f.task.Read.Age(read.Sent) > glance
+	unread := f.task.Read.Age(s.TargetGroup(key.Group).Read.Sent) > glance
 	owner := s.Owner(key)
 	switch another := owner != nil && owner.ARN != f.tl.Task; {
 	case another && !row.Draining():
 		return nil, true
-	case another && owner.LastStatus != fleet.Provisioning && owner.LastStatus != fleet.Pending, another && owner.Read.Sent.Before(last.Sent):
+	case another && (owner.LastStatus.AtLeast(fleet.Activating) || owner.Read.Sent.Before(last.Sent)):
 		return nil, false
 	case !another && row.Draining() && last.Never() && f.task.Started.IsZero():
 		return nil, false
