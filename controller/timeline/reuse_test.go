@@ -201,6 +201,12 @@ func TestOpensOnlyByItsOwnRow(t *testing.T) {
 			if m := bounds(t, only(t, tracker.Open()), LBUnhealthy); m.Bounds != want {
 				t.Errorf("want %v: %v", want, m.Bounds)
 			}
+			if l.lbRecovered = sec(742); len(tracker.withheld) != 1 {
+				t.Error("nothing is remembered of an unhealthy row")
+			}
+			if c.film(tracker, sec(745), sec(745), poll); len(tracker.withheld) != 0 {
+				t.Error("a row is remembered that is in service")
+			}
 		})
 	}
 }
@@ -264,20 +270,24 @@ func TestNextOneAtOnce(t *testing.T) {
 	contains(t, only(t, tracker.Open()), Detached, l.gone)
 }
 
-// A row that drains is the next task's where that one, as it was last read, was not
-// registered yet: it has been read less lately than the row.
-func TestNextOneDrainsUnread(t *testing.T) {
-	w := newWorld(1)
-	l := w.add(hung("a"))
-	l.draining, l.gone = sec(681), sec(687)
-	b := w.add(fresh("b", 684))
-	b.addr, b.draining = l.addr, sec(760)
-	c := &camera{w: w}
-	c.skip = func(ref string) bool { return ref == b.id && c.last != nil && c.last.At.After(sec(688)) }
-	tracker := NewTracker(DefaultSettings())
-	c.film(tracker, sec(500), sec(780), poll)
-	if m := bounds(t, only(t, tracker.Open()), Detached); m.Bounds != (Bounds{NotBefore: sec(685), NotAfter: sec(690)}) {
-		t.Errorf("want it between 685 and 690 s: %v", m)
+// A row that drains is the next task's once that one has come so far, and may be where
+// it has been read less lately than the row.
+func TestNextOneDrains(t *testing.T) {
+	for name, unread := range map[string]bool{"read": false, "unread": true} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(681), sec(687)
+			b := w.add(fresh("b", 684))
+			b.addr, b.draining = l.addr, sec(760)
+			c := &camera{w: w}
+			c.skip = func(ref string) bool { return unread && ref == b.id && c.last != nil && c.last.At.After(sec(688)) }
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(780), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detached); m.Bounds != (Bounds{NotBefore: sec(685), NotAfter: sec(690)}) {
+				t.Errorf("want it between 685 and 690 s: %v", m)
+			}
+		})
 	}
 }
 

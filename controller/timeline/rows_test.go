@@ -91,6 +91,7 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 		"not answered":                  {606, false, false, 606, true},
 		"not answered, and looked at":   {606, false, true, 606, true},
 		"not answered, just as it read": {605, false, false, 605, true},
+		"not answered, slow to show":    {600, false, false, 605, true},
 		"not answered, long before":     {580, false, false, 605, false},
 	} {
 		t.Run(name, func(t *testing.T) {

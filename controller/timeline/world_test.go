@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -320,6 +321,9 @@ func bounds(t *testing.T, tl *Timeline, k Kind) Milestone {
 	m, ok := tl.Milestone(k)
 	if !ok {
 		t.Fatalf("no %s in %s", k, describe(tl))
+	}
+	if parts := strings.Split(m.Evidence, "; "); len(slices.Compact(slices.Sorted(slices.Values(parts)))) < len(parts) {
+		t.Errorf("says it twice: %s", m.Evidence)
 	}
 	return m
 }
