@@ -185,6 +185,27 @@ func TestOldRevisionIsReplacedByItself(t *testing.T) {
 	}
 }
 
+// An old revision whose tasks are not healthy any more does not keep a slot from the
+// new one: a replacement of the same revision that never was healthy has no other.
+func TestOldRevisionThatFailsMakesRoom(t *testing.T) {
+	for seed := range uint64(10) {
+		inBubble(t, sim.Options{Seed: seed}, 0, func(t *testing.T, w *world) {
+			spec := sim.ReferenceWorkload(clusterName, "greeter")
+			spec.Desired, spec.MinimumHealthyPercent, spec.MaximumPercent = 4, 50, 100
+			w.add(spec)
+			one := func() bool { _, serving := w.live(greeter); return serving == 4 && len(w.service().Deployments) == 1 }
+			w.must(w.r.NextTasks(greeter, sim.Answers, sim.Answers, sim.Answers, sim.Answers))
+			w.must(w.r.DeployRevision(greeter, sim.Revision{Fate: sim.StartsHung}))
+			w.until(time.Hour, "the revision is out", one)
+			w.must(w.r.Deploy(greeter))
+			for _, task := range w.r.Tasks(greeter)[4:] {
+				w.must(w.r.Hang(task.ARN))
+			}
+			w.until(2*time.Hour, "the next one is out", one)
+		})
+	}
+}
+
 // A new task definition has its own containers; one that the service's target
 // groups do not fit is refused.
 func TestRevisionWithOtherContainers(t *testing.T) {

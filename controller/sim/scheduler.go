@@ -56,6 +56,8 @@ type opening struct {
 	since time.Time // order in which replacements are handed out
 	ready time.Time
 	by    *task // nil: none yet, or it died before it was healthy
+	// barren is the deployment of the last one that did; nil: none has.
+	barren *deployment
 }
 
 // groupsOf are the groups that tasks of a deployment go into.
@@ -206,7 +208,7 @@ func (s *service) open(t *task, ready time.Time) {
 	case o != nil:
 	case t.fills != nil && !t.served:
 		o = t.fills
-		o.by = nil
+		o.by, o.barren = nil, t.deployment
 		o.of.truthReplacement(nil)
 	default:
 		o = &opening{of: t, since: s.region.now}
