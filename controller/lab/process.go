@@ -58,16 +58,20 @@ func newProcesses(part []string) (*processes, error) {
 	ps.tell = out
 	ps.reaper = ps.command("reaper")
 	ps.reaper.Stdin = in
-	told, err := ps.reaper.StdoutPipe()
+	told, tells, err := os.Pipe()
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start the lab's reaper: %w", err), out.Close())
 	}
+	defer func() { _ = told.Close() }()
+	// Not its standard output: a write to that would end it where the lab is gone already.
+	ps.reaper.ExtraFiles = []*os.File{tells}
 	// Not killed with the lab: it has work to do then. A group of its own, so that
 	// Ctrl-C in a terminal does not reach it.
 	ps.reaper.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := ps.reaper.Start(); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the lab's reaper: %w", err), out.Close())
+		return nil, errors.Join(fmt.Errorf("start the lab's reaper: %w", err), out.Close(), tells.Close())
 	}
+	_ = tells.Close() // the reaper has its own
 	go ps.startAll()
 	if ps.dir, err = bufio.NewReader(told).ReadString('\n'); err != nil {
 		return nil, errors.Join(fmt.Errorf("the lab's reaper has no folder: %w", err), ps.close())

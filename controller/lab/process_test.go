@@ -149,7 +149,7 @@ func TestReaperFolder(t *testing.T) {
 		t.Fatal(err)
 	}
 	reaper := exec.CommandContext(t.Context(), self, "lab-part", "reaper") // with nothing to be read
-	reaper.Stdout = gone
+	reaper.ExtraFiles = []*os.File{gone}
 	var failed *exec.ExitError
 	if err := reaper.Run(); !errors.As(err, &failed) || !failed.Exited() {
 		t.Errorf("nobody is told of the folder: %v", err)

@@ -48,6 +48,9 @@ func takenOut(t sim.Truth, m timeline.Milestone) (last deregistered, ok bool) {
 func (c *castoff) rightBefore(m timeline.Milestone, t sim.Truth) bool {
 	var last sim.TargetTruth
 	for _, tt := range t.Targets {
+		if m.Kind == timeline.Detached && !(tt.Detached.Before(m.NotBefore) && !tt.Detached.IsZero()) {
+			return false
+		}
 		if tt.Detach.After(last.Detach) {
 			last = tt
 		}
@@ -59,7 +62,7 @@ func (c *castoff) rightBefore(m timeline.Milestone, t sim.Truth) bool {
 	if m.By != timeline.ByECS || began.IsZero() || !m.Contains(began) || last.By == sim.ByECS || !last.Detach.Before(m.NotBefore) {
 		return false
 	}
-	if strings.Contains(m.Evidence, "could not be read") {
+	if strings.HasSuffix(m.Evidence, "could not be read") {
 		return c.tap.unwatched(t)
 	}
 	out := deregistered{key: last.Key, at: last.Detach}
@@ -227,12 +230,12 @@ func (p *tap) upAfter(arn fleet.TaskARN, out deregistered, began time.Time) bool
 }
 
 // readSoon reports that castoff read a task within a pass or two of seeing its target
-// taken out.
+// taken out, or up after that: then it can tell who did it.
 func (p *tap) readSoon(t sim.Truth, m timeline.Milestone) (soon bool) {
 	out, ok := takenOut(t, m)
 	seen := p.sawOut(out)
 	p.since(ofTask(t.Task), seen, func(r *reading) bool {
-		soon = soon || r.ok && !r.sent.Before(seen) && r.received.Sub(seen) < 10*time.Second
+		soon = soon || r.ok && !r.sent.Before(seen) && (r.received.Sub(seen) < 10*time.Second || r.task.up())
 		return true
 	})
 	return soon && ok && !seen.IsZero()

@@ -231,7 +231,7 @@ func (s *service) recovered(t *task) {
 	case o.of == t:
 		s.close(o)
 	case o.by == nil:
-		o.by = t
+		o.by, o.barren = t, nil
 		o.of.truthReplacement(t)
 	}
 }

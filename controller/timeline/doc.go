@@ -30,9 +30,11 @@
 // target unhealthy (once the service's grace period for the task is over: a
 // booting task is not a failing one), or when an essential container ends by
 // itself. A task that is already being taken down for another reason does not
-// open one by failing on its way out. Where the failure was too short to be
-// seen but ECS names it as the reason for the stop, the timeline is opened in
-// retrospect, with the wide bounds that this deserves.
+// open one by failing on its way out. Where a row is read and its task is not, one
+// that is unhealthy is held back until the task is read: it may be the next one's.
+// Where the failure was too short to be seen but ECS names it as the reason for
+// the stop, the timeline is opened in retrospect, with the wide bounds that this
+// deserves.
 //
 // It closes when the task has stopped, its rows have left their groups and its
 // replacement serves, or when the settle window after the stop is over; when

@@ -306,6 +306,26 @@ func TestOpensByTheFirstLookAtItsGroup(t *testing.T) {
 	contains(t, only(t, tracker.Open()), LBUnhealthy, l.lbUnhealthy)
 }
 
+// A restart that comes before it is known whose row is unhealthy does not take it for one
+// that was in service.
+func TestRestartWhileARowIsHeldBack(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(settled("a"))
+	l.lbUnhealthy = sec(692)
+	c := &camera{w: w}
+	c.skip = func(ref string) bool {
+		return ref == l.id && c.last != nil && c.last.At.After(sec(670)) && c.last.At.Before(sec(715))
+	}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(715), poll)
+	tracker, err := c.restart(tracker, sec(718))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.film(tracker, sec(720), sec(730), poll)
+	contains(t, only(t, tracker.Open()), LBUnhealthy, l.lbUnhealthy)
+}
+
 // Rows may be read more often than tasks: one whose task was read a moment ago is its own.
 func TestOpensByARowReadMoreOften(t *testing.T) {
 	w := newWorld(1)

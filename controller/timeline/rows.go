@@ -40,8 +40,12 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 			continue
 		case !seen:
 			if ft, row, has := f.meet(t, s, key); has {
+				if !ft.late(row, g.Read, t.settings.ReportLag) {
+					f.follow(&ft, row, g)
+				} else if len(ft.Good) == 0 { // it was in service: until when is yet to be seen
+					ft.Good = []Span{{}}
+				}
 				f.targets = slices.Insert(f.targets, i, ft)
-				f.follow(&f.targets[i], row, g)
 			}
 		case f.targets[i].read != g.Read:
 			ft := &f.targets[i]
@@ -222,9 +226,7 @@ func (ft *failingTarget) widen(k Kind, upTo time.Time) bool {
 	if !ok {
 		return false
 	}
-	if !strings.HasSuffix(m.Evidence, maybeAgain) {
-		m.Evidence += maybeAgain
-	}
+	m.Evidence = attributions.Replace(m.Evidence) + maybeAgain // of the last time nobody said anything yet
 	m.NotAfter = upTo
 	ft.Milestones = set(ft.Milestones, m)
 	return true
@@ -236,7 +238,7 @@ func (ft *failingTarget) putBackUnseen(changed Bounds) {
 	ft.Milestones = drop(ft.Milestones, Detached)
 	if m, ok := find(ft.Milestones, Detach); ok {
 		m.NotAfter = changed.NotAfter
-		m.Evidence += ", and put back and taken out again unseen"
+		m.Evidence = attributions.Replace(m.Evidence) + ", and put back and taken out again unseen"
 		ft.Milestones = set(ft.Milestones, m)
 	}
 }
@@ -416,7 +418,9 @@ func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) M
 			call.NotAfter = time.Time{}
 			m.Evidence += maybeAgain
 		}
-		m.Bounds = within(m.Bounds, call)
+		if !call.NotAfter.IsZero() || !up || f.task.Read.Sent.After(m.NotAfter) { // else ECS may have begun before it
+			m.Bounds = within(m.Bounds, call)
+		}
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),
 		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
 		m.By = ByOther

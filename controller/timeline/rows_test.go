@@ -129,6 +129,47 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 	}
 }
 
+// ECS begins just before castoff's call, which nobody answers, and the row is read before
+// the task: until that is read it may have been either, as early as ECS.
+func TestECSBeginsJustBeforeTheCall(t *testing.T) {
+	w := newWorld(1)
+	w.stampOnDeactivating = true
+	l := w.add(hung("a"))
+	l.draining, l.deactivating, l.gone = sec(605.5), sec(605.5), sec(906)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(605), poll)
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)})
+	c.skip = func(ref string) bool { return ref == l.id }
+	c.film(tracker, sec(608), sec(608), poll)
+	c.skip = nil
+	tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) || strings.Contains(m.Evidence, byCall) {
+		t.Error(describe(tl))
+	}
+}
+
+// castoff is killed in its call before the failure is kept: a row that reads healthy when it
+// is back may be from before the call, and was in service until then.
+func TestReadLateAfterARestart(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611.1), sec(906)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)}) // and took effect
+	c := &camera{w: w}
+	c.film(tracker, sec(610), sec(610), poll) // late
+	tl := only(t, c.film(tracker, sec(615), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByCastoff || !m.Contains(sec(606.1)) {
+		t.Error(describe(tl))
+	}
+	if good := tl.Targets[0].Good; len(good) != 1 || !good[0].To.Contains(sec(606.1)) {
+		t.Errorf("good: %+v", good)
+	}
+}
+
 // What castoff takes out and ECS puts back is exposed for as long as the
 // balancer calls it healthy, and no longer.
 func TestExposureOfATargetPutBack(t *testing.T) {

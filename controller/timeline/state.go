@@ -126,7 +126,7 @@ func (t *Tracker) draining(task *fleet.Task) bool {
 }
 
 // calmNow sums up what is known of the tasks that do not fail. Where some tasks
-// could not be read, that is nothing: it is not known which.
+// could not be read, or may fail, that is nothing: it is not known which.
 func (t *Tracker) calmNow() Calm {
 	for _, g := range t.prev.Gaps {
 		switch g.Kind {
@@ -134,6 +134,9 @@ func (t *Tracker) calmNow() Calm {
 			fleet.GapTargetHealth, fleet.GapTargetGroups, fleet.GapTargetGroup:
 			return t.calm
 		}
+	}
+	if len(t.withheld) > 0 {
+		return t.calm
 	}
 	var c Calm
 	newest := map[fleet.ServiceID]time.Time{}

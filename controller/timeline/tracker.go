@@ -188,10 +188,6 @@ func (t *Tracker) openFromTasks(s *fleet.Snapshot) {
 // gone, and one that has not been read since the row was in service may have left it to
 // another.
 func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
-	maps.DeleteFunc(t.withheld, func(k fleet.TargetKey, _ fleet.Read) bool {
-		row := s.Target(k)
-		return row == nil || !row.Unhealthy()
-	})
 	for _, g := range s.TargetGroups {
 		was := t.prev.TargetGroup(g.ARN)
 		if was != nil && was.Read == g.Read {
@@ -252,6 +248,10 @@ func (t *Tracker) add(f *failure) {
 // in sight, since it looks like a failing one, and a lost one's until the task is
 // read again.
 func (t *Tracker) forget(s *fleet.Snapshot) {
+	maps.DeleteFunc(t.withheld, func(k fleet.TargetKey, _ fleet.Read) bool {
+		row := s.Target(k)
+		return row == nil || !row.Unhealthy()
+	})
 	maps.DeleteFunc(t.restored, func(arn fleet.TaskARN, _ bool) bool { return s.Task(arn) != nil || !hidden(s, arn) })
 	t.failures = slices.DeleteFunc(t.failures, func(f *failure) bool {
 		is := s.Task(f.tl.Task)

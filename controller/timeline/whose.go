@@ -34,7 +34,7 @@ func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known *failingTarg
 	switch another := owner != nil && owner.ARN != f.tl.Task; {
 	case another && !row.Draining():
 		return nil, true
-	case another && (owner.LastStatus.AtLeast(fleet.Activating) || owner.Read.Sent.Before(last.Sent)):
+	case another && (owner.LastStatus != fleet.Provisioning && owner.LastStatus != fleet.Pending || owner.Read.Sent.Before(last.Sent)):
 		return nil, false
 	case !another && row.Draining() && last.Never() && f.task.Started.IsZero():
 		return nil, false
