@@ -192,7 +192,7 @@ func (s *service) roll(p pool) {
 	for _, d := range s.deployments[1:] {
 		lost := 0
 		for _, o := range s.openings {
-			if o.by == nil && o.of.deployment == d && o.of.served && (o.barren != d || len(fresh) >= s.desired) && !o.ready.After(s.region.now) {
+			if o.by == nil && o.of.deployment == d && o.of.served && o.barren != d && !o.ready.After(s.region.now) {
 				lost++ // one that never was healthy is not worth another of its kind
 			}
 		}

@@ -536,6 +536,25 @@ func TestDetachWhileTheTaskIsUnread(t *testing.T) {
 	}
 }
 
+// What was not known when a row was first seen out is not said for good where the group
+// is not read for a while after.
+func TestUnreadSinceIsNotForGood(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining = sec(640)
+	w.add(fresh("b", 690))
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(635), poll)
+	c.skip = func(ref string) bool {
+		return ref == l.id && c.last.At.Before(sec(715)) || ref == "web-0" && !c.last.At.Before(sec(640)) && c.last.At.Before(sec(700))
+	}
+	tl := only(t, c.film(tracker, sec(640), sec(1400), poll))
+	if m := bounds(t, tl, Detach); strings.Contains(m.Evidence, unreadSince) || !strings.Contains(m.Evidence, maybeAgain) {
+		t.Error(describe(tl))
+	}
+}
+
 // A row that drained when the group was last read, long before the failure came to
 // light, may have been put back and taken out again: when, and who did that, is unseen.
 func TestDetachLongBeforeTheFailure(t *testing.T) {
