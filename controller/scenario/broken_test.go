@@ -103,11 +103,11 @@ var mistakes = []mistake{
 	{"what AWS keeps back hides what fails", []edit{{"timeline/tracker.go", "\tt.openFromTasks(s)\n", "\tif len(s.Gaps) == 0 {\n\t\tt.openFromTasks(s)\n\t}\n"}}, []rule{ruleUntold}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"the balancer's word counts for nothing", []edit{{"timeline/tracker.go", "\tt.openFromTargets(s)\n", ""}}, []rule{ruleUntold}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"what ends by itself has not failed", []edit{{"timeline/open.go", "\tif !ok {\n", "\tif !ok || trigger == Exit {\n"}}, []rule{ruleUntold}, "TestScripts$/^told_whatever_else_cannot_be_read"},
-	{"nobody but ECS takes anything out", []edit{{"timeline/rows.go", "m.By = ByOther", "m.By = ByECS"}}, []rule{ruleActor}, "TestScripts$/^told_whatever_else_cannot_be_read"},
+	{"nobody but ECS takes anything out", []edit{{"timeline/actor.go", "m.By = ByOther", "m.By = ByECS"}}, []rule{ruleActor}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"a call whose outcome was not kept is forgotten", []edit{{"controller.go", "\tc.recall()\n", ""}}, []rule{ruleActor}, "TestScripts$/^ended_after_the_call"},
 	{"what nobody looked at has stayed as it was", []edit{
 		{"timeline/rows.go", "if f.upSince(ft.read.Sent) {", "if false {"},
-		{"timeline/rows.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
+		{"timeline/actor.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
 	}, []rule{ruleBounds}, "TestScripts$/^put_back_for_a_while_unseen"},
 }
 

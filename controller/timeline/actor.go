@@ -1,0 +1,82 @@
+package timeline
+
+import (
+	"strings"
+	"time"
+)
+
+// attribute says who began a deregistration, and tightens its bounds by that.
+// castoff knows its own calls. ECS does it in DEACTIVATING and not before, so a
+// row that began to leave while its task was still up was taken out by somebody
+// else.
+//
+// lag is by how much a call's effect may come to be read later than it was made. back
+// is how soon after a call the row may be in service again and taken out once more;
+// what is read no sooner says nothing of the call's time.
+func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) Milestone {
+	up := f.deactivating.NotAfter.IsZero()
+	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
+	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
+	// It was sent, or was about to be, and may be what the last look in service had yet to show.
+	maybe := ours && call.NotAfter.IsZero() && !m.NotBefore.After(call.NotBefore.Add(lag))
+	if call.NotAfter.IsZero() {
+		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
+	} else {
+		ours = ours && !call.NotAfter.Before(m.NotBefore)
+	}
+	m.Evidence = attributions.Replace(m.Evidence) // what the last look made of it
+	switch {
+	case ours:
+		m.By = ByCastoff
+		m.Evidence += byCall
+		if m.NotAfter.Sub(call.NotBefore) > back {
+			call.NotAfter = time.Time{}
+			m.Evidence += maybeAgain
+		}
+		if !call.NotAfter.IsZero() || !up || f.task.Read.Sent.After(m.NotAfter) { // else ECS may have begun before it
+			m.Bounds = within(m.Bounds, call)
+		}
+	case !up && f.deactivating.NotBefore.After(m.NotAfter),
+		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
+		m.By = ByOther
+	case !m.NotBefore.After(f.task.Created) && m.NotAfter.Sub(f.deactivating.NotBefore) < glance:
+		// The task was up a moment ago: ECS may have begun since, or somebody else long before.
+		m.By = ByECS
+		m.Evidence += unseenWho
+	default:
+		m.By = ByECS // which is far more likely than anybody else
+		from := f.deactivating.NotBefore
+		switch { // who puts it down to ECS because that came next must have looked soon
+		case up && !f.task.Leaving():
+			m.Evidence += unreadSince
+		case f.deactivating.NotAfter.Sub(m.NotAfter) > glance:
+			m.Evidence += unreadLong
+			from = time.Time{}
+		}
+		if maybe {
+			m.Evidence += maybeOurs
+			if call.NotBefore.Before(from) {
+				from = call.NotBefore
+			}
+		}
+		m.Bounds = within(m.Bounds, Bounds{NotBefore: from})
+	}
+	return m
+}
+
+// What a milestone's evidence says of who did it, after what was seen.
+const (
+	byCall = "; castoff's DeregisterTargets"
+	// unseenWho is for a row that was out when castoff first looked.
+	unseenWho = "; when it was taken out, and by whom, is unseen"
+	// maybeOurs is for when ECS began as castoff made a call that nobody answered, or in
+	// which it was killed.
+	maybeOurs = "; or by castoff, in a call of which it knows no outcome"
+	// unreadSince is for a task that was not read after its row was.
+	unreadSince = "; or by somebody else: its task has not been read since"
+	// unreadLong is for one that was read so late that it had time to leave for
+	// something else.
+	unreadLong = "; or by somebody else: its task was not read for a while"
+)
+
+var attributions = strings.NewReplacer(byCall, "", maybeAgain, "", unseenWho, "", maybeOurs, "", unreadSince, "", unreadLong, "")

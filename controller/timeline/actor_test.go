@@ -1,0 +1,243 @@
+package timeline
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// Somebody else takes the target out, and ECS registers it again.
+func TestDetachedByOther(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	w.add(fresh("b", 623))
+	deactivating := l.deactivating
+	l.deactivating, l.draining, l.gone = time.Time{}, sec(620), time.Time{}
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(640), poll)
+	tl := only(t, tracker.Open())
+	if m := bounds(t, tl, Detach); m.By != ByOther || !m.Contains(sec(620)) {
+		t.Error(describe(tl))
+	}
+	l.draining = time.Time{} // registered again
+	c.film(tracker, sec(645), sec(660), poll)
+	absent(t, only(t, tracker.Open()), Detach)
+	l.deactivating, l.draining, l.gone = deactivating, sec(681), sec(980)
+	tl = only(t, c.film(tracker, sec(665), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) {
+		t.Error(describe(tl))
+	}
+}
+
+// castoff's own call bounds the detachment better than any read.
+func TestDetachedByCastoff(t *testing.T) {
+	call := Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}
+	tests := []struct {
+		name   string
+		call   Bounds
+		change func(*life)
+		by     Actor
+		within Bounds
+		killed bool // before the tracker heard of it
+	}{
+		{"answered", call, func(*life) {}, ByCastoff, call, false},
+		{"unanswered", Bounds{NotBefore: call.NotBefore}, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}, false},
+		{"killed before its outcome was kept", call, func(*life) {}, ByCastoff, Bounds{NotBefore: sec(606), NotAfter: sec(610)}, true},
+		{"without effect", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}, false},
+		{"killed before it had any", call, func(l *life) { l.draining, l.gone = sec(681), sec(980) }, ByECS, Bounds{NotBefore: sec(680), NotAfter: sec(685)}, true},
+		{"after ECS's own", call, func(l *life) { l.deactivating, l.draining = sec(604), sec(604) }, ByECS, Bounds{NotBefore: sec(600), NotAfter: sec(605)}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(606.1), sec(906)
+			tt.change(l)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			key := fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080)
+			if !tt.killed {
+				tracker.Called(l.arn(), key, tt.call)
+			}
+			tracker, err := c.restart(tracker, sec(608))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tracker.Called(l.arn(), key, Bounds{NotBefore: tt.call.NotBefore}) // what the detachment says
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != tt.by || m.Bounds != tt.within {
+				t.Errorf("want by %s within %v: %s", tt.by, tt.within, describe(tl))
+			}
+		})
+	}
+}
+
+// Castoff is killed in its call, or nobody answers it, and ECS begins before the next
+// look: whose it was nobody knows, and it may have been as early as the call.
+func TestNoOutcomeAsECSBegins(t *testing.T) {
+	for name, tt := range map[string]struct {
+		call   float64
+		killed bool
+		looked bool // just after the call
+		from   float64
+		open   bool
+	}{
+		"killed":                        {606, true, false, 606, true},
+		"not answered":                  {606, false, false, 606, true},
+		"not answered, and looked at":   {606, false, true, 606, true},
+		"not answered, just as it read": {605, false, false, 605, true},
+		"not answered, slow to show":    {600, false, false, 605, true},
+		"not answered, long before":     {580, false, false, 605, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.stampOnDeactivating = !tt.looked
+			l := w.add(hung("a"))
+			l.draining, l.deactivating, l.gone = sec(606.1), sec(609), sec(906)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			if tt.killed {
+				var err error
+				if tracker, err = c.restart(tracker, sec(608)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(tt.call)})
+			want := Bounds{NotBefore: sec(tt.from), NotAfter: sec(610)}
+			if tt.looked {
+				c.film(tracker, sec(608), sec(608), poll)
+				if m := bounds(t, only(t, tracker.Open()), Detach); m.By != ByCastoff || !strings.HasSuffix(m.Evidence, byCall) {
+					t.Errorf("nobody else was there: %+v", m)
+				}
+				want.NotAfter = sec(608)
+			}
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			if !tt.open {
+				want.NotBefore = l.deactivating // by its own word
+			}
+			if m := bounds(t, tl, Detach); m.By != ByECS || m.Bounds != want || strings.Contains(m.Evidence, byCall) || strings.Count(m.Evidence, maybeOurs) != map[bool]int{true: 1}[tt.open] {
+				t.Errorf("want %v, left open %v: %s", want, tt.open, describe(tl))
+			}
+		})
+	}
+}
+
+// ECS begins just before castoff's call, which nobody answers, and the row is read before
+// the task: until that is read it may have been either, as early as ECS.
+func TestECSBeginsJustBeforeTheCall(t *testing.T) {
+	w := newWorld(1)
+	w.stampOnDeactivating = true
+	l := w.add(hung("a"))
+	l.draining, l.deactivating, l.gone = sec(605.5), sec(605.5), sec(906)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	c := &camera{w: w}
+	c.film(tracker, sec(500), sec(605), poll)
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)})
+	c.skip = func(ref string) bool { return ref == l.id }
+	c.film(tracker, sec(608), sec(608), poll)
+	c.skip = nil
+	tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) || strings.Contains(m.Evidence, byCall) {
+		t.Error(describe(tl))
+	}
+}
+
+// castoff is killed in its call before the failure is kept: a row that reads healthy when it
+// is back may be from before the call, and was in service until then.
+func TestReadLateAfterARestart(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(611.1), sec(906)
+	w.add(fresh("b", 623))
+	tracker := NewTracker(DefaultSettings())
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)}) // and took effect
+	c := &camera{w: w}
+	c.film(tracker, sec(610), sec(610), poll) // late
+	tl := only(t, c.film(tracker, sec(615), sec(1200), poll))
+	if m := bounds(t, tl, Detach); m.By != ByCastoff || !m.Contains(sec(606.1)) {
+		t.Error(describe(tl))
+	}
+	if good := tl.Targets[0].Good; len(good) != 1 || !good[0].To.Contains(sec(606.1)) {
+		t.Errorf("good: %+v", good)
+	}
+}
+
+// A row that drains when castoff first looks, at a task that is up and a moment later
+// is not: ECS may have begun in between, or somebody else long before.
+func TestDetachBeforeTheFirstLook(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.deactivating = sec(640), sec(702)
+	w.add(fresh("b", 723))
+	tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(700), sec(1200), poll))
+	contains(t, tl, Detach, l.draining)
+	if m := bounds(t, tl, Detach); m.By != ByECS || !strings.HasSuffix(m.Evidence, unseenWho) {
+		t.Errorf("says that it is known: %s", describe(tl))
+	}
+}
+
+// Who took a row out is told from what its task does next: where nobody can read that
+// for a while, ECS has done it or somebody else.
+func TestDetachWhileTheTaskIsUnread(t *testing.T) {
+	for name, tt := range map[string]struct {
+		out    float64 // ECS begins at 680 s
+		unread [2]float64
+		by     Actor
+		open   bool
+	}{
+		"somebody, and soon read":  {640, [2]float64{632, 648}, ByOther, false},
+		"somebody, and not read":   {640, [2]float64{632, 698}, ByECS, true},
+		"somebody, and not since":  {638, [2]float64{637, 698}, ByECS, true},
+		"ECS, and soon read":       {681, [2]float64{672, 689}, ByECS, false},
+		"ECS, and not read":        {681, [2]float64{672, 708}, ByECS, true},
+		"ECS, and read only after": {681, [2]float64{672, 1098}, ByECS, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining = sec(tt.out)
+			w.add(fresh("b", 690))
+			c := &camera{w: w}
+			c.skip = func(ref string) bool {
+				return ref == l.id && c.last != nil && !c.last.At.Before(sec(tt.unread[0])) && c.last.At.Before(sec(tt.unread[1]))
+			}
+			tracker := NewTracker(DefaultSettings())
+			c.film(tracker, sec(500), sec(tt.out+4), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); !strings.HasSuffix(m.Evidence, unreadSince) {
+				t.Errorf("its task has not been read since, and that is not said: %+v", m)
+			}
+			tl := only(t, c.film(tracker, sec(tt.out+9), sec(1400), poll))
+			contains(t, tl, Detach, l.draining)
+			if m := bounds(t, tl, Detach); m.By != tt.by || strings.Count(m.Evidence, unreadLong) != map[bool]int{true: 1}[tt.open] {
+				t.Errorf("want by %s, left open %v: %s", tt.by, tt.open, describe(tl))
+			}
+		})
+	}
+}
+
+// What was not known when a row was first seen out is not said for good where the group
+// is not read for a while after.
+func TestUnreadSinceIsNotForGood(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining = sec(640)
+	w.add(fresh("b", 690))
+	c := &camera{w: w}
+	tracker := NewTracker(DefaultSettings())
+	c.film(tracker, sec(500), sec(635), poll)
+	c.skip = func(ref string) bool {
+		return ref == l.id && c.last.At.Before(sec(715)) || ref == "web-0" && !c.last.At.Before(sec(640)) && c.last.At.Before(sec(700))
+	}
+	tl := only(t, c.film(tracker, sec(640), sec(1400), poll))
+	if m := bounds(t, tl, Detach); strings.Contains(m.Evidence, unreadSince) || !strings.Contains(m.Evidence, maybeAgain) {
+		t.Error(describe(tl))
+	}
+}
