@@ -28,17 +28,24 @@ type liveness struct {
 	over    map[fleet.ServiceID]time.Time                   // since when too many fail; the zero id for the fleet
 	latched map[fleet.ServiceID]time.Time                   // when castoff last cannot but have seen it
 	grazed  map[fleet.ServiceID]time.Time                   // when it last may have
+	desired map[fleet.ServiceID]wanted                      // how many tasks each wants, or wanted a moment ago
 	due     map[taking]time.Time                            // since when a target should be taken out
 	held    map[taking]time.Time                            // until when a pause kept a target out
 	said    map[taking]bool
 	kept    int // obligations that were met
 }
 
+// wanted is a number of tasks, and when it was last wanted.
+type wanted struct {
+	n  int
+	at time.Time
+}
+
 func newLiveness() liveness {
 	return liveness{
 		well: map[fleet.TaskARN]time.Time{}, flaps: map[fleet.TaskARN]int{}, was: map[fleet.TaskARN]fleet.HealthStatus{},
 		failed: map[fleet.ServiceID]map[fleet.TaskARN]time.Time{}, over: map[fleet.ServiceID]time.Time{},
-		latched: map[fleet.ServiceID]time.Time{}, grazed: map[fleet.ServiceID]time.Time{},
+		latched: map[fleet.ServiceID]time.Time{}, grazed: map[fleet.ServiceID]time.Time{}, desired: map[fleet.ServiceID]wanted{},
 		due: map[taking]time.Time{}, said: map[taking]bool{}, held: map[taking]time.Time{},
 	}
 }
@@ -157,9 +164,23 @@ func (o *oracle) weigh(l *life, now time.Time) {
 		if failing > 0 {
 			services++
 		}
-		note(id, l.rules.limits(id).Correlated, failing, min(up, o.specs[id].Desired))
+		note(id, l.rules.limits(id).Correlated, failing, min(up, v.desiredLately(id, o.specs[id].Desired, now)))
 	}
 	note(fleet.ServiceID{}, l.rules.fleet.Correlated, services, len(o.tasks))
+}
+
+// desiredLately is the most tasks that a service has wanted since castoff last read
+// that for certain, which it does every minute.
+func (v *liveness) desiredLately(id fleet.ServiceID, n int, now time.Time) int {
+	d := v.desired[id]
+	switch {
+	case n > d.n || now.Sub(d.at) > 2*time.Minute:
+		d = wanted{n: n, at: now}
+	case n == d.n:
+		d.at = now
+	}
+	v.desired[id] = d
+	return d.n
 }
 
 // owed holds castoff to what it owes now.

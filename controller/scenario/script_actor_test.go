@@ -92,7 +92,8 @@ func blink(t sim.TargetTruth) bool {
 func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Truth) {
 	m, known := tl.Milestone(timeline.Detach)
 	if !known || tl.Outcome == timeline.Recovered ||
-		strings.HasSuffix(m.Evidence, "by whom, is unseen") && !slices.ContainsFunc(truths, c.sawServing) {
+		// Of a row that castoff read as out before it knew of a failure it keeps no earlier reading.
+		strings.HasSuffix(m.Evidence, "by whom, is unseen") && (tl.Opened.Sub(m.NotAfter) > time.Second || !slices.ContainsFunc(truths, c.sawServing)) {
 		return
 	}
 	unheard := strings.Contains(m.Evidence, "its task was not read for a while") || strings.Contains(m.Evidence, "its task has not been read since")
