@@ -97,6 +97,9 @@ func (s *script) weighActor(c *castoff, tl *timeline.Timeline, truths []sim.Trut
 		return
 	}
 	unheard := strings.Contains(m.Evidence, "its task was not read for a while") || strings.Contains(m.Evidence, "its task has not been read since")
+	if m.By == timeline.ByECS && strings.Contains(m.Evidence, "its row was not read for a while") && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return c.tap.readOut(t, m) }) {
+		return
+	}
 	if m.By == timeline.ByECS && unheard && !slices.ContainsFunc(truths, func(t sim.Truth) bool { return c.tap.readSoon(t, m) }) {
 		return
 	}
@@ -240,6 +243,16 @@ func (p *tap) readSoon(t sim.Truth, m timeline.Milestone) (soon bool) {
 		return true
 	})
 	return soon && ok && !seen.IsZero()
+}
+
+// readOut reports that castoff read a target as out well before its task began to leave.
+func (p *tap) readOut(t sim.Truth, m timeline.Milestone) bool {
+	out, ok := takenOut(t, m)
+	seen, began := p.sawOut(out), t.Deactivating
+	if began.IsZero() {
+		began = t.Stopping
+	}
+	return ok && !seen.IsZero() && began.Sub(seen) > slack
 }
 
 // sawOut is when castoff first read that a target was out of service; zero: never.

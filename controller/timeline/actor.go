@@ -52,6 +52,9 @@ func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) M
 		case f.deactivating.NotAfter.Sub(m.NotAfter) > glance:
 			m.Evidence += unreadLong
 			from = time.Time{}
+		case from.Sub(m.NotBefore) > watched:
+			m.Evidence += unreadRow
+			from = time.Time{}
 		}
 		if maybe {
 			m.Evidence += maybeOurs
@@ -64,6 +67,10 @@ func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) M
 	return m
 }
 
+// watched is how long a row may go unread, while nothing is wrong, and still be taken
+// for one that was in service until ECS began.
+const watched = time.Minute
+
 // What a milestone's evidence says of who did it, after what was seen.
 const (
 	byCall = "; castoff's DeregisterTargets"
@@ -74,9 +81,11 @@ const (
 	maybeOurs = "; or by castoff, in a call of which it knows no outcome"
 	// unreadSince is for a task that was not read after its row was.
 	unreadSince = "; or by somebody else: its task has not been read since"
+	// unreadRow is for a row that may have been out for long when its task began to leave.
+	unreadRow = "; or by somebody else: its row was not read for a while"
 	// unreadLong is for one that was read so late that it had time to leave for
 	// something else.
 	unreadLong = "; or by somebody else: its task was not read for a while"
 )
 
-var attributions = strings.NewReplacer(byCall, "", maybeAgain, "", unseenWho, "", maybeOurs, "", unreadSince, "", unreadLong, "")
+var attributions = strings.NewReplacer(byCall, "", maybeAgain, "", unseenWho, "", maybeOurs, "", unreadSince, "", unreadLong, "", unreadRow, "")

@@ -241,3 +241,32 @@ func TestUnreadSinceIsNotForGood(t *testing.T) {
 		t.Error(describe(tl))
 	}
 }
+
+// A row that was not read for long when its task begins to leave may have been out for
+// as long: ECS' order bounds it only where the row was looked at lately.
+func TestDetachWhileTheRowIsUnread(t *testing.T) {
+	for name, tt := range map[string]struct {
+		out, unread float64 // ECS begins at 680 s
+		open        bool
+	}{
+		"for a poll":         {681, 650, false},
+		"for long":           {681, 605, true},
+		"for long, and long": {612, 605, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining = sec(tt.out)
+			w.add(fresh("b", 690))
+			c := &camera{w: w}
+			c.skip = func(ref string) bool {
+				return ref == "web-0" && c.last != nil && c.last.At.After(sec(tt.unread)) && c.last.At.Before(sec(680))
+			}
+			tl := only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(1400), poll))
+			contains(t, tl, Detach, l.draining)
+			if m := bounds(t, tl, Detach); m.By != ByECS || strings.HasSuffix(m.Evidence, unreadRow) != tt.open {
+				t.Errorf("want it left open %v: %s", tt.open, describe(tl))
+			}
+		})
+	}
+}
