@@ -138,12 +138,15 @@ func isUp(t *sim.TaskInfo) bool { return t.Status == fleet.Running && t.Desired 
 // weigh notes where too many fail at once.
 func (o *oracle) weigh(l *life, now time.Time) {
 	v := &o.life
-	note := func(id fleet.ServiceID, c policy.CorrelatedLimits, failing, of int) {
-		if failing < c.Count || float64(failing)*100 < c.Percent*float64(of) {
+	note := func(id fleet.ServiceID, c policy.CorrelatedLimits, failing, of, atMost int) {
+		over := func(of int) bool { return failing >= c.Count && float64(failing)*100 >= c.Percent*float64(of) }
+		if over(of) {
+			v.grazed[id] = now
+		}
+		if !over(atMost) {
 			delete(v.over, id)
 			return
 		}
-		v.grazed[id] = now
 		if v.over[id].IsZero() || v.faults > 0 || now.Before(v.calm) {
 			v.over[id] = now
 		}
@@ -164,9 +167,10 @@ func (o *oracle) weigh(l *life, now time.Time) {
 		if failing > 0 {
 			services++
 		}
-		note(id, l.rules.limits(id).Correlated, failing, min(up, v.desiredLately(id, o.specs[id].Desired, now)))
+		n := o.specs[id].Desired
+		note(id, l.rules.limits(id).Correlated, failing, min(up, n), min(up, v.desiredLately(id, n, now)))
 	}
-	note(fleet.ServiceID{}, l.rules.fleet.Correlated, services, len(o.tasks))
+	note(fleet.ServiceID{}, l.rules.fleet.Correlated, services, len(o.tasks), len(o.tasks))
 }
 
 // desiredLately is the most tasks that a service has wanted since castoff last read
