@@ -19,8 +19,9 @@
 // row that leaves while its task is up was taken out by somebody else, and one that
 // leaves as the task goes by ECS, not before the task was last read as up. Who
 // deregisters in the very moment between such a read and ECS's own begin is not told
-// from ECS. Where the task was not read soon after, the evidence says that it
-// may have been somebody else. Of a group that cannot be read only ECS's own order is
+// from ECS. Where the task was not read soon after, or the row not for a minute
+// before, the evidence says that it may have been somebody else, and the bounds hold
+// for that. Of a group that cannot be read only ECS's own order is
 // known: its row left between DEACTIVATING and STOPPING, unless somebody had taken it
 // out before.
 //
