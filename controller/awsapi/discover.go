@@ -162,6 +162,9 @@ func (o *Observer) discover(ctx context.Context, lists []*taskList) (found bool)
 		if o.addTasks(l, r.found) {
 			found = true
 		}
+		if r.ended {
+			l.noteUnlisted()
+		}
 		ref := string(l.cluster.arn)
 		if l.service != "" {
 			ref = l.cluster.serviceRef(l.service)
@@ -208,7 +211,25 @@ func (o *Observer) listTasks(ctx context.Context, l *taskList) listed {
 	})
 }
 
-// addTasks takes note of what a list has and nobody knew.
+// noteUnlisted notes, at the end of a list, which tasks that read MISSING it had not.
+// One page of a long list may have been read before the task was missed: the whole
+// walk has to have begun since.
+func (l *taskList) noteUnlisted() {
+	begun := l.chain.begun()
+	for _, t := range l.cluster.tasks {
+		switch {
+		case t.missing == 0 || !begun.After(t.missingSince) || !begun.After(t.listed):
+		case l.service != "" && l.service != t.service.Name:
+		case l.stopped:
+			t.unlisted.stopped = true
+		default:
+			t.unlisted.running = true
+		}
+	}
+}
+
+// addTasks takes note of what a list has and nobody knew, and that it has what
+// somebody knew.
 func (o *Observer) addTasks(l *taskList, arns []string) (added bool) {
 	c := l.cluster
 	now := time.Now()
@@ -218,10 +239,14 @@ func (o *Observer) addTasks(l *taskList, arns []string) (added bool) {
 			c.closed[arn] = c.rounds()
 			continue
 		}
-		if arn == "" || c.byARN[arn] != nil {
+		if arn == "" {
 			continue
 		}
-		t := &task{clock: clock{known: now}, arn: arn}
+		if t := c.byARN[arn]; t != nil {
+			t.listed, t.unlisted = now, struct{ running, stopped bool }{}
+			continue
+		}
+		t := &task{clock: clock{known: now}, arn: arn, listed: now}
 		if l.service != "" {
 			t.service = fleet.ServiceID{Cluster: c.arn.Name(), Name: l.service}
 		}

@@ -82,6 +82,7 @@ type fakeTask struct {
 	version int
 	extra   map[string]any
 	garble  func(map[string]any) // spoils its description
+	hidden  bool                 // DescribeTasks answers MISSING
 }
 
 type fakeGroup struct {
@@ -368,7 +369,7 @@ func (c *fakeCluster) describeTasks(arns []string) any {
 	found, failures := []any{}, []any{}
 	for _, arn := range arns {
 		t := byID[lastSegment(arn)]
-		if t == nil {
+		if t == nil || t.hidden {
 			failures = append(failures, map[string]any{"arn": arn, "reason": "MISSING"})
 			continue
 		}

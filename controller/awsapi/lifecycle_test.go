@@ -81,6 +81,88 @@ func TestMissingOnceIsNotGone(t *testing.T) {
 	})
 }
 
+// DescribeTasks says MISSING of a task that one of the lists goes on having, or that
+// nobody could list whole since: it stays, for hours, and is there when it is read
+// again.
+func TestMissingAndListedIsNotGone(t *testing.T) {
+	deny := func(desired string) func(*fake, *fakeTask) {
+		return func(f *fake, _ *fakeTask) {
+			f.fault = func(c fakeCall) *fakeReply {
+				if c.op == "ListTasks" && c.desired == desired {
+					return ecsError("AccessDeniedException")
+				}
+				return nil
+			}
+			f.clusters[0].tasks = nil
+		}
+	}
+	hide := func(desired string) func(*fake, *fakeTask) {
+		return func(_ *fake, task *fakeTask) { task.desired, task.hidden = desired, true }
+	}
+	for name, c := range map[string]struct {
+		begin func(*fake, *fakeTask)
+		gone  bool
+	}{
+		"listed as RUNNING":           {hide("RUNNING"), false},
+		"listed as STOPPED":           {hide("STOPPED"), false},
+		"RUNNING ones are not listed": {deny("RUNNING"), false},
+		"STOPPED ones are not listed": {deny("STOPPED"), false},
+		"in neither list":             {func(f *fake, _ *fakeTask) { f.clusters[0].tasks = nil }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 1)
+				o := observer(t, Options{Config: f.config()})
+				task, all := f.clusters[0].tasks[0], f.clusters[0].tasks
+				arn := pass(t, o, 0).Tasks[0].ARN
+				c.begin(f, task)
+				for range 12 * 60 {
+					if pass(t, o, 5*time.Second).Task(arn) == nil {
+						break
+					}
+				}
+				s := pass(t, o, 5*time.Second)
+				if got := s.Task(arn); (got == nil) != c.gone || got != nil && got.Missing == 0 {
+					t.Fatalf("after an hour: %+v", got)
+				}
+				f.fault, f.clusters[0].tasks, task.desired, task.hidden = nil, all, "RUNNING", false
+				if got := pass(t, o, time.Minute).Task(arn); got == nil || got.Missing != 0 {
+					t.Errorf("read again: %+v", got)
+				}
+			})
+		})
+	}
+}
+
+// A long list of which the page that has the task was read before ECS missed it, and
+// the last one after, says nothing yet.
+func TestListBegunBeforeTheTaskWasMissedSaysNothing(t *testing.T) {
+	begun := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		missed, listed time.Duration // before the list began
+		service        string
+		want           bool
+	}{
+		"begun since":              {time.Second, time.Minute, "", true},
+		"missed later":             {-time.Second, time.Minute, "", false},
+		"it had it":                {time.Minute, -time.Second, "", false},
+		"of its service":           {time.Second, time.Minute, "web", true},
+		"of another service":       {time.Second, time.Minute, "api", false},
+		"missed as the list began": {0, time.Minute, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			missed := &task{service: fleet.ServiceID{Cluster: "prod", Name: "web"}, missing: 1, missingSince: begun.Add(-c.missed), listed: begun.Add(-c.listed)}
+			for _, stopped := range []bool{false, true} {
+				l := &taskList{cluster: &cluster{tasks: []*task{missed}}, service: c.service, stopped: stopped, chain: &chain{pages: []clock{{tried: begun}}}}
+				l.noteUnlisted()
+				if got := map[bool]bool{false: missed.unlisted.running, true: missed.unlisted.stopped}[stopped]; got != c.want {
+					t.Errorf("stopped %t: %t", stopped, got)
+				}
+			}
+		})
+	}
+}
+
 // However far apart the answers are, it takes three.
 func TestMissingTwiceIsNotGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

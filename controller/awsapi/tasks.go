@@ -21,7 +21,8 @@ const (
 )
 
 // missingStaysSeconds is for how many of AWS's seconds a task must have read
-// MISSING before it leaves the Snapshot, besides the confirmations.
+// MISSING before it leaves the Snapshot, besides the confirmations and the lists;
+// see task.gone.
 const missingStaysSeconds = 15
 
 // task is what the Observer keeps of a task from the list that first had it
@@ -41,8 +42,13 @@ type task struct {
 
 	missing      int // readings in a row that said MISSING
 	missingSince time.Time
-	stoppedRead  time.Time // when it was first read STOPPED
-	stoppedPass  int
+	listed       time.Time // when a list last had it
+	// unlisted: no task wanted RUNNING, or STOPPED, was this one, by a list that was
+	// walked whole since missingSince and listed.
+	unlisted struct{ running, stopped bool }
+
+	stoppedRead time.Time // when it was first read STOPPED
+	stoppedPass int
 }
 
 // failing reports that the last reading says UNHEALTHY and something runs.
@@ -282,7 +288,7 @@ func (o *Observer) convertReply(c *cluster, tasks []*task, out *ecs.DescribeTask
 // applyTask takes a reading in. One with an older version than we have was
 // made from a stale copy somewhere in AWS and is no evidence.
 func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
-	t.missing = 0
+	t.missing, t.unlisted = 0, struct{ running, stopped bool }{}
 	v := r.value
 	if t.value == nil {
 		if v.Gone() && v.StoppedAt.Before(o.started) {
@@ -317,7 +323,7 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 }
 
 // missTask notes that ECS answered MISSING. What was read stays, with its count
-// of such answers, until it has been confirmed over some time.
+// of such answers, until nothing has the task any more.
 func (o *Observer) missTask(c *cluster, t *task) {
 	now := time.Now()
 	if t.missing++; t.missing == 1 {
@@ -326,7 +332,10 @@ func (o *Observer) missTask(c *cluster, t *task) {
 			c.lose(t.service.Name)
 		}
 	}
-	if t.missing >= confirmations && now.Sub(t.missingSince) >= o.ofSeconds(missingStaysSeconds) {
+	if t.missing == confirmations && t.service.Name != "" {
+		c.lose(t.service.Name) // so that its list of tasks wanted STOPPED is walked now
+	}
+	if now.Sub(t.missingSince) >= o.ofSeconds(missingStaysSeconds) && t.gone() {
 		// Not closed: should a list have it again, it is there after all.
 		delete(c.byARN, t.arn)
 		c.dropped = true
@@ -337,6 +346,15 @@ func (o *Observer) missTask(c *cluster, t *task) {
 		v.Missing = t.missing
 		t.value = &v
 	}
+}
+
+// gone reports that ECS has confirmed that there is no such task: DescribeTasks says
+// MISSING again and again, and the lists of tasks wanted RUNNING and of those wanted
+// STOPPED, both walked whole since, do not have it. MISSING alone is no proof: it has
+// been answered about tasks that ECS went on listing, and that were well. Nor are the
+// lists alone: they lag behind.
+func (t *task) gone() bool {
+	return t.missing >= confirmations && t.unlisted.running && t.unlisted.stopped
 }
 
 // closeTask takes a task out for good: it is not described again while lists

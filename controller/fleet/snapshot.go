@@ -147,8 +147,8 @@ func (s *Snapshot) Service(id ServiceID) *Service {
 }
 
 // Task finds a task; nil when it is not in the Snapshot. A task leaves the
-// Snapshots only some time after it was read STOPPED, or after ECS has said
-// MISSING often enough: never because a read failed.
+// Snapshots only some time after it was read STOPPED, or after ECS has said MISSING
+// often enough and no list has it any more: never because a read failed.
 func (s *Snapshot) Task(arn TaskARN) *Task {
 	i, ok := slices.BinarySearchFunc(s.Tasks, arn, func(t *Task, arn TaskARN) int { return cmp.Compare(t.ARN, arn) })
 	if !ok {

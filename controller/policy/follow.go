@@ -81,10 +81,7 @@ func (v *view) followAbsent(d *Detachment) {
 	}
 	watched := slices.ContainsFunc(v.Snapshot.Clusters, func(c *fleet.Cluster) bool { return c.ARN == d.Cluster })
 	switch {
-	case watched:
-		if d.ECS == nil {
-			d.ECS = ordered(d.Up, plain(v.Snapshot.At))
-		}
+	case watched: // how long before it was missed ECS had begun nobody has read
 		d.end(Stopped, v.Now)
 	case v.Now.Sub(d.Seen) >= unwatched:
 		d.end(Lost, v.Now)
