@@ -57,7 +57,7 @@ func (c demoCmd) Run(ctx context.Context, to streams) (err error) {
 	}
 	cfg := config.Default()
 	cfg.Web.Listen = c.Listen
-	if err := blameFlags(cfg.Validate()); err != nil {
+	if err := blameFlags(c, flagOf, cfg.Validate()); err != nil {
 		return err
 	}
 	log := slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -76,7 +77,7 @@ func (c runCmd) settle() (config.Config, error) {
 	if c.Interval != nil {
 		poll(&cfg.Polling, *c.Interval)
 	}
-	return cfg, blameFlags(cfg.Validate())
+	return cfg, blameFlags(c, flagOf, cfg.Validate())
 }
 
 func override(setting, flag *string) {
@@ -141,19 +142,18 @@ var flagOf = map[string]string{
 // item is which item of a list a path is about.
 var item = regexp.MustCompile(`\[[0-9]+\]`)
 
-// blameFlags names the flags behind the problems of a configuration that was
-// good before flags changed it. Where a flag is to blame, what follows from it
-// is not said.
-func blameFlags(err error) error { return blame(err, flagOf) }
-
-func blame(err error, flagOf map[string]string) error {
+// blameFlags names the flags behind the problems of a configuration that flags have
+// changed. Where one of them is to blame, what follows from it is not said; what none
+// of them has set keeps its name in the configuration.
+func blameFlags(command any, flagOf map[string]string, err error) error {
 	var wrong *config.ValidationError
 	if !errors.As(err, &wrong) {
 		return err
 	}
+	given := givenFlags(command)
 	var lines []string
 	for _, p := range wrong.Problems {
-		if flag := flagOf[item.ReplaceAllString(p.Path, "")]; flag != "" {
+		if flag := flagOf[item.ReplaceAllString(p.Path, "")]; given[flag] {
 			p.Path = flag
 			if line := p.String(); !slices.Contains(lines, line) {
 				lines = append(lines, line)
@@ -165,6 +165,24 @@ func blame(err error, flagOf map[string]string) error {
 	}
 	return usageError(strings.Join(lines, "\n"))
 }
+
+// givenFlags are the flags that a command line has, or that have a default: the
+// others of a command are nil.
+func givenFlags(command any) map[string]bool {
+	given := map[string]bool{}
+	v := reflect.ValueOf(command)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Tag.Get("name")
+		if name == "" {
+			name = strings.ToLower(wordStart.ReplaceAllString(v.Type().Field(i).Name, "$1-$2"))
+		}
+		given["--"+name] = !slices.Contains([]reflect.Kind{reflect.Pointer, reflect.Slice}, v.Field(i).Kind()) || !v.Field(i).IsNil()
+	}
+	return given
+}
+
+// wordStart is where a field's name has its next word, which its flag begins with a dash.
+var wordStart = regexp.MustCompile(`([a-z])([A-Z])`)
 
 func (c runCmd) base() (config.Config, error) {
 	inline := os.Getenv(configEnv)

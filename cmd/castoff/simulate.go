@@ -119,8 +119,13 @@ func (c simulateCmd) settle(ctx context.Context, cfg config.Config) (p parameter
 		}
 	}
 	c.apply(&p)
-	err = blame(config.Strict("", nil, &p, nil, p.check), parameterFlags)
-	return p, id, notes, err
+	var from []string // what flags are put over
+	for _, f := range []*string{c.Like, c.File} {
+		if f != nil {
+			from = append(from, *f)
+		}
+	}
+	return p, id, notes, blameFlags(c, parameterFlags, config.Strict(strings.Join(from, " with "), nil, &p, nil, p.check))
 }
 
 // apply puts the flags over the parameters; those of a target group are for all.

@@ -112,6 +112,7 @@ func TestSimulateShowIsAFile(t *testing.T) {
 }
 
 func TestSimulateMistakes(t *testing.T) {
+	three := write(t, "three.yaml", "failing: 3\n")
 	bad := write(t, "bad.yaml", "desired: 0\nzone: 2\ncontainer_check: {interval: 1s, retries: many}\ntarget_groups:\n- check: {protocol: UDP}\n- deregistration_delay: 2h\nfailing: 3\n")
 	for _, row := range []struct {
 		args []string
@@ -128,6 +129,8 @@ func TestSimulateMistakes(t *testing.T) {
 		{[]string{"--target-check", "UDP"}, exitUsage, `--target-check: must be one of TCP, HTTP, HTTPS (got "UDP")`},
 		{[]string{"--deregistration-delay", "90m"}, exitUsage, "--deregistration-delay: must be whole seconds, from 0s to 3600s (got 1h30m0s)"},
 		{[]string{"--mode", "both"}, exitUsage, "--mode must be one of"},
+		{[]string{"--file", three, "--desired", "2"}, exitConfig, "castoff: " + three + ": failing: must be between 1 and desired, 2 (got 3)\n"},
+		{[]string{"--file", three, "--desired", "2", "--zones", "4"}, exitUsage, "castoff: --zones: must be between 1 and 3 (got 4)\n"},
 		{[]string{"--file", filepath.Join(t.TempDir(), "none")}, exitConfig, "cannot read the service's settings: "},
 		{[]string{"--config", bad}, exitConfig, "desired: is no setting"},
 		{[]string{"--file", bad}, exitConfig, bad + ":1: desired: must be between 1 and 200 (got 0)\n"},
@@ -161,7 +164,10 @@ func TestSimulateLike(t *testing.T) {
 	}
 	idle := sim.ServiceSpec{Cluster: "prod", Name: "idle", Desired: -1}
 	worker := sim.ServiceSpec{Cluster: "prod", Name: "worker", Settled: true}
-	for _, err := range []error{r.AddCluster("prod", sim.ClusterOptions{}), r.AddService(spec), r.AddService(idle), r.AddService(worker)} {
+	unusual := sim.ServiceSpec{Cluster: "prod", Name: "unusual", Settled: true, Groups: []sim.GroupSpec{
+		{DeregistrationDelay: 60 * time.Second, Check: fleet.TargetCheck{HealthyThreshold: 11}},
+	}}
+	for _, err := range []error{r.AddCluster("prod", sim.ClusterOptions{}), r.AddService(spec), r.AddService(unusual), r.AddService(idle), r.AddService(worker)} {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -191,6 +197,11 @@ func TestSimulateLike(t *testing.T) {
 		if got := castoff(t, awsEnv(t, server.URL), "simulate", "--like", like, "--show"); got.code != exitAWS || !strings.Contains(got.err, said) {
 			t.Errorf("%s: %+v", like, got)
 		}
+	}
+	// No flag is to blame for what AWS said.
+	got = castoff(t, awsEnv(t, server.URL), "simulate", "--like", "prod/unusual", "--show", "--zones", "3")
+	if want := "castoff: prod/unusual: target_groups[0].check.healthy_threshold: must be between 2 and 10 (got 11)\n"; got.code != exitConfig || !strings.HasSuffix(got.err, want) {
+		t.Errorf("%+v, want %q", got, want)
 	}
 	r.Fault(sim.Fault{Operation: "DescribeTargetGroupAttributes", Effect: sim.Deny})
 	if got := castoff(t, awsEnv(t, server.URL), "simulate", "--like", "prod/api", "--show"); got.code != exitAWS || !strings.Contains(got.err, "attributes of target group api-10080: ") {
