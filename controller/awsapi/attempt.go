@@ -21,20 +21,21 @@ import (
 // bucketOf says which of AWS's token buckets an operation takes from.
 // Operations of ELBv2 other than these would go to buckets of their own.
 var bucketOf = map[string]string{
-	"ListClusters":                  ClusterReadBucket,
-	"DescribeClusters":              ClusterReadBucket,
-	"ListTasks":                     ClusterResourceReadBucket,
-	"DescribeTasks":                 ClusterResourceReadBucket,
-	"DescribeContainerInstances":    ClusterResourceReadBucket,
-	"ListServices":                  ServiceReadBucket,
-	"DescribeServices":              ServiceReadBucket,
-	"DescribeTaskDefinition":        TaskDefinitionReadBucket,
-	"DescribeTargetGroups":          BalancerReadBucket,
-	"DescribeTargetGroupAttributes": BalancerReadBucket,
-	"DescribeTargetHealth":          BalancerReadBucket,
-	"DescribeTags":                  BalancerReadBucket,
-	"RegisterTargets":               RegistrationBucket,
-	"DeregisterTargets":             RegistrationBucket,
+	"ListClusters":                   ClusterReadBucket,
+	"DescribeClusters":               ClusterReadBucket,
+	"ListTasks":                      ClusterResourceReadBucket,
+	"DescribeTasks":                  ClusterResourceReadBucket,
+	"DescribeContainerInstances":     ClusterResourceReadBucket,
+	"ListServices":                   ServiceReadBucket,
+	"DescribeServices":               ServiceReadBucket,
+	"DescribeTaskDefinition":         TaskDefinitionReadBucket,
+	"DescribeTargetGroups":           BalancerReadBucket,
+	"DescribeTargetGroupAttributes":  BalancerReadBucket,
+	"DescribeLoadBalancerAttributes": BalancerReadBucket,
+	"DescribeTargetHealth":           BalancerReadBucket,
+	"DescribeTags":                   BalancerReadBucket,
+	"RegisterTargets":                RegistrationBucket,
+	"DeregisterTargets":              RegistrationBucket,
 }
 
 // call is what the attempts of one call share.

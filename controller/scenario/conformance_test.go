@@ -89,7 +89,8 @@ var everyOperation = []string{
 	"ecs/DescribeClusters", "ecs/DescribeContainerInstances", "ecs/DescribeServiceRevisions", "ecs/DescribeServices", "ecs/DescribeTaskDefinition",
 	"ecs/DescribeTaskSets", "ecs/DescribeTasks", "ecs/ListClusters", "ecs/ListContainerInstances", "ecs/ListServices", "ecs/ListTagsForResource",
 	"ecs/ListTasks", "ecs/StopTask",
-	"elasticloadbalancing/DeregisterTargets", "elasticloadbalancing/DescribeLoadBalancers", "elasticloadbalancing/DescribeTags",
+	"elasticloadbalancing/DeregisterTargets", "elasticloadbalancing/DescribeLoadBalancerAttributes", "elasticloadbalancing/DescribeLoadBalancers",
+	"elasticloadbalancing/DescribeTags",
 	"elasticloadbalancing/DescribeTargetGroupAttributes", "elasticloadbalancing/DescribeTargetGroups", "elasticloadbalancing/DescribeTargetHealth",
 	"elasticloadbalancing/RegisterTargets",
 	"sts/AssumeRole", "sts/GetCallerIdentity",
@@ -342,7 +343,9 @@ func (c *judgedClient) askECS(t *testing.T) {
 
 func (c *judgedClient) askELB(t *testing.T) {
 	t.Helper()
-	ask(t, c.elb.DescribeLoadBalancers, &elb.DescribeLoadBalancersInput{PageSize: aws.Int32(3)})
+	for _, b := range ask(t, c.elb.DescribeLoadBalancers, &elb.DescribeLoadBalancersInput{PageSize: aws.Int32(3)}).LoadBalancers {
+		ask(t, c.elb.DescribeLoadBalancerAttributes, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.LoadBalancerArn})
+	}
 	ask(t, c.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{PageSize: aws.Int32(3)})
 	groups := ask(t, c.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{}).TargetGroups
 	for i, g := range groups {

@@ -47,6 +47,7 @@ func foreignCalls(region *sim.Region) []foreignCall {
 		{sim.ECS, "ListTagsForResource", in{"resourceArn": service}, `"castoff:mode"`, false, false},
 		{sim.ECS, "StopTask", in{"cluster": "prod", "task": string(task.ARN), "reason": "as a test"}, `"stoppedReason":"as a test"`, false, false},
 		{sim.ELBv2, "DescribeLoadBalancers", in{}, `"Type":"network"`, false, false},
+		{sim.ELBv2, "DescribeLoadBalancerAttributes", in{"LoadBalancerArn": region.BalancerARN(fleet.TargetGroupARN(group))}, `"load_balancing.cross_zone.enabled"`, false, false},
 		{sim.ELBv2, "DescribeTargetGroups", in{"TargetGroupArns": []string{group}}, `"HealthCheckProtocol":"TCP"`, false, false},
 		{sim.ELBv2, "DescribeTargetGroupAttributes", in{"TargetGroupArn": group}, `"deregistration_delay.timeout_seconds"`, false, false},
 		{sim.ELBv2, "DescribeTags", in{"ResourceArns": []string{group}}, `"castoff:managed"`, false, false},

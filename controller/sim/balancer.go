@@ -19,22 +19,22 @@ const (
 // balancer is a load balancer: a node in each of its zones, and a DNS name that
 // gives clients the nodes' addresses.
 type balancer struct {
-	region    *Region
-	arn       string
-	name      string
-	kind      string
-	created   time.Time
-	zones     []string // enabled
-	crossZone bool     // its own attribute, for groups that leave the choice to it
-	shifted   string   // zone that a zonal shift moved traffic out of; empty: none
-	groups    []*targetGroup
+	region     *Region
+	arn        string
+	name       string
+	kind       string
+	created    time.Time
+	zones      []string          // enabled
+	attributes map[string]string // as DescribeLoadBalancerAttributes gives them
+	shifted    string            // zone that a zonal shift moved traffic out of; empty: none
+	groups     []*targetGroup
 
 	dns     []bool // by zone: its address is in what DNS answers
 	clients []bool // the same as clients have it
 }
 
 func (r *Region) addBalancer(name, kind string, only []string, crossZone bool) *balancer {
-	b := &balancer{region: r, name: name, kind: kind, created: r.now, zones: only, crossZone: crossZone || kind == Application}
+	b := &balancer{region: r, name: name, kind: kind, created: r.now, zones: only, attributes: balancerAttributes(kind, crossZone)}
 	if len(b.zones) == 0 {
 		b.zones = zones[:]
 	}
@@ -153,11 +153,11 @@ func (g *targetGroup) override(zone string) (state, reason, description string) 
 
 // crossZone reports whether each node sends to the targets of all zones.
 func (g *targetGroup) crossZone() bool {
-	switch g.attributes["load_balancing.cross_zone.enabled"] {
+	switch g.attributes[crossZoneAttribute] {
 	case "true":
 		return true
 	case "false":
 		return false
 	}
-	return g.balancer != nil && g.balancer.crossZone
+	return g.balancer != nil && g.balancer.attributes[crossZoneAttribute] == "true"
 }

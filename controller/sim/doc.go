@@ -112,6 +112,7 @@
 //	  on getting flows until the nodes have heard    open
 //	nodes take a target that is healthy at once      open
 //	cross-zone: NLB off, ALB on                      doc    ServiceSpec.CrossZone, GroupSpec.Attributes
+//	  …changed later, of a group or its balancer     doc    Region.SetGroupAttributes, SetBalancerAttributes
 //	a zone below its dns_failover threshold leaves
 //	  DNS, all zones below it stay                   doc    GroupSpec.Attributes
 //	  …its clients leave after 60 s                  doc    DNSLag

@@ -24,13 +24,14 @@ const (
 //
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Operations.html
 var elbMembers = map[string]string{
-	"DescribeLoadBalancers":         "LoadBalancerArns.member.N Names.member.N Marker PageSize",
-	"DescribeTags":                  "ResourceArns.member.N",
-	"DescribeTargetGroupAttributes": "TargetGroupArn",
-	"DescribeTargetGroups":          "LoadBalancerArn TargetGroupArns.member.N Names.member.N Marker PageSize",
-	"DescribeTargetHealth":          "TargetGroupArn Include.member.N " + elbTargets,
-	"DeregisterTargets":             "TargetGroupArn " + elbTargets,
-	"RegisterTargets":               "TargetGroupArn " + elbTargets,
+	"DescribeLoadBalancerAttributes": "LoadBalancerArn",
+	"DescribeLoadBalancers":          "LoadBalancerArns.member.N Names.member.N Marker PageSize",
+	"DescribeTags":                   "ResourceArns.member.N",
+	"DescribeTargetGroupAttributes":  "TargetGroupArn",
+	"DescribeTargetGroups":           "LoadBalancerArn TargetGroupArns.member.N Names.member.N Marker PageSize",
+	"DescribeTargetHealth":           "TargetGroupArn Include.member.N " + elbTargets,
+	"DeregisterTargets":              "TargetGroupArn " + elbTargets,
+	"RegisterTargets":                "TargetGroupArn " + elbTargets,
 }
 
 const elbTargets = "Targets.member.N.Id Targets.member.N.Port Targets.member.N.AvailabilityZone Targets.member.N.QuicServerId"
@@ -79,6 +80,8 @@ func (r *Region) elb(c *call) reply {
 		out, err = r.describeTargetHealth(c.form)
 	case "DescribeTargetGroupAttributes":
 		out, err = r.describeAttributes(c.form)
+	case "DescribeLoadBalancerAttributes":
+		out, err = r.describeBalancerAttributes(c.form)
 	case "DescribeTags":
 		out, err = r.describeTags(c.form)
 	case "DescribeLoadBalancers":
@@ -147,20 +150,6 @@ func (r *Region) groupNamed(form url.Values) (*targetGroup, *apiError) {
 type attributeXML struct {
 	Key   string
 	Value string
-}
-
-func (r *Region) describeAttributes(form url.Values) (any, *apiError) {
-	g, err := r.groupNamed(form)
-	if err != nil {
-		return nil, err
-	}
-	out := struct {
-		Attributes []attributeXML `xml:"Attributes>member"`
-	}{}
-	for _, t := range tagsJSON(g.attributes) {
-		out.Attributes = append(out.Attributes, attributeXML(t))
-	}
-	return out, nil
 }
 
 type matcherXML struct {
