@@ -70,6 +70,10 @@ func Classify(err error) fleet.Class {
 		return gap.class
 	}
 	status := statusOf(err)
+	var foreign *foreignError
+	if errors.As(err, &foreign) {
+		return classifyStatus(foreign.status)
+	}
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		return classifyAPI(api, status)
@@ -166,12 +170,15 @@ var nesting = regexp.MustCompile(`operation error [^:,]+: [^:,]+, `)
 // it gave them, without the SDK's nesting.
 func explain(err error) string {
 	text := err.Error()
+	var foreign *foreignError
 	var api smithy.APIError
 	var creds *credentialsError
 	var garbage *smithy.DeserializationError
 	var send *smithyhttp.RequestSendError
 	var operation *smithy.OperationError
 	switch {
+	case errors.As(err, &foreign):
+		text = foreign.Error()
 	case errors.As(err, &api):
 		text = api.ErrorCode()
 		if m := api.ErrorMessage(); m != "" {

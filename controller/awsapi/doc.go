@@ -55,7 +55,9 @@
 // Observe never fails. Each thing that could not be read is one Gap, classified
 // once ([Classify]); what was read of it before stays, with its old Read. It goes
 // when the thing has been read, or is not wanted any more. A reply that lacks its
-// list, or half of what a task or a service has, is a failed one. A failed list
+// list, or half of what a task or a service has, is a failed one; so is one that is
+// longer than AWS can send, that something else sent, or on which the SDK or castoff
+// panics. A failed list
 // never empties anything: clusters, services and tasks leave the
 // Snapshot only when AWS has said several times that they are not there, or, for
 // tasks, some time after they were read STOPPED.

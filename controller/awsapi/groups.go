@@ -106,7 +106,7 @@ func (o *Observer) readGroups(ctx context.Context) {
 	})
 	for _, p := range pages {
 		for i := range p.groups {
-			o.applyGroup(&p.groups[i], p.read)
+			err = cmp.Or(err, caught(func() { o.applyGroup(&p.groups[i], p.read) }))
 		}
 	}
 	switch {

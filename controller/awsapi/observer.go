@@ -12,13 +12,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/smithy-go/middleware"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
-
-// concurrency is how many calls are under way at a time.
-const concurrency = 8
 
 // Observer reads the fleet, and changes it where it is told to. It keeps between
 // passes what it has read, so that each pass reads only what is due. Its methods
@@ -70,14 +66,14 @@ func New(o Options) (*Observer, error) {
 	watch := func(service string) func(*middleware.Stack) error {
 		return (&attempts{service: service, buckets: buckets, recorder: o.Recorder}).add
 	}
-	again := new(repeats)
+	from := new(replies)
 	obs := &Observer{
 		opts: o,
 		ecs: ecs.NewFromConfig(cfg, func(e *ecs.Options) {
-			e.APIOptions = append(e.APIOptions, watch("ecs"), again.add)
+			e.APIOptions = append(e.APIOptions, watch("ecs"), from.add)
 		}),
 		elb: elb.NewFromConfig(cfg, func(e *elb.Options) {
-			e.APIOptions = append(e.APIOptions, watch("elbv2"), genuine{}.add, again.add)
+			e.APIOptions = append(e.APIOptions, watch("elbv2"), from.add)
 		}),
 		buckets:     buckets,
 		clusters:    make(map[string]*cluster),
@@ -145,22 +141,6 @@ func (o *Observer) ofSeconds(n int64) time.Duration {
 	// More than AWS allows anywhere, and far from overflowing.
 	n = min(max(n, 0), 1<<31)
 	return time.Duration(n) * o.opts.Second
-}
-
-// each calls f for every element, some at a time, and returns the results in
-// the order of the elements.
-func each[In, Out any](in []In, f func(In) Out) []Out {
-	out := make([]Out, len(in))
-	var group errgroup.Group
-	group.SetLimit(concurrency)
-	for i := range in {
-		group.Go(func() error {
-			out[i] = f(in[i])
-			return nil
-		})
-	}
-	_ = group.Wait() // no error is ever returned
-	return out
 }
 
 // sorted are the values of a map in the order of their keys.

@@ -109,8 +109,19 @@ func advise(action, region string, err error) error {
 	if err == nil {
 		return nil
 	}
+	// AWS ends its sentences; here it goes on.
+	said := strings.TrimRight(explain(err), ". ")
+	if errors.Is(err, context.DeadlineExceeded) {
+		said = "no reply" // the rest is about the client's own timer
+	}
 	var todo string
+	var foreign *foreignError
 	switch class := Classify(err); {
+	case errors.As(err, &foreign), garbled(err):
+		if host := hostOf(err); host != "" {
+			said = host + " answers: " + said
+		}
+		todo = "something else answers in place of AWS: check HTTPS_PROXY, NO_PROXY, the VPC endpoints and AWS_ENDPOINT_URL"
 	case class == fleet.Denied && unwelcome(err):
 		todo = "renew the credentials, and check the clock: AWS does not take these"
 	case class == fleet.Denied:
@@ -121,16 +132,6 @@ func advise(action, region string, err error) error {
 		todo = "check the network, the region and AWS_ENDPOINT_URL"
 	default:
 		todo = "check the region and AWS_ENDPOINT_URL"
-	}
-	// AWS ends its sentences; here it goes on.
-	said := strings.TrimRight(explain(err), ". ")
-	var response *smithyhttp.ResponseError
-	switch {
-	case errors.As(err, &response) && response.HTTPStatusCode()/100 == 3:
-		// A proxy, or a page to log in to: AWS's endpoints send nobody elsewhere.
-		said = fmt.Sprintf("HTTP %d from %s, not an AWS reply", response.HTTPStatusCode(), hostOf(response))
-	case errors.Is(err, context.DeadlineExceeded):
-		said = "no reply" // the rest is about the client's own timer
 	}
 	return &adviceError{text: fmt.Sprintf("%s in %s: %s; %s", action, region, said, todo), err: err}
 }
@@ -151,9 +152,11 @@ func unwelcome(err error) bool {
 	}
 }
 
-func hostOf(r *smithyhttp.ResponseError) string {
-	if r.Response == nil || r.Response.Response == nil || r.Response.Request == nil || r.Response.Request.URL == nil {
-		return "the endpoint"
+// hostOf is who answered; empty when nobody knows.
+func hostOf(err error) string {
+	var r *smithyhttp.ResponseError
+	if !errors.As(err, &r) || r.Response == nil || r.Response.Response == nil || r.Response.Request == nil || r.Response.Request.URL == nil {
+		return ""
 	}
 	return r.Response.Request.URL.Host
 }

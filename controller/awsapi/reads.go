@@ -45,9 +45,7 @@ func (o *Observer) run(ctx context.Context, b *bucket, reads []read, granted []b
 		b.served(now, r.clocks...)
 		paid = append(paid, r)
 	}
-	for _, apply := range each(paid, func(r read) func() { return r.call(ctx) }) {
-		apply()
-	}
+	settle(ctx, paid, func(ctx context.Context, r read) func() { return r.call(ctx) })
 }
 
 // batch makes reads of at most size elements each: what is due, the longest

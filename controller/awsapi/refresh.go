@@ -40,9 +40,7 @@ func (o *Observer) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []
 	for _, d := range demands {
 		d.bucket.served(now, d.clocks...)
 	}
-	for _, apply := range each(demands, func(d demand) func() { return d.call(patiently(ctx, d.bucket)) }) {
-		apply()
-	}
+	settle(ctx, demands, func(ctx context.Context, d demand) func() { return d.call(patiently(ctx, d.bucket)) })
 	o.retarget()
 	return o.snapshot(unknown...)
 }
