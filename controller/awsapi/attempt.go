@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -71,6 +72,9 @@ func (c *call) late(ctx context.Context) error {
 // at most half of the time that is left: one that hangs must leave some to the
 // others.
 func ask[In, Out, Opt any](ctx context.Context, op func(context.Context, *In, ...func(*Opt)) (*Out, error), in *In) (*Out, fleet.Read, error) {
+	if err, spoiled := ctx.Value(spoiledKey{}).(error); spoiled {
+		return nil, fleet.Read{}, err
+	}
 	b, patient := ctx.Value(patienceKey{}).(*bucket)
 	var options []func(*Opt)
 	if patient {
@@ -112,7 +116,7 @@ func (once) MaxAttempts() int { return 2 }
 
 // IsErrorRetryable reports a closed connection.
 func (once) IsErrorRetryable(err error) bool {
-	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, io.EOF)
+	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF)
 }
 
 // RetryDelay is none.

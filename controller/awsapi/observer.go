@@ -70,9 +70,11 @@ func New(o Options) (*Observer, error) {
 	obs := &Observer{
 		opts: o,
 		ecs: ecs.NewFromConfig(cfg, func(e *ecs.Options) {
+			e.HTTPClient = inMemory{e.HTTPClient}
 			e.APIOptions = append(e.APIOptions, watch("ecs"), from.add)
 		}),
 		elb: elb.NewFromConfig(cfg, func(e *elb.Options) {
+			e.HTTPClient = inMemory{e.HTTPClient}
 			e.APIOptions = append(e.APIOptions, watch("elbv2"), from.add)
 		}),
 		buckets:     buckets,
