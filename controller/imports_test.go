@@ -48,9 +48,11 @@ var house = map[string]room{
 		"status is read-only: without the loop, AWS or the journal in reach it cannot change anything"},
 	"controller/sim": {[]string{"controller/fleet"},
 		"sim is judged against castoff, so it may share words with it but no reasoning"},
+	"controller/replay": {nil,
+		"replay plays what AWS answered, and must not learn from castoff what is right about it"},
 	"controller/lab": {[]string{"controller/fleet", "controller/sim"},
 		"lab is a region's real half: it knows nothing of castoff, which is judged by what its clients felt"},
-	"controller/scenario": {[]string{"controller", "controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/notify", "controller/policy", "controller/sim", "controller/status", "controller/timeline", "controller/webhook", "metrics"},
+	"controller/scenario": {[]string{"controller", "controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/notify", "controller/policy", "controller/replay", "controller/sim", "controller/status", "controller/timeline", "controller/webhook", "metrics"},
 		"scenario puts the whole controller and the simulated region together, and nothing else does so"},
 	"controller": {[]string{"controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/notify", "controller/policy", "controller/status", "controller/timeline", "controller/webhook", "metrics"},
 		"the loop that runs in production must not be able to reach the simulated region, nor the command line"},
@@ -58,7 +60,7 @@ var house = map[string]room{
 		"metrics are readers: they describe the fleet and its timelines and own no control flow"},
 	"deploy": {nil,
 		"deploy is tests of what is not Go: nothing there can be imported, and nothing can import it"},
-	"cmd/castoff": {[]string{"controller", "controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/lab", "controller/notify", "controller/policy", "controller/scenario", "controller/sim", "controller/status", "controller/timeline", "controller/webhook", "metrics"},
+	"cmd/castoff": {[]string{"controller", "controller/awsapi", "controller/config", "controller/fleet", "controller/journal", "controller/lab", "controller/notify", "controller/policy", "controller/replay", "controller/scenario", "controller/sim", "controller/status", "controller/timeline", "controller/webhook", "metrics"},
 		"cmd wires everything together"},
 }
 

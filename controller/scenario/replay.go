@@ -1,0 +1,303 @@
+package scenario
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/awsapi"
+	"github.com/castoff-ecs/castoff/controller/config"
+	"github.com/castoff-ecs/castoff/controller/replay"
+	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/controller/timeline"
+	"github.com/castoff-ecs/castoff/metrics"
+)
+
+// caseConfig is what a case's own configuration is laid over: everything is read
+// each second, and what takes minutes takes seconds.
+const caseConfig = `{
+	"polling": {"interval": "1s", "hot_interval": "1s", "calm_interval": "1s", "discovery_interval": "1s", "inventory_interval": "10s"},
+	"timelines": {"recovery_window": "4s", "settle_window": "8s"},
+	"limits": {"startup": "1s"}
+}`
+
+// lead is how long castoff watches a case before its first step: longer than it
+// refuses to act after its start.
+const lead = 5 * time.Second
+
+// lookEvery is how often it is noted what castoff says.
+const lookEvery = time.Second
+
+// PlayCase runs castoff as it is on a case, by the clock: in a bubble that takes no
+// time. It answers what castoff said each second and after each step.
+func PlayCase(ctx context.Context, c *replay.Case) ([]replay.Look, error) {
+	cfg, err := configOf(c)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now().Add(lead)
+	world := c.World(time.Now())
+	p := &screening{zero: began, world: world}
+	if p.castoff, err = newPlayed(cfg, world, slog.New(&p.log)); err != nil {
+		return nil, err
+	}
+	p.castoff.Start()
+	defer func() { _ = p.castoff.Stop(context.WithoutCancel(ctx)) }() // nothing is kept that could not be written
+	if err := p.hold(ctx, began, 0); err != nil {
+		return nil, err
+	}
+	next := began
+	for i, step := range c.Steps {
+		if err := world.Step(i, time.Now()); err != nil {
+			return nil, err
+		}
+		next = next.Add(step.For())
+		if err := p.hold(ctx, next, i+1); err != nil {
+			return nil, err
+		}
+	}
+	return p.looks, nil
+}
+
+// configOf is the configuration of a case.
+func configOf(c *replay.Case) (config.Config, error) {
+	var over map[string]any
+	if err := json.Unmarshal([]byte(caseConfig), &over); err != nil {
+		return config.Config{}, err
+	}
+	over = lay(c.Config, over)
+	over["mode"] = c.Mode
+	text, err := json.Marshal(over) // JSON is YAML
+	if err != nil {
+		return config.Config{}, err
+	}
+	cfg, err := config.Parse("the configuration of "+c.Name, text)
+	if err != nil {
+		return config.Config{}, err
+	}
+	return cfg, nil
+}
+
+// lay puts some settings over others, section by section.
+func lay(over, under map[string]any) map[string]any {
+	out := maps.Clone(under)
+	for name, value := range over {
+		above, section := value.(map[string]any)
+		below, both := under[name].(map[string]any)
+		if section && both {
+			out[name] = lay(above, below)
+			continue
+		}
+		out[name] = value
+	}
+	return out
+}
+
+// newPlayed is castoff with nothing of its own: no address, no journal on disk.
+func newPlayed(cfg config.Config, client *replay.World, log *slog.Logger) (*controller.Controller, error) {
+	aws := awsapi.Simulated("http://aws.invalid", "eu-central-1")
+	aws.HTTPClient = client
+	m := metrics.New(nil, metrics.Options{})
+	poll, budgets := cfg.Polling, cfg.AWS.Budgets
+	api, err := awsapi.New(awsapi.Options{
+		Config: aws, Recorder: m.AWS, Clusters: cfg.Clusters,
+		Interval: poll.Interval, HotInterval: poll.HotInterval, CalmInterval: poll.CalmInterval,
+		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval,
+		Budgets: awsapi.Budgets{
+			ClusterRead: budgets.ClusterRead, ClusterResourceRead: budgets.ClusterResourceRead, ServiceRead: budgets.ServiceRead,
+			TaskDefinitionRead: budgets.TaskDefinitionRead, BalancerRead: budgets.ELBRead, Registration: budgets.ELBWrite,
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	s := timeline.DefaultSettings()
+	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.Timelines.RecoveryWindow, cfg.Timelines.SettleWindow, cfg.Timelines.LostAfter
+	return controller.New(controller.Options{
+		Observer: api, Actor: awsapi.Actor{Observer: api},
+		Policy:  controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf},
+		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
+		Polling: poll, Tracker: s, Keep: cfg.Timelines.Keep, Seed: 1,
+	})
+}
+
+// screening is one play, as far as it has come.
+type screening struct {
+	castoff *controller.Controller
+	world   *replay.World
+	zero    time.Time // of the first step
+	log     lines
+	looks   []replay.Look
+}
+
+// hold waits until an instant, looking each second and at the end of a step; 0 is
+// none.
+func (p *screening) hold(ctx context.Context, until time.Time, step int) error {
+	for {
+		left := time.Until(until)
+		if err := wait(ctx, min(left, lookEvery)); err != nil {
+			return err
+		}
+		over := left <= lookEvery
+		look := replay.Look{At: time.Since(p.zero)}
+		if over {
+			look.Step = step
+		}
+		saying, err := p.saying()
+		if err != nil {
+			return err
+		}
+		look.Saying = saying
+		if step > 0 {
+			p.looks = append(p.looks, look)
+		}
+		if over {
+			return nil
+		}
+	}
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// saying asks castoff's API for everything.
+func (p *screening) saying() (replay.Saying, error) {
+	handler := status.New(status.Options{View: p.castoff.View, Metrics: http.NotFoundHandler()})
+	var s replay.Saying
+	for _, list := range []struct {
+		path, member string
+		into         *[]any
+	}{
+		{"timelines", "timelines", &s.Timelines}, {"verdicts", "verdicts", &s.Verdicts}, {"detachments", "detachments", &s.Detachments},
+		{"services", "services", &s.Services}, {"tasks", "tasks", &s.Tasks},
+	} {
+		answer, err := p.ask(handler, "/api/v1/"+list.path+"?limit=1000")
+		if err != nil {
+			return s, err
+		}
+		*list.into, _ = answer[list.member].([]any)
+	}
+	var err error
+	if s.Status, err = p.ask(handler, "/api/v1/status"); err != nil {
+		return s, err
+	}
+	s.Gaps, _ = s.Status["gaps"].([]any)
+	s.Calls, s.Reads = []any{}, map[string]any{}
+	for _, c := range p.world.Calls() {
+		targets := make([]any, len(c.Targets))
+		for i, t := range c.Targets {
+			targets[i] = t
+		}
+		s.Calls = append(s.Calls, map[string]any{
+			"at": seconds(c.At.Sub(p.zero)), "op": c.Op, "group": c.Group, "targets": targets, "status": float64(c.Status),
+		})
+	}
+	for op, n := range p.world.Reads() {
+		s.Reads[op] = float64(n)
+	}
+	s.Log = p.log.all()
+	return s, nil
+}
+
+func (p *screening) ask(handler http.Handler, path string) (map[string]any, error) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://castoff.invalid"+path, http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	w := answered{header: http.Header{}, code: http.StatusOK}
+	handler.ServeHTTP(&w, req)
+	var answer map[string]any
+	if err := json.Unmarshal(w.body.Bytes(), &answer); err != nil || w.code != http.StatusOK {
+		return nil, fmt.Errorf("%s answers %d: %.200s", path, w.code, &w.body)
+	}
+	return p.since(answer).(map[string]any), nil
+}
+
+// answered is an answer of castoff's own, which is asked without a network.
+type answered struct {
+	header http.Header
+	code   int
+	body   bytes.Buffer
+}
+
+func (a *answered) Header() http.Header         { return a.header }
+func (a *answered) WriteHeader(code int)        { a.code = code }
+func (a *answered) Write(b []byte) (int, error) { return a.body.Write(b) }
+
+var instant = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$`)
+
+// since turns instants into seconds since the first step.
+func (p *screening) since(value any) any {
+	switch v := value.(type) {
+	case map[string]any:
+		for name := range v {
+			v[name] = p.since(v[name])
+		}
+	case []any:
+		for i := range v {
+			v[i] = p.since(v[i])
+		}
+	case string:
+		if at, err := time.Parse(time.RFC3339Nano, v); err == nil && instant.MatchString(v) {
+			return seconds(at.Sub(p.zero))
+		}
+	}
+	return value
+}
+
+// seconds are a duration to the millisecond.
+func seconds(d time.Duration) float64 {
+	return float64(d.Round(time.Millisecond).Milliseconds()) / 1000
+}
+
+// lines are a log from WARN on.
+type lines struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+	json slog.Handler
+}
+
+func (l *lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (l *lines) Handle(ctx context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.json == nil {
+		l.json = slog.NewJSONHandler(&l.text, nil)
+	}
+	return l.json.Handle(ctx, r)
+}
+
+// WithAttrs and WithGroup leave out what castoff does not use.
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler { return l }
+func (l *lines) WithGroup(string) slog.Handler      { return l }
+
+func (l *lines) all() []any {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := []any{}
+	for line := range bytes.Lines(l.text.Bytes()) {
+		var v map[string]any
+		if json.Unmarshal(line, &v) == nil {
+			delete(v, "time")
+			found = append(found, v)
+		}
+	}
+	return found
+}
