@@ -226,7 +226,7 @@ func TestAWSMistakes(t *testing.T) {
 			says: []string{"UnrecognizedClientException: invalid; renew the credentials"}, not: "IAM policy",
 		},
 		{
-			name: "sent elsewhere", code: exitAWS, says: []string{"HTTP 302 from 127.0.0.1:", "not an AWS reply", "AWS_ENDPOINT_URL"},
+			name: "sent elsewhere", code: exitAWS, says: []string{"127.0.0.1:", "answers: HTTP 302 with an empty body, not an AWS reply", "AWS_ENDPOINT_URL"},
 			env: func(t *testing.T) map[string]string {
 				server := httptest.NewServer(http.RedirectHandler("https://login.example/", http.StatusFound))
 				t.Cleanup(server.Close)
@@ -241,8 +241,8 @@ func TestAWSMistakes(t *testing.T) {
 			name: "one service's endpoint that is no URL", env: with(well, "AWS_ENDPOINT_URL_ECS", "ecs.example"), code: exitAWS,
 			says: []string{"AWS_ENDPOINT_URL_ECS is no URL", "https://host"},
 		},
-		{name: "nothing", env: says(""), code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
-		{name: "nothing about a cluster", env: says(""), args: []string{"--cluster", "prod"}, code: exitAWS, says: []string{"no list of clusters", "AWS_ENDPOINT_URL"}},
+		{name: "nothing", env: says(""), code: exitAWS, says: []string{"HTTP 200 with an empty body", "AWS_ENDPOINT_URL"}},
+		{name: "nothing about a cluster", env: says(""), args: []string{"--cluster", "prod"}, code: exitAWS, says: []string{"HTTP 200 with an empty body", "AWS_ENDPOINT_URL"}},
 		{name: "some other JSON", env: says(`{"status":"ok"}`), code: exitAWS, says: []string{"no list of clusters"}},
 		{
 			name: "port in use", args: []string{"--listen", taken(t)}, env: well, code: exitListen,
