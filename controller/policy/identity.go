@@ -33,6 +33,9 @@ func (q *question) identity() Finding {
 	case q.group != nil && strings.HasSuffix(q.group.Protocol, "QUIC"):
 		return refuse(ServerID, "castoff could not put it back: a target of a "+q.group.Protocol+" group is registered with a server ID")
 	}
+	if q.task.Started.IsZero() {
+		return hold(NotRunning, time.Time{}, "ECS calls task "+q.id.ID()+" RUNNING and does not say since when")
+	}
 	return allow(fmt.Sprintf("%s belongs to task %s, which runs since %s", address, q.id.ID(), clock(q.task.Started)))
 }
 

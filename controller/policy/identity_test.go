@@ -22,6 +22,7 @@ func TestIdentity(t *testing.T) {
 		{"wanted stopped", with(func(t *fleet.Task) { t.DesiredStatus = fleet.Stopped }), Refuse, Leaving, "RUNNING, desired STOPPED", 0},
 		{"deactivating", with(func(t *fleet.Task) { t.LastStatus = fleet.Deactivating }), Refuse, Leaving, "", 0},
 		{"activating", with(func(t *fleet.Task) { t.LastStatus = fleet.Activating }), Hold, NotRunning, "the task is ACTIVATING", 0},
+		{"running, and nobody says since when", with(func(t *fleet.Task) { t.Started = time.Time{} }), Hold, NotRunning, "web-0000 RUNNING and does not say since when", 0},
 		{"in an unknown state", with(func(t *fleet.Task) { t.LastStatus = "FLOATING" }), Hold, NotRunning, "", 0},
 		{"a later task has the address", rival(func(r *fleet.Task) { r.Created = r.Created.Add(1) }), Refuse, NotOwner, "belongs to task api-0020", 0},
 		{"an earlier task still claims it", rival(func(r *fleet.Task) { r.Created = r.Created.Add(-time.Minute) }), Hold, AddressShared, "two tasks", 0},

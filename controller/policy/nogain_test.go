@@ -8,6 +8,9 @@ import (
 
 func TestNoGain(t *testing.T) {
 	state := func(to fleet.TargetState) func(*scene) { return func(s *scene) { s.row("web", 0).State = to } }
+	because := func(to fleet.TargetState, reason string) func(*scene) {
+		return func(s *scene) { s.row("web", 0).State, s.row("web", 0).Reason = to, reason }
+	}
 	would := func(mode Mode) func(*scene) {
 		return func(s *scene) {
 			s.limits.Mode = mode
@@ -24,7 +27,13 @@ func TestNoGain(t *testing.T) {
 		{"unhealthy", state(fleet.TargetUnhealthy), Refuse, AlreadyUnhealthy, "calls the target unhealthy", 0},
 		{"unhealthy.draining", state(fleet.TargetUnhealthyDraining), Refuse, AlreadyUnhealthy, "", 0},
 		{"draining", state(fleet.TargetDraining), Refuse, AlreadyDraining, "", 0},
-		{"unused", state(fleet.TargetUnused), Refuse, AlreadyGone, "", 0},
+		{"unused", state(fleet.TargetUnused), Refuse, NotServing, "there, unused: it gets no new flows", 0},
+		{"unused, for no listener uses its group", because(fleet.TargetUnused, "Target.NotInUse"), Refuse, NotServing, "there, unused, Target.NotInUse: it gets", 0},
+		{"unused, for its address cannot be used", because(fleet.TargetUnused, "Target.IpUnusable"), Refuse, NotServing, "Target.IpUnusable", 0},
+		{"not registered", because(fleet.TargetUnused, "Target.NotRegistered"), Refuse, AlreadyGone, "not in the group", 0},
+		{"unavailable, by a fault of the balancer's", because(fleet.TargetUnavailable, "Elb.InternalError"), Hold, NotServing, "unavailable, Elb.InternalError: it gets", 0},
+		{"unhealthy, with its reason", because(fleet.TargetUnhealthy, "Target.ResponseCodeMismatch"), Refuse, AlreadyUnhealthy, "unhealthy, Target.ResponseCodeMismatch", 0},
+		{"initial, with its reason", because(fleet.TargetInitial, "Elb.InitialHealthChecking"), Hold, NotServing, "is initial: it gets", 0},
 		{"initial", state(fleet.TargetInitial), Hold, NotServing, "the target is initial", 0},
 		{"put back", func(s *scene) { back(s); s.row("web", 0).State = fleet.TargetInitial }, Allow, OK, "was put back", 0},
 		{"put back, but not since castoff took it out", func(s *scene) {

@@ -22,45 +22,31 @@ func (v *view) remember() {
 	v.state.Buckets = slices.DeleteFunc(v.state.Buckets, func(b Bucket) bool { return !b.Full.After(now) })
 }
 
-// failedCheck is the first essential container whose own health check fails;
-// nil when there is none, or the definition is not known.
+// failedCheck is the container that castoff acts on: the likeliest to have made ECS
+// call the task UNHEALTHY, where its check is one of the definition's.
 //
 // The task's healthStatus alone would not tell it: it also reads UNHEALTHY for
 // reasons that no check of the definition stands for.
-func failedCheck(t *fleet.Task, def *fleet.TaskDefinition) *fleet.ContainerDefinition {
-	if def == nil || !t.Failing() {
-		return nil
+func failedCheck(t *fleet.Task, def *fleet.TaskDefinition) (by fleet.Suspect, ok bool) {
+	if !t.Failing() {
+		return by, false
 	}
-	for i := range t.Containers {
-		d := def.Container(t.Containers[i].Name)
-		if d != nil && d.Essential && d.Check != nil && t.Containers[i].Health == fleet.Unhealthy {
-			return d
-		}
+	suspects := t.Suspects(def)
+	i := slices.IndexFunc(suspects, fleet.Suspect.Decides)
+	if i < 0 {
+		return by, false
 	}
-	return nil
+	return suspects[i], true
 }
 
-// passing reports that the task is healthy by every check that counts. UNKNOWN
-// is not healthy. That the agent is there to tell is for the caller to see.
-// healthStatus alone does not tell: an essential container without a check makes
-// it UNKNOWN in the documentation, and HEALTHY in a report
-// (https://github.com/aws/amazon-ecs-agent/issues/4094).
+// passing reports that the task is healthy by every check that counts. That the agent
+// is there to tell is for the caller to see.
 func passing(t *fleet.Task, def *fleet.TaskDefinition) bool {
 	if t.Failing() || t.LastStatus != fleet.Running {
 		return false
 	}
-	if def == nil {
-		return t.Healthy()
-	}
-	checked := false
-	for i := range t.Containers {
-		if d := def.Container(t.Containers[i].Name); d != nil && d.Essential && d.Check != nil {
-			if checked = true; t.Containers[i].Health != fleet.Healthy {
-				return false
-			}
-		}
-	}
-	return checked
+	_, passed := t.Checks(def)
+	return passed
 }
 
 // watch counts readings.
@@ -145,7 +131,7 @@ func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 		}
 		return
 	}
-	if failedCheck(t, def) == nil {
+	if _, failed := failedCheck(t, def); !failed {
 		w.Sick, w.Reads, w.Well = time.Time{}, 0, time.Time{}
 		return
 	}
@@ -190,7 +176,8 @@ func (v *view) note() {
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
 func hasFailed(t *fleet.Task, def *fleet.TaskDefinition) bool {
 	if !t.Leaving() {
-		return failedCheck(t, def) != nil
+		_, failed := failedCheck(t, def)
+		return failed
 	}
 	return strings.HasPrefix(t.StoppedReason, "Task failed ") ||
 		t.StopCode == "EssentialContainerExited" || t.StopCode == "TaskFailedToStart"

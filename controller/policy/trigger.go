@@ -24,9 +24,27 @@ func (q *question) trigger() Finding {
 	case q.def == nil:
 		return hold(DefinitionUnknown, time.Time{}, fmt.Sprintf("task definition %s has not been read", t.Definition.FamilyRevision()))
 	}
-	c := failedCheck(t, q.def)
-	if c == nil {
-		return refuse(NoFailedCheck, "no essential container's own health check fails")
+	if by, ok := failedCheck(t, q.def); ok {
+		return allow(fmt.Sprintf("the health check of container %s has failed", by.Name))
 	}
-	return allow(fmt.Sprintf("the health check of container %s has failed", c.Name))
+	return refuse(NoFailedCheck, otherwise(t, q.def))
+}
+
+// otherwise says why ECS may call a task UNHEALTHY where no check that castoff acts on
+// has failed.
+func otherwise(t *fleet.Task, def *fleet.TaskDefinition) string {
+	if suspects := t.Suspects(def); len(suspects) > 0 && suspects[0].Failing {
+		switch s := suspects[0]; {
+		case !s.Defined:
+			return fmt.Sprintf("container %s fails, which is not in the task definition: %s", s.Name, fleet.Addition(s.Name))
+		case s.Essential:
+			return fmt.Sprintf("container %s fails, for which the task definition has no health check", s.Name)
+		}
+	}
+	for i := range t.Containers {
+		if c := &t.Containers[i]; c.Health == fleet.Unhealthy {
+			return fmt.Sprintf("container %s fails alone, which is not essential", c.Name)
+		}
+	}
+	return "ECS calls the task UNHEALTHY, and none of its containers"
 }

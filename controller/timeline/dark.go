@@ -62,7 +62,7 @@ func (t *Tracker) lastHeard(s *fleet.Snapshot, was, is *fleet.Task) (d Darkness)
 	}
 	d.Since = t.before(was, is).Sent
 	if was != nil {
-		_, d.Well = checks(was, s.Definitions[was.Definition])
+		_, d.Well = was.Checks(s.Definitions[was.Definition])
 	}
 	return d
 }

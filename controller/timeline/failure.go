@@ -60,7 +60,7 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 	if f.task == nil {
 		f.wasKnown = was != nil || t.calm.knew(is)
 		if was != nil {
-			_, f.wasHealthy = checks(was, s.Definitions[f.tl.Definition])
+			_, f.wasHealthy = was.Checks(s.Definitions[f.tl.Definition])
 			f.wasHealthy = f.wasHealthy || t.dark[is.ARN].Well
 		}
 	}
@@ -209,7 +209,7 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 		f.evidence = f.sick.Sent
 		return
 	}
-	_, well := checks(f.task, s.Definitions[f.tl.Definition])
+	_, well := f.task.Checks(s.Definitions[f.tl.Definition])
 	if f.byTarget() {
 		well = served
 	}
@@ -222,24 +222,6 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 	}
 	f.set(Milestone{Kind: Recovery, Bounds: since(f.sick, wellAt, f.task.Created), Source: Observed, By: ByApp,
 		Evidence: "no check fails any more"})
-}
-
-// checks tells whether the task has a health check that counts, and whether all
-// of them pass. The task's own healthStatus does not tell the latter: whether an
-// essential container without a check makes it UNKNOWN is documented one way and
-// reported the other (amazon-ecs-agent#4094).
-func checks(task *fleet.Task, def *fleet.TaskDefinition) (checked, passed bool) {
-	if def == nil {
-		return task.Health != fleet.Unknown, task.Healthy()
-	}
-	passed = task.Connectivity != fleet.Disconnected
-	for _, c := range task.Containers {
-		if d := def.Container(c.Name); d != nil && d.Essential && d.Check != nil {
-			checked = true
-			passed = passed && c.Health == fleet.Healthy
-		}
-	}
-	return checked, checked && passed
 }
 
 // byTarget reports that only the balancer has complained: then it is the

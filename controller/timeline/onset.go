@@ -34,25 +34,44 @@ func (c checkRun) String() string {
 	return fmt.Sprintf("%d × (%s + %s)", c.failures, c.interval.Round(time.Millisecond), c.timeout.Round(time.Millisecond))
 }
 
-// containerOnset estimates when the app stopped answering from the checks of
-// the containers that ECS calls UNHEALTHY, and names the one that decided. With
-// several, it cannot be told which was first: the bounds hold for each.
-// wasHealthy says that the task had passed its check before; a task that never
-// did may have failed since it was created.
-func containerOnset(task *fleet.Task, def *fleet.TaskDefinition, unhealthy Bounds, wasHealthy bool, lag time.Duration) (m Milestone, by fleet.ContainerDefinition, ok bool) {
-	if def == nil {
-		return Milestone{}, fleet.ContainerDefinition{}, false
-	}
-	for i := range def.Containers {
-		c := &def.Containers[i]
-		if c.Check == nil || !suspect(task, c) {
-			continue
+// unpublished is what is taken for a check whose settings nobody tells: of a container
+// that ECS added, or of one that fails without a check in its definition. ECS fills in
+// the same where a definition leaves them out.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+var unpublished = fleet.HealthCheck{Interval: 30 * time.Second, Timeout: 5 * time.Second, Retries: 3}
+
+// suspected is what is known of the run of checks by which a suspect failed, and how
+// many of them failed at least.
+func suspected(s fleet.Suspect) (run checkRun, least int, evidence string) {
+	check, said := s.Check, ": "
+	if check != nil {
+		least = check.Retries
+	} else {
+		check = &unpublished
+		said = ", which its task definition does not have: taken for no slower than "
+		if !s.Defined {
+			said = " (" + fleet.Addition(s.Name) + "), of which ECS tells no settings: taken for no slower than "
 		}
-		run := checkRun{failures: c.Check.Retries, interval: c.Check.Interval, timeout: c.Check.Timeout}
+	}
+	run = checkRun{failures: check.Retries, interval: check.Interval, timeout: check.Timeout}
+	return run, least, s.Name + "'s health check" + said + run.String()
+}
+
+// containerOnset estimates when the app stopped answering from the checks of the
+// containers that may have made ECS call the task UNHEALTHY, and names the likeliest.
+// With several, it cannot be told which was first: the bounds hold for each.
+// wasHealthy says that the task had passed its checks before; a task that never did
+// may have failed since it was created.
+func containerOnset(task *fleet.Task, def *fleet.TaskDefinition, unhealthy Bounds, wasHealthy bool, lag time.Duration) (m Milestone, by fleet.Suspect, ok bool) {
+	for _, s := range task.Suspects(def) {
+		run, least, evidence := suspected(s)
 		b := run.onset(unhealthy, lag)
+		run.failures = least
+		b.NotAfter = run.onset(unhealthy, lag).NotAfter
 		if !ok {
-			m = Milestone{Kind: Onset, Bounds: b, Source: Estimated, By: ByApp, Evidence: c.Name + "'s health check: " + run.String()}
-			by, ok = *c, true
+			m = Milestone{Kind: Onset, Bounds: b, Source: Estimated, By: ByApp, Evidence: evidence}
+			by, ok = s, true
 			continue
 		}
 		if b.NotBefore.Before(m.NotBefore) {
@@ -61,29 +80,12 @@ func containerOnset(task *fleet.Task, def *fleet.TaskDefinition, unhealthy Bound
 		if b.NotAfter.After(m.NotAfter) {
 			m.NotAfter = b.NotAfter
 		}
-		m.Evidence += ", or " + c.Name + "'s: " + run.String()
+		m.Evidence += ", or " + evidence
 	}
 	if ok {
 		m.Bounds = afterCreation(m.Bounds, task, wasHealthy)
 	}
 	return m, by, ok
-}
-
-// suspect tells whether the container may be the one that made the task
-// UNHEALTHY. Where ECS does not show one any more (a failure seen only in
-// retrospect), every essential one may be.
-func suspect(task *fleet.Task, c *fleet.ContainerDefinition) bool {
-	others := false
-	for _, tc := range task.Containers {
-		if tc.Health != fleet.Unhealthy {
-			continue
-		}
-		if tc.Name == c.Name {
-			return true
-		}
-		others = true
-	}
-	return !others && c.Essential
 }
 
 // targetOnset estimates when the app stopped answering from the group's check.
@@ -126,7 +128,21 @@ func exitOnset(before fleet.Read, is *fleet.Task, lag time.Duration) Milestone {
 			b.NotAfter = at
 		}
 	}
-	return Milestone{Kind: Onset, Bounds: b, Source: Observed, By: ByApp, Evidence: "an essential container ended by itself"}
+	m := Milestone{Kind: Onset, Bounds: b, Source: Observed, By: ByApp, Evidence: "an essential container ended by itself"}
+	if neverStarted(is) {
+		m.By, m.Evidence = ByECS, notStarted(is)
+	}
+	return m
+}
+
+// notStarted says which containers of a task that did not come up were started.
+func notStarted(task *fleet.Task) string {
+	for i := range task.Containers {
+		if task.Containers[i].ExitCode != nil {
+			return "the task did not start: not all of its containers did"
+		}
+	}
+	return "the task did not start: no container was started"
 }
 
 // upTo is the latest instant that an AWS timestamp may stand for:

@@ -23,6 +23,18 @@ const (
 	codeFailedStart = "TaskFailedToStart"
 )
 
+// neverStarted reports that the task ended because it could not be started: by the stop
+// code, or by one of AWS's names for what went wrong, such as CannotPullContainerError
+// or ResourceInitializationError. Which code goes with these is not known.
+func neverStarted(task *fleet.Task) bool {
+	if !task.Started.IsZero() || !task.Leaving() {
+		return false
+	}
+	name, _, _ := strings.Cut(task.StoppedReason, ":")
+	return task.StopCode == codeFailedStart || strings.HasPrefix(name, codeFailedStart) ||
+		strings.HasSuffix(name, "Error") && !strings.Contains(name, " ")
+}
+
 // cause tells which failure, if any, ECS names as the reason for a stop.
 func cause(task *fleet.Task) (Trigger, bool) {
 	switch {
@@ -30,7 +42,7 @@ func cause(task *fleet.Task) (Trigger, bool) {
 		return ContainerCheck, true
 	case strings.HasPrefix(task.StoppedReason, reasonTargetCheck):
 		return TargetCheck, true
-	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart:
+	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart, neverStarted(task):
 		return Exit, true
 	default:
 		return "", false

@@ -157,7 +157,7 @@ func owns(s *fleet.Snapshot, key fleet.TargetKey, task *fleet.Task) bool {
 // born reports that the task has passed the checks that it has, if it has any. A
 // balancer that only sees an open port calls a task healthy that was born dead.
 func born(task *fleet.Task, def *fleet.TaskDefinition) bool {
-	checked, passed := checks(task, def)
+	checked, passed := task.Checks(def)
 	return passed || !checked
 }
 

@@ -82,7 +82,7 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 				ft.state = fleet.TargetDraining // it had left by then
 			}
 			ft.read = t.withheld[key]
-			ft.take(first, was.Read, f.task)
+			ft.take(first, was, f.task)
 		}
 	}
 	if row == nil && ft.state == "" {
@@ -105,7 +105,7 @@ func (f *failure) follow(ft *failingTarget, row *fleet.Target, g *fleet.TargetGr
 	if own {
 		ft.own = g.Read
 	}
-	ft.take(row, g.Read, f.task)
+	ft.take(row, g, f.task)
 }
 
 // late reports that a reading which has the row healthy may be from before castoff's
@@ -123,7 +123,8 @@ func (ft *failingTarget) late(row *fleet.Target, read fleet.Read, lag time.Durat
 }
 
 // take compares a row's new reading with the one before.
-func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Task) {
+func (ft *failingTarget) take(row *fleet.Target, g *fleet.TargetGroup, task *fleet.Task) {
+	read := g.Read
 	changed := since(ft.read, read, task.Created)
 	ft.read = read
 	observe := func(k Kind, evidence string) {
@@ -144,8 +145,9 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 	case row == nil && ft.state == "":
 		return // not registered yet
 	case row == nil || reincarnated:
-		observe(Detach, "the row is gone")
-		observe(Detached, "the row is gone")
+		left := gone(g, ft.Key)
+		observe(Detach, left)
+		observe(Detached, left)
 		ft.state = ""
 		return
 	case row.Draining():
@@ -172,6 +174,16 @@ func (ft *failingTarget) take(row *fleet.Target, read fleet.Read, task *fleet.Ta
 		}
 	}
 	ft.state = row.State
+}
+
+// gone says in what way a group has no row of a task's own.
+func gone(g *fleet.TargetGroup, key fleet.TargetKey) string {
+	for i := range g.Targets {
+		if t := &g.Targets[i]; t.Key == key && t.Unused() && t.Reason != "" {
+			return "the row is unused, " + t.Reason
+		}
+	}
+	return "the row is gone"
 }
 
 // upSince reports that the task may have been up at some time after an instant.

@@ -474,7 +474,8 @@ func TestFailsWhileStarting(t *testing.T) {
 				before.stopCode = "ServiceSchedulerInitiated"
 			}
 			tl := only(t, (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1400), poll))
-			if m := bounds(t, tl, Onset); tl.Trigger != Exit || tl.Outcome != Retired || !m.Contains(sec(611)) {
+			if m := bounds(t, tl, Onset); tl.Trigger != Exit || tl.Outcome != Retired || !m.Contains(sec(611)) ||
+				m.By != ByECS || m.Evidence != "the task did not start: no container was started" {
 				t.Error(describe(tl))
 			}
 			absent(t, tl, Detach, Detached, LBUnhealthy)

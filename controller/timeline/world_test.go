@@ -20,6 +20,8 @@ type world struct {
 	tasks   []*life
 	// stampOnDeactivating is where ECS stamps stoppingAt, which nobody knows.
 	stampOnDeactivating bool
+	// said changes what ECS says of a task; nil: nothing.
+	said func(l *life, now time.Time, t *fleet.Task)
 }
 
 // life is the truth about one task; a zero instant never comes.
@@ -135,6 +137,9 @@ func (w *world) task(l *life, now time.Time, read fleet.Read) *fleet.Task {
 		t.LastStatus, t.StoppedAt = fleet.Stopped, l.stopped
 	}
 	t.Containers = []fleet.Container{{Name: "nginx", Health: t.Health}, {Name: "app", Health: fleet.Unknown}}
+	if w.said != nil {
+		w.said(l, now, t)
+	}
 	return t
 }
 
