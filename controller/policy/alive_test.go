@@ -55,6 +55,7 @@ func (w *world) calmDown() {
 	}
 	for _, t := range w.scene.tasks {
 		heal(t)
+		t.Definition = definitionARN(t.Service.Name) // without a check nobody would hear that it is well
 		t.Missing, t.Connectivity = 0, fleet.Connected
 	}
 	for _, g := range w.scene.groups {

@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -15,7 +16,7 @@ type row struct {
 	zone    string // empty: not known
 	service fleet.ServiceID
 	// good: the balancer calls it healthy, and it is the target of a running
-	// task that was read lately and that ECS does not call UNHEALTHY.
+	// task that was read lately and that ECS calls HEALTHY, or cannot judge.
 	good bool
 }
 
@@ -45,11 +46,29 @@ func (v *view) rows(g *fleet.TargetGroup) []row {
 	return rows
 }
 
-// serves reports that nothing speaks against a task.
+// serves reports that a task is up by all that is known of it now.
 func (v *view) serves(t *fleet.Task) bool {
 	age := t.Read.Age(v.Now)
-	return t.LastStatus == fleet.Running && !t.Leaving() && !t.Failing() && t.Missing == 0 &&
-		t.Connectivity != fleet.Disconnected && age >= 0 && age <= v.service(t.Service).limits.Stale.Tasks
+	return t.LastStatus == fleet.Running && !t.Leaving() && t.Missing == 0 &&
+		t.Connectivity != fleet.Disconnected && age >= 0 && age <= v.service(t.Service).limits.Stale.Tasks &&
+		vouched(t, v.Snapshot.Definitions[t.Definition])
+}
+
+// vouched reports that somebody says that a task works. One that has a check and
+// has not passed it is not counted on: it may be starting, and the balancer's check
+// sees less. Where ECS has nothing to check the balancer's word is all there is.
+func vouched(t *fleet.Task, def *fleet.TaskDefinition) bool {
+	switch {
+	case t.Failing():
+		return false
+	case t.Health == fleet.Healthy:
+		return true
+	case def == nil:
+		return false // nobody knows whether it has a check
+	case !slices.ContainsFunc(def.Containers, func(c fleet.ContainerDefinition) bool { return c.Essential && c.Check != nil }):
+		return true
+	}
+	return passing(t, def)
 }
 
 // tally is what of some rows would be left without the target, everything that

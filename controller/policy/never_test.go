@@ -265,6 +265,16 @@ func (w *world) fresh(r fleet.Read, limit time.Duration) bool {
 	return !r.Received.IsZero() && !r.Received.After(w.now) && w.now.Sub(r.Sent) <= limit
 }
 
+// works: ECS says so, or has nothing to check. The containers' own words count where
+// one without a check keeps the task UNKNOWN.
+func (w *world) works(t *fleet.Task) bool {
+	if t.Health != fleet.Unknown {
+		return t.Health == fleet.Healthy
+	}
+	d := w.definitions[t.Definition]
+	return d != nil && (d.Containers[0].Check == nil || t.Containers[0].Health == fleet.Healthy)
+}
+
 // judgeFloor counts what is left when everything that was allowed is done.
 func (w *world) judgeFloor(v Verdict, out map[fleet.TargetKey]fleet.TaskARN) error {
 	g := w.group(v.Service.Name)
@@ -283,7 +293,7 @@ func (w *world) judgeFloor(v Verdict, out map[fleet.TargetKey]fleet.TaskARN) err
 			zoneRows++
 		}
 		if _, gone := out[row.Key]; gone || owner == nil || row.State != fleet.TargetHealthy || row.Override != "" ||
-			owner.Health == fleet.Unhealthy || owner.LastStatus != fleet.Running || owner.DesiredStatus != fleet.Running ||
+			!w.works(owner) || owner.LastStatus != fleet.Running || owner.DesiredStatus != fleet.Running ||
 			owner.Missing > 0 || owner.Connectivity != fleet.Connected || w.now.Sub(owner.Read.Sent) > w.limits.Stale.Tasks {
 			continue
 		}

@@ -108,6 +108,22 @@ func taskARN(service string, i int) fleet.TaskARN {
 func fail(t *fleet.Task) { t.Health, t.Containers[0].Health = fleet.Unhealthy, fleet.Unhealthy }
 func heal(t *fleet.Task) { t.Health, t.Containers[0].Health = fleet.Healthy, fleet.Healthy }
 
+// unknown is a task whose checks have not been passed or failed yet.
+func unknown(t *fleet.Task) { t.Health, t.Containers[0].Health = fleet.Unknown, fleet.Unknown }
+
+// unchecked gives a task a definition in which no essential container has a check.
+func (s *scene) unchecked(t *fleet.Task) {
+	def := *s.definitions[t.Definition]
+	def.ARN += "0"
+	def.Containers = slices.Clone(def.Containers)
+	for i := range def.Containers {
+		if def.Containers[i].Essential {
+			def.Containers[i].Check = nil
+		}
+	}
+	s.definitions[def.ARN], t.Definition = &def, def.ARN
+}
+
 // task is one of a service's, in the order in which they were added.
 func (s *scene) task(service string, i int) *fleet.Task {
 	at := slices.IndexFunc(s.tasks, func(t *fleet.Task) bool { return t.ARN == taskARN(service, i) })

@@ -181,6 +181,10 @@ func (w *world) happenTo(svc *fleet.Service) {
 		task := w.start(svc.ID.Name, 100+len(w.scene.tasks))
 		task.Created = w.now
 		task.Started = w.now.Add(-time.Duration(rapid.IntRange(0, 60).Draw(t, "age")) * time.Second)
+		if w.chance(30, "unchecked") {
+			w.unchecked(task)
+			unknown(task)
+		}
 		if len(w.scene.tasks) > 1 && w.odd("address reused") {
 			task.Targets = w.scene.tasks[rapid.IntRange(0, len(w.scene.tasks)-2).Draw(t, "of")].Targets
 		}
@@ -194,6 +198,14 @@ func (w *world) happenToTask(task *fleet.Task) {
 	}
 	if task.Failing() && w.chance(30, "recover") {
 		heal(task)
+	}
+	switch {
+	case task.Health == fleet.Unknown && w.chance(50, "checked"):
+		heal(task)
+	case !task.Failing() && w.odd("unknown"):
+		unknown(task)
+	case !task.Failing() && w.odd("unknown for another"):
+		task.Health = fleet.Unknown
 	}
 	task.Connectivity, task.Missing = fleet.Connected, 0
 	if w.odd("away") {

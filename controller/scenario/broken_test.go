@@ -56,6 +56,7 @@ var mistakes = []mistake{
 	{"zones count for nothing", []edit{{"policy/zone.go", "if !q.zonal() {", "if true {"}}, []rule{ruleZone, ruleThreshold}, ""},
 	{"target_group_health counts for nothing", []edit{{"policy/floor.go", "return max(h.count, ceil(h.percent, rows))", "return min(1, rows)"}}, []rule{ruleThreshold}, ""},
 	{"sick tasks count as healthy targets", []edit{{"policy/floor.go", "t.Healthy() && v.serves(owner)", "t.Healthy()"}}, []rule{ruleFloor, ruleLast, ruleZone, ruleThreshold}, ""},
+	{"what was not checked yet counts as healthy", []edit{{"policy/floor.go", "return passing(t, def)", "return true"}}, []rule{ruleFloor, ruleLast}, "TestScripts$/^guard_floor_not_yet_checked"},
 	{"any number may fail at once", []edit{
 		{"policy/correlated.go", "l := q.state.latch(q.of); l != nil", "l := q.state.latch(q.of); l != nil && false"},
 		{"policy/correlated.go", "l := q.state.latch(fleet.ServiceID{}); l != nil", "l := q.state.latch(fleet.ServiceID{}); l != nil && false"},

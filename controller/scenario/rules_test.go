@@ -210,15 +210,28 @@ func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
 	if _, out := o.out[r.Key]; out {
 		return false
 	}
+	works := o.works(r.Owner.Service)
 	if r.State == fleet.TargetHealthy && r.Owner.Status == fleet.Running && r.Owner.Desired == fleet.Running &&
-		r.Owner.Health != fleet.Unhealthy && r.Owner.Connected {
+		works(r.Owner.Health) && r.Owner.Connected {
 		return true
 	}
 	rows := l.of.tap.last(ofRows(r.Key.Group))
 	return rows != nil && rows.ok && at.Sub(rows.received) <= slack && rows.rows[r.Key] == fleet.TargetHealthy &&
 		o.couldThink(l, r.Owner.ARN, at, 2*slack, func(t *taskReading) bool {
-			return t.up() && t.Health != fleet.Unhealthy && t.Connectivity != fleet.Disconnected
+			return t.up() && works(t.Health) && t.Connectivity != fleet.Disconnected
 		})
+}
+
+// works says which health of a service's tasks vouches for them: UNKNOWN, where there
+// is nothing that ECS could check, or a container without a check hides what it found.
+func (o *oracle) works(id fleet.ServiceID) func(fleet.HealthStatus) bool {
+	checked, hidden := false, o.region.Params().UncheckedUnknown
+	for _, c := range o.specs[id].Containers {
+		checked = checked || !c.NotEssential && c.Check != nil
+	}
+	return func(h fleet.HealthStatus) bool {
+		return h == fleet.Healthy || h == fleet.Unknown && (!checked || hidden)
+	}
 }
 
 // judgeLeft counts what is left once all of the call is done.

@@ -127,6 +127,9 @@ func New(o Options) *Region {
 	return r
 }
 
+// Params are those that the region was made with.
+func (r *Region) Params() Params { return r.params }
+
 // NextEvent tells when something will next happen by itself, so that a driver
 // can sleep until then; ok is false when nothing will.
 func (r *Region) NextEvent() (at time.Time, ok bool) {
