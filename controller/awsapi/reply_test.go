@@ -67,10 +67,10 @@ func TestInstantsThatAreNone(t *testing.T) {
 					want = []string{"service invalid s0000", "tasks invalid c00"}
 				}
 				if got := gapsOf(s); !reflect.DeepEqual(got, want) {
-					t.Errorf("gaps %q, want %q", s.Gaps, want)
+					t.Errorf("gaps %v, want %q", s.Gaps, want)
 				}
 				if in.value == "NaN" && !strings.Contains(fmt.Sprint(s.Gaps), "panicked: NewFloat(NaN)") {
-					t.Errorf("gaps %q do not say what happened", s.Gaps)
+					t.Errorf("gaps %v do not say what happened", s.Gaps)
 				}
 				if in.unread && rec.requests["ecs DescribeTasks invalid"] == 0 {
 					t.Errorf("not counted: %v", rec.requests)
@@ -80,7 +80,7 @@ func TestInstantsThatAreNone(t *testing.T) {
 					s = pass(t, o, 5*time.Second)
 				}
 				if len(s.Gaps) > 0 {
-					t.Errorf("still %q", s.Gaps)
+					t.Errorf("still %v", s.Gaps)
 				}
 			})
 		})
@@ -294,7 +294,7 @@ func TestDroppedConnectionIsTriedAgain(t *testing.T) {
 		return &fakeReply{err: &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}}
 	}
 	if s := observer(t, Options{Config: f.config(), Budgets: unlimited}).Observe(t.Context(), nil); len(s.Gaps) > 0 || len(dropped) < 8 {
-		t.Errorf("%d operations, gaps %q", len(dropped), s.Gaps)
+		t.Errorf("%d operations, gaps %v", len(dropped), s.Gaps)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -37,7 +38,8 @@ func (o *Observer) clear(kind fleet.GapKind, ref string) { delete(o.gaps, gapKey
 
 // dropGaps forgets the failures to read what nobody wants read any more. It
 // looks at what is there instead of being told what has gone: a Gap that stays
-// for good has the operator look for a failure that is over.
+// for good has the operator look for a failure that is over. Nor does a task that
+// has stopped leave one: of it nothing is judged any more.
 func (o *Observer) dropGaps() {
 	if len(o.gaps) == 0 {
 		return
@@ -45,7 +47,6 @@ func (o *Observer) dropGaps() {
 	clusters := make(map[string]*cluster, len(o.clusters))
 	lists := make(map[string]bool) // of a service's tasks
 	services := make(map[string]bool, len(o.services))
-	unread := make(map[string]bool) // clusters with instances that are wanted
 	for _, c := range o.watchedClusters() {
 		clusters[string(c.arn)] = c
 		for name := range c.hotLists {
@@ -58,9 +59,7 @@ func (o *Observer) dropGaps() {
 	for _, s := range o.services {
 		services[s.ref()] = true
 	}
-	for _, i := range o.instances {
-		unread[string(i.cluster.arn)] = unread[string(i.cluster.arn)] || !i.read
-	}
+	definitions := sync.OnceValue(o.needed)
 	for key := range o.gaps {
 		wanted := true
 		switch key.kind {
@@ -75,9 +74,10 @@ func (o *Observer) dropGaps() {
 		case fleet.GapService:
 			wanted = services[key.ref]
 		case fleet.GapTaskDefinition:
-			wanted = o.definitions[fleet.TaskDefinitionARN(key.ref)] != nil
+			wanted = definitions()[fleet.TaskDefinitionARN(key.ref)]
 		case fleet.GapContainerInstances:
-			wanted = clusters[key.ref] != nil && unread[key.ref]
+			c := clusters[key.ref]
+			wanted = c != nil && slices.ContainsFunc(c.tasks, func(t *task) bool { return !t.final() && o.lacksInstance(t) })
 		case fleet.GapTargetGroups:
 			wanted = len(o.groups) > 0
 		case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes, fleet.GapTags:
@@ -117,7 +117,9 @@ func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 	o.addUnread(gaps)
 	// In the order of the Snapshot: of a large fleet there are thousands at first.
 	for _, key := range slices.SortedFunc(maps.Keys(gaps), gapKey.compare) {
-		s.Gaps = append(s.Gaps, gaps[key])
+		g := gaps[key]
+		g.Hides = o.hides(key)
+		s.Gaps = append(s.Gaps, g)
 	}
 	s.Gaps = append(s.Gaps, also...)
 	s.At = time.Now().Round(0).UTC()
@@ -152,8 +154,9 @@ func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
 	for _, s := range o.services {
 		add(s.value == nil && s.missing == 0, fleet.GapService, s.ref(), s.known, "")
 	}
+	definitions := sync.OnceValue(o.needed)
 	for arn, d := range o.definitions {
-		add(d.value == nil, fleet.GapTaskDefinition, string(arn), d.known, "")
+		add(d.value == nil && definitions()[arn], fleet.GapTaskDefinition, string(arn), d.known, "")
 	}
 	for arn, g := range o.groups {
 		add(g.rowsRead.Never(), fleet.GapTargetHealth, string(arn), g.health.known, "")

@@ -36,42 +36,6 @@ const (
 // Classes lists every class, for whoever must know them all beforehand.
 var Classes = []Class{Throttled, Denied, NotFound, Transient, Invalid, Paced}
 
-// GapKind says what could not be read.
-type GapKind string
-
-// The kinds of things that a Gap can be about.
-const (
-	GapClusters           GapKind = "clusters" // the list of clusters
-	GapCluster            GapKind = "cluster"
-	GapServices           GapKind = "services"  // the list of a cluster's services
-	GapService            GapKind = "service"   // one service
-	GapTaskList           GapKind = "task_list" // the list of a cluster's tasks
-	GapTasks              GapKind = "tasks"     // tasks already known
-	GapTaskDefinition     GapKind = "task_definition"
-	GapContainerInstances GapKind = "container_instances"
-	GapTargetGroups       GapKind = "target_groups" // the list of target groups
-	GapTargetGroup        GapKind = "target_group"  // one that a service names, and nobody knows
-	GapTargetHealth       GapKind = "target_health"
-	GapAttributes         GapKind = "target_group_attributes"
-	GapTags               GapKind = "tags"
-)
-
-// GapKinds lists every kind, for whoever must know them all beforehand.
-var GapKinds = []GapKind{
-	GapClusters, GapCluster, GapServices, GapService, GapTaskList, GapTasks, GapTaskDefinition,
-	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapTags,
-}
-
-// Gap is something that castoff cannot see. What it read of it before, if
-// anything, stays in the Snapshot with its old Read.
-type Gap struct {
-	Kind   GapKind
-	Ref    string // ARN or name of what could not be read
-	Class  Class
-	Detail string // one line for people: what was attempted and what AWS said
-	Since  time.Time
-}
-
 // Snapshot is the fleet as one pass left it.
 type Snapshot struct {
 	// At is when the pass had read what it could: no Read in it is later.

@@ -138,19 +138,17 @@ func (s *Snapshot) tallyTasks(tallies []Tally, byService map[ServiceID]*Tally) {
 			t.Read = task.Read
 		}
 	}
-	blind := make(map[string]bool)
-	for _, gap := range s.Gaps {
-		switch gap.Kind {
-		case GapCluster, GapTaskList, GapTasks:
-			blind[gap.Ref] = true
-		}
-	}
 	for i := range tallies {
 		t := &tallies[i]
-		id := t.Service.ID
-		t.Seen = t.Seen || !blind[string(t.Service.Cluster)] && !blind[id.Cluster] &&
-			!blind[string(t.Service.ARN)] && !blind[id.String()]
+		t.Seen = t.Seen || !s.mayHideTasks(t.Service)
 	}
+}
+
+// mayHideTasks reports that a service, of which no task is known, may have some.
+func (s *Snapshot) mayHideTasks(svc *Service) bool {
+	return slices.ContainsFunc(s.Gaps, func(g Gap) bool {
+		return g.Kind != GapClusters && g.Kind != GapServices && g.Kind != GapService && g.MayHide(svc.Cluster, svc.ID, "")
+	})
 }
 
 // countsFor says where a row of a group counts; nil when no service names the
@@ -193,11 +191,8 @@ func (s *Snapshot) Oldest() (at time.Time, ok bool) {
 			oldest = t.Read.Sent
 		}
 	}
-	if !known && slices.ContainsFunc(s.Gaps, func(g Gap) bool { return slices.Contains(finding, g.Kind) }) {
+	if !known && slices.ContainsFunc(s.Gaps, func(g Gap) bool { return g.finds() }) {
 		return time.Time{}, false
 	}
 	return oldest, true
 }
-
-// finding are the readings without which a task may be there and not be known.
-var finding = []GapKind{GapClusters, GapCluster, GapServices, GapService, GapTaskList, GapTasks}

@@ -206,12 +206,8 @@ func (f fact) unseen(s State) bool {
 	}
 	// The group is one of a service's, and that may be what was not read.
 	return slices.ContainsFunc(s.Snapshot.Gaps, func(g fleet.Gap) bool {
-		switch g.Kind {
-		case fleet.GapClusters, fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTargetGroups, fleet.GapTargetGroup:
-			return true
-		default:
-			return false
-		}
+		lists := g.Kind != fleet.GapTaskList && g.Kind != fleet.GapTasks
+		return g.HidesGroup(f.target.Key.Group) || lists && g.MayHide("", f.service, f.target.Task)
 	})
 }
 

@@ -72,7 +72,7 @@ func (d *Detachment) catchUp(now time.Time) {
 // restart of castoff it also takes a while until it is in them.
 func (v *view) followAbsent(d *Detachment) {
 	for i := range v.Snapshot.Gaps {
-		if g := &v.Snapshot.Gaps[i]; g.Kind == fleet.GapClusters || touchesCluster(g, d.Cluster, d.Service) {
+		if v.Snapshot.Gaps[i].MayHide(d.Cluster, d.Service, d.Task) {
 			return
 		}
 	}

@@ -56,28 +56,11 @@ func (q *question) gap() (Finding, bool) {
 	return Finding{}, false
 }
 
-// touches reports that a gap is about the task's cluster, service, definition
-// or target group. Tags of target groups are nothing that a guard looks at, and
-// clusters that nobody has listed yet say nothing of this one.
+// touches reports that a gap hides what the decision rests on. Of a task that is not
+// there nobody knows what it is hidden by.
 func (q *question) touches(g *fleet.Gap) bool {
-	switch g.Kind {
-	case fleet.GapClusters, fleet.GapTags:
-		return false
-	case fleet.GapTargetGroups: // the list, of the region
-		return true
-	case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes:
-		return g.Ref == string(q.key.Group)
-	case fleet.GapTaskDefinition:
-		return q.task == nil || g.Ref == string(q.task.Definition)
-	case fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
-		return q.task == nil || touchesCluster(g, q.task.Cluster, q.task.Service) || q.svc != nil && g.Ref == string(q.svc.ARN)
-	default: // of a kind that nobody knows
-		return true
+	if q.task == nil {
+		return g.HidesGroup(q.key.Group) || g.HidesTask(&fleet.Task{ARN: q.id, Service: q.of})
 	}
-}
-
-// touchesCluster reports that a gap refers to a cluster, by ARN or name, or to
-// a service of it.
-func touchesCluster(g *fleet.Gap, cluster fleet.ClusterARN, id fleet.ServiceID) bool {
-	return g.Ref == string(cluster) || g.Ref == id.Cluster || g.Ref == id.String()
+	return g.HidesGroup(q.key.Group) || g.HidesTask(q.task)
 }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -286,14 +285,7 @@ func (t *Tracker) over(s *fleet.Snapshot, arn fleet.TaskARN) bool {
 // hidden reports that a task which the snapshot has not may be there all the same: what
 // would tell could not be read.
 func hidden(s *fleet.Snapshot, arn fleet.TaskARN) bool {
-	cluster := arn.Cluster()
 	return slices.ContainsFunc(s.Gaps, func(g fleet.Gap) bool {
-		switch g.Kind {
-		case fleet.GapClusters:
-			return true
-		case fleet.GapCluster, fleet.GapTaskList, fleet.GapTasks:
-			return cluster == "" || g.Ref == cluster || strings.HasSuffix(g.Ref, ":cluster/"+cluster)
-		}
-		return false
+		return g.Kind != fleet.GapServices && g.Kind != fleet.GapService && g.MayHide("", fleet.ServiceID{Cluster: arn.Cluster()}, arn)
 	})
 }
