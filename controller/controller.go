@@ -74,6 +74,9 @@ type Options struct {
 
 	// Listen is host:port; empty serves nothing, and :0 any free port.
 	Listen string
+	// Hosts are the names by which castoff is reached. Requests for any other name are
+	// refused; see [status.Options].
+	Hosts []string
 	// WebConfigFile is exporter-toolkit's, for TLS and basic authentication.
 	WebConfigFile string
 	// Seed fixes the jitter of the intervals, so that a run can be repeated; 0
@@ -173,7 +176,7 @@ func New(o Options) (*Controller, error) {
 		ReadyWithin: readyPasses*o.Polling.Interval + o.Polling.Deadline,
 		Receivers:   o.Notifier.Standing(),
 	})
-	c.events = status.NewEvents(c.view.Load().Started)
+	c.events = status.NewEvents(c.view.Load().Started, connectionsAllowed()/2)
 	c.cleanups.add("journal", func(context.Context) error { return o.Journal.Close() })
 	if err := c.bind(); err != nil {
 		return nil, errors.Join(err, c.cleanups.run(context.Background()))
@@ -227,15 +230,17 @@ func (c *Controller) bind() error {
 // newServer makes the server, which gives up on readers that take too long, and has
 // so many connections and no more.
 func (c *Controller) newServer() *http.Server {
-	o, open := c.options, connections{most: connectionsAllowed}
+	o, open := c.options, &connections{most: connectionsAllowed()}
+	pages := status.New(status.Options{View: c.view.Load, Metrics: o.Exposition, Events: c.events, Rate: answersPerSecond, Hosts: o.Hosts})
 	return &http.Server{
-		Handler:           status.New(status.Options{View: c.view.Load, Metrics: o.Exposition, Events: c.events, Rate: answersPerSecond}),
+		Handler:           open.asked(pages),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      30 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10, // more than status allows: it answers in the form that its readers expect
 		ConnState:         open.changed,
+		ConnContext:       open.context,
 		// Handlers that panicked are in it.
 		ErrorLog: slog.NewLogLogger(o.Logger.Handler(), slog.LevelWarn),
 	}

@@ -258,40 +258,190 @@ func TestStuckReadersAreGivenUp(t *testing.T) {
 	})
 }
 
-// SAFETY: there are so many connections and no more; idle ones keep nobody out.
-func TestConnectionsAreBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := serve(t)
-		closed := func(conns []net.Conn) (n int) {
-			for _, conn := range conns {
-				_ = conn.SetReadDeadline(time.Now())
-				if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
-					n++
-				}
-			}
-			return n
+// from is a connection from an address.
+type from struct {
+	net.Conn
+	addr net.TCPAddr
+}
+
+func (f *from) RemoteAddr() net.Addr { return &f.addr }
+
+// dialFrom connects from another machine, or from this one.
+func (s *served) dialFrom(ip string) net.Conn {
+	client, server := net.Pipe()
+	s.pipes.next <- &from{server, net.TCPAddr{IP: net.ParseIP(ip)}}
+	return client
+}
+
+// countClosed counts the connections that castoff has closed.
+func countClosed(conns []net.Conn) (n int) {
+	for _, conn := range conns {
+		_ = conn.SetReadDeadline(time.Now())
+		if _, err := conn.Read(make([]byte, 1)); errors.Is(err, io.EOF) {
+			n++
 		}
-		var idle, silent []net.Conn
-		for range connectionsAllowed {
-			conn := s.dial()
-			if _, err := ask(conn, hello); err != nil {
+	}
+	return n
+}
+
+// idle connects, is answered and stays.
+func (s *served) idle(t *testing.T, ip string) net.Conn {
+	t.Helper()
+	conn := s.dialFrom(ip)
+	if _, err := ask(conn, hello); err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = io.ReadFull(conn, make([]byte, 3)) }() // the body
+	synctest.Wait()
+	return conn
+}
+
+const (
+	elsewhere = "192.0.2.7"
+	here      = "127.0.0.1"
+)
+
+// SAFETY: there are so many connections and no more; neither idle nor silent ones keep
+// anybody out.
+func TestSafetyConnectionsMakeWay(t *testing.T) {
+	most := connectionsAllowed()
+	remote := most - forLoopback(most)
+	fill := func(one func() net.Conn) (conns []net.Conn) {
+		for range remote {
+			conns = append(conns, one())
+		}
+		return conns
+	}
+	for _, tt := range []struct {
+		name string
+		open func(s *served) net.Conn
+		wait time.Duration // before more come
+	}{
+		{"idle", func(s *served) net.Conn { return s.idle(t, elsewhere) }, 0},
+		{"silent for long", func(s *served) net.Conn { return s.dialFrom(elsewhere) }, 3 * time.Second},
+		{"half a request", func(s *served) net.Conn {
+			conn := s.dialFrom(elsewhere)
+			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost:"); err != nil {
 				t.Fatal(err)
 			}
-			go func() { _, _ = io.ReadFull(conn, make([]byte, 3)) }() // the body
-			idle = append(idle, conn)
+			return conn
+		}, 3 * time.Second},
+		{"half of the second request", func(s *served) net.Conn {
+			conn := s.idle(t, elsewhere)
+			if _, err := io.WriteString(conn, "GET / HTTP/1.1\r\nHost:"); err != nil {
+				t.Fatal(err)
+			}
+			return conn
+		}, 3 * time.Second},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := serve(t)
+				old := fill(func() net.Conn { return tt.open(s) })
+				synctest.Wait()
+				if n := countClosed(old); n != 0 {
+					t.Fatalf("%d were closed before there were too many", n)
+				}
+				time.Sleep(tt.wait)
+				for i := range 40 {
+					s.idle(t, elsewhere)
+					if n := countClosed(old[:i+1]); n != i+1 {
+						t.Fatalf("after %d more %d of the oldest have made way", i+1, n)
+					}
+				}
+				if n := countClosed(old); n != 40 {
+					t.Errorf("%d made way for 40", n)
+				}
+			})
+		})
+	}
+	t.Run("idle ones before what has just come", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t)
+			old := fill(func() net.Conn { return s.idle(t, elsewhere) })
+			time.Sleep(3 * time.Second)
+			silent := []net.Conn{s.dialFrom(elsewhere), s.dialFrom(elsewhere)}
+			synctest.Wait()
+			if n, m := countClosed(old), countClosed(silent); n != 2 || m != 0 {
+				t.Errorf("%d idle and %d new ones were closed", n, m)
+			}
+		})
+	})
+	t.Run("a flood", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t)
+			for range 700 {
+				s.dialFrom(elsewhere)
+			}
+			for range 50 {
+				s.idle(t, elsewhere)
+				s.alive()
+			}
+		})
+	})
+	t.Run("what is being answered stays", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := serve(t)
+			var streams []net.Conn
+			for range most / 2 {
+				conn := s.dialFrom(elsewhere)
+				if _, err := ask(conn, "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				go func() { _, _ = io.Copy(io.Discard, conn) }()
+				streams = append(streams, conn)
+			}
+			if first, err := ask(s.dialFrom(elsewhere), "GET /api/v1/events HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil || !strings.Contains(first, " 503 ") {
+				t.Errorf("one stream more than half of the connections: %q, %v", first, err)
+			}
+			for range 700 {
+				s.dialFrom(elsewhere)
+			}
+			synctest.Wait()
+			if n := s.events.Open(); n != len(streams) {
+				t.Errorf("%d of %d streams are left", n, len(streams))
+			}
+		})
+	})
+}
+
+// LIVENESS: the container health check, which comes from the same machine, is answered
+// whatever comes from elsewhere; and it does not lock others out.
+func TestLivenessLoopbackHasConnectionsOfItsOwn(t *testing.T) {
+	most := connectionsAllowed()
+	synctest.Test(t, func(t *testing.T) {
+		s := serve(t)
+		for range most {
+			s.dialFrom(elsewhere)
+		}
+		var local []net.Conn
+		for range forLoopback(most) {
+			local = append(local, s.idle(t, here))
+		}
+		for range most {
+			s.dialFrom(elsewhere)
 		}
 		synctest.Wait()
-		if n := closed(idle); n != 0 {
-			t.Errorf("%d were closed", n)
+		if n := countClosed(local); n != 0 {
+			t.Errorf("%d from the same machine made way for others", n)
 		}
-		for range connectionsAllowed + 20 {
-			silent = append(silent, s.dial())
-			synctest.Wait()
+		for range 2 * most {
+			s.dialFrom(here)
 		}
-		if n, m := closed(idle), closed(silent); n != connectionsAllowed || m != 20 {
-			t.Errorf("%d idle ones made way, %d new ones were closed", n, m)
-		}
-		time.Sleep(6 * time.Second) // those that say nothing are given up on
-		s.alive()
+		synctest.Wait()
+		s.idle(t, elsewhere)
+		s.idle(t, here)
 	})
+}
+
+// The connections follow the file descriptors that the process may have.
+func TestConnectionsFollowTheDescriptors(t *testing.T) {
+	if n, want := connectionsAllowed(), min(connectionsMost, descriptorLimit()/2); n != want || n == 0 {
+		t.Errorf("%d connections of %d descriptors", n, descriptorLimit())
+	}
+	for most, want := range map[int]int{32: 8, 64: 16, 512: 16} {
+		if n := forLoopback(most); n != want {
+			t.Errorf("of %d connections %d are for loopback, want %d", most, n, want)
+		}
+	}
 }

@@ -416,11 +416,20 @@ func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Reg
 	o.Configuration, o.State = cfg.String(), cfg.State
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
-	o.Listen, o.WebConfigFile = cfg.Web.Listen, cfg.Web.ConfigFile
+	o.Listen, o.WebConfigFile, o.Hosts = cfg.Web.Listen, cfg.Web.ConfigFile, hostNames(cfg)
 	daemon, err := controller.New(o)
 	var listen *controller.ListenError
 	if errors.As(err, &listen) {
 		return nil, fmt.Errorf("%w; choose another with --listen", err)
 	}
 	return daemon, err
+}
+
+// hostNames are those of the configuration and, where it has any, this machine's own.
+func hostNames(cfg config.Config) []string {
+	names := cfg.HostNames()
+	if own, err := os.Hostname(); err == nil && len(names) > 0 {
+		names = append(names, own)
+	}
+	return names
 }

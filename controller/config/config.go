@@ -106,6 +106,10 @@ type Web struct {
 	// ExternalURL is castoff's own, for links in notifications. Empty: they have
 	// none. A proxy may serve castoff below a path.
 	ExternalURL string `yaml:"external_url"`
+	// Hosts are more names by which castoff is reached, such as one of Cloud Map. With
+	// these or ExternalURL set, castoff refuses requests for any other name; IP
+	// addresses and localhost always work.
+	Hosts []string `yaml:"hosts"`
 }
 
 // Log is how castoff logs.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -56,7 +57,7 @@ func rules() []rule {
 			modeChoice,
 			patternFormat, patternRequired, patternReached, serviceModeChoice,
 			scopeChoice, pauseCluster, pauseService, pauseEnd, pauseOwner, pauseReason,
-			listenFormat, externalURL,
+			listenFormat, externalURL, hostsFormat,
 			oneOf("log.level", func(c *Config) string { return string(c.Log.Level) }, string(Debug), string(Info), string(Warn), string(Error)),
 			oneOf("log.format", func(c *Config) string { return string(c.Log.Format) }, string(JSON), string(Text)),
 		},
@@ -275,3 +276,30 @@ var listenFormat = rule{"web.listen.format", []string{"web.listen"}, func(c *Con
 		blame("web.listen", "must be host:port or :port, such as 127.0.0.1:9468", quoted(c.Web.Listen))
 	}
 }}
+
+var hostName = regexp.MustCompile(`^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,251}[a-zA-Z0-9])?$`)
+
+var hostsFormat = rule{"web.hosts.format", []string{"web.hosts"}, func(c *Config, blame blame) {
+	for i, host := range c.Web.Hosts {
+		if !hostName.MatchString(host) {
+			blame(fmt.Sprintf("web.hosts[%d]", i), "must be a host name without scheme, port or wildcard, such as castoff.monitoring.internal", quoted(host))
+		}
+	}
+}}
+
+// HostNames are the names by which castoff is reached: those of web.hosts, of
+// web.external_url and of web.listen. Empty where neither of the first two is set: then
+// castoff answers for every name.
+func (c *Config) HostNames() []string {
+	names := slices.Clone(c.Web.Hosts)
+	if u, err := url.Parse(c.Web.ExternalURL); err == nil && u.Hostname() != "" {
+		names = append(names, u.Hostname())
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	if host, _, err := net.SplitHostPort(c.Web.Listen); err == nil && host != "" {
+		names = append(names, host)
+	}
+	return names
+}

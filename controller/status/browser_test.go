@@ -196,7 +196,7 @@ func advancing(t *testing.T, now time.Time) http.Handler {
 	var at atomic.Pointer[status.View]
 	calm := calmView(now)
 	at.Store(calm)
-	events := status.NewEvents(now)
+	events := status.NewEvents(now, 256)
 	events.Publish(calm, now)
 	t.Cleanup(events.Close)
 	h := status.New(status.Options{View: at.Load, Metrics: http.NotFoundHandler(), Events: events})

@@ -276,6 +276,7 @@ func TestEveryErrorHappens(t *testing.T) {
 				c.check(t, path, with(handler(v), at, "X-Large", strings.Repeat("x", 17<<10)))
 				c.check(t, path, get(handler(v), at+strings.Repeat("?", 9<<10)))
 				c.check(t, path, broken(at))
+				c.check(t, path, get(elsewhere(v), at))
 			}
 		}
 		c.check(t, "/api/v1/explain", get(handler(&status.View{}), "/api/v1/explain?of=10.0.0.1"))
@@ -289,6 +290,7 @@ func TestEveryErrorHappens(t *testing.T) {
 		c.check(t, stream, with(h, stream, "X-Large", strings.Repeat("x", 17<<10)))
 		c.check(t, stream, get(h, stream+strings.Repeat("?", 9<<10)))
 		c.check(t, stream, ask(h, http.MethodPost, stream))
+		c.check(t, stream, get(elsewhere(v), stream))
 		var streams []*listener
 		for range 256 {
 			streams = append(streams, listen(h, "", nil))
@@ -322,6 +324,11 @@ func with(h http.Handler, target, name, value string) *httptest.ResponseRecorder
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
+}
+
+// elsewhere is a castoff that is known by a name which nobody here asks by.
+func elsewhere(v *status.View) http.Handler {
+	return status.New(status.Options{View: func() *status.View { return v }, Metrics: http.NotFoundHandler(), Hosts: []string{"castoff.example.net"}})
 }
 
 // broken is the answer of a castoff with a bug.

@@ -14,14 +14,9 @@ import (
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
 
-// Bounds of what events cost.
-const (
-	// eventsKept is how many events a reader may be behind. Most are some
-	// hundred bytes long.
-	eventsKept = 2048
-	// streamsAllowed is how many may listen at a time.
-	streamsAllowed = 256
-)
+// eventsKept is how many events a reader may be behind. Most are some hundred
+// bytes long.
+const eventsKept = 2048
 
 // Events are what changed from View to View, for those who listen at
 // /api/v1/events. They are kept in one ring that readers copy from, so that a
@@ -34,6 +29,7 @@ type Events struct {
 	last    int      // number of the newest
 	more    chan struct{}
 	closed  bool
+	most    int // streams that may be open at a time
 	streams int
 
 	seen     map[timeline.ID]string // open timelines as they were told last
@@ -62,10 +58,11 @@ type event struct {
 	data []byte
 }
 
-// NewEvents makes the events of a process that started at an instant.
-func NewEvents(started time.Time) *Events {
+// NewEvents makes the events of a process that started at an instant. At most so many
+// streams may be open at a time: each keeps a connection.
+func NewEvents(started time.Time, streams int) *Events {
 	return &Events{
-		epoch: strconv.FormatInt(started.UnixMilli(), 36), more: make(chan struct{}),
+		most: streams, epoch: strconv.FormatInt(started.UnixMilli(), 36), more: make(chan struct{}),
 		seen: map[timeline.ID]string{}, verdicts: map[place]string{}, outs: map[outPlace]string{},
 	}
 }

@@ -86,7 +86,7 @@ func (l *listener) end() {
 }
 
 func eventful(now time.Time) (*status.Events, http.Handler) {
-	events := status.NewEvents(now)
+	events := status.NewEvents(now, 256)
 	return events, status.New(status.Options{View: func() *status.View { return &status.View{} }, Metrics: http.NotFoundHandler(), Events: events})
 }
 
@@ -267,7 +267,7 @@ func BenchmarkPublish(b *testing.B) {
 	now := time.Now()
 	v := sample(now)
 	big(v, now, 1000, 10_000)
-	events := status.NewEvents(now)
+	events := status.NewEvents(now, 256)
 	for b.Loop() {
 		events.Publish(v, now)
 	}

@@ -30,7 +30,7 @@ func TestARealCastoffAnswersAsDescribed(t *testing.T) {
 	saw := map[string]bool{}
 	synctest.Test(t, func(t *testing.T) {
 		region, daemon := living(t)
-		events := status.NewEvents(time.Now())
+		events := status.NewEvents(time.Now(), 256)
 		h := status.New(status.Options{View: daemon.View, Metrics: http.NotFoundHandler(), Events: events})
 		l := listen(h, "", nil)
 		look := func() {

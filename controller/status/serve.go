@@ -84,6 +84,7 @@ const (
 	ambiguous          problemCode = "ambiguous"
 	uriTooLong         problemCode = "uri_too_long"
 	headersTooLarge    problemCode = "headers_too_large"
+	unknownHost        problemCode = "unknown_host"
 	internal           problemCode = "internal"
 	noPassYet          problemCode = "no_pass_yet"
 	tooManyStreams     problemCode = "too_many_streams"
@@ -95,8 +96,9 @@ var statusOf = map[problemCode]int{
 	invalidQuery: http.StatusBadRequest, invalidLastEventID: http.StatusBadRequest,
 	notFound: http.StatusNotFound, methodNotAllowed: http.StatusMethodNotAllowed, ambiguous: http.StatusConflict,
 	uriTooLong: http.StatusRequestURITooLong, headersTooLarge: http.StatusRequestHeaderFieldsTooLarge,
-	internal:  http.StatusInternalServerError,
-	noPassYet: http.StatusServiceUnavailable, tooManyStreams: http.StatusServiceUnavailable,
+	unknownHost: http.StatusMisdirectedRequest,
+	internal:    http.StatusInternalServerError,
+	noPassYet:   http.StatusServiceUnavailable, tooManyStreams: http.StatusServiceUnavailable,
 	noEvents: http.StatusServiceUnavailable, busy: http.StatusServiceUnavailable,
 }
 

@@ -126,6 +126,9 @@ type Options struct {
 	// Rate is how many answers readers may have in a second, and at once after a
 	// rest; 0 does not limit them.
 	Rate int
+	// Hosts are the names by which castoff is reached; requests for others get 421.
+	// IP addresses and localhost always work. Empty: every name works.
+	Hosts []string
 }
 
 type server struct {
@@ -157,7 +160,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		refuse(w, r, &problem{notFound, "there is nothing at this address"})
 	})
-	return secure(frank(bounded(paced(mux, o.Rate, s.shelf))))
+	return secure(frank(ownHost(bounded(paced(mux, o.Rate, s.shelf)), o.Hosts)))
 }
 
 // description is of the API, for programs and for those who write them.

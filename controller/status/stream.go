@@ -43,7 +43,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !s.events.enter() {
-		refuse(w, r, &problem{tooManyStreams, fmt.Sprintf("%d streams are open, and no more are allowed: ask again in a minute, or read /api/v1/status now and then", streamsAllowed)})
+		refuse(w, r, &problem{tooManyStreams, fmt.Sprintf("%d streams are open, and no more are allowed: ask again in a minute, or read /api/v1/status now and then", s.events.most)})
 		return
 	}
 	defer s.events.leave()
@@ -96,11 +96,18 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 func (e *Events) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.closed || e.streams >= streamsAllowed {
+	if e.closed || e.streams >= e.most {
 		return false
 	}
 	e.streams++
 	return true
+}
+
+// Open is how many streams there are.
+func (e *Events) Open() int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.streams
 }
 
 func (e *Events) leave() {
