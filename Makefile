@@ -23,8 +23,8 @@ PROBE := .cache/probe/$(PROBE_VERSION)/grpc-health-probe
 # AWS's API models, as data, and the SDK of another language than Go.
 MODELS_VERSION := 2.1692.0
 JS_SDK_VERSION := 3.699.0
-MODELS := .cache/conformance/models/$(MODELS_VERSION)
-JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)
+MODELS := .cache/conformance/models/$(MODELS_VERSION)-with-ec2
+JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)-with-ec2
 
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
@@ -112,7 +112,8 @@ $(MODELS):
 	mkdir -p $(@D)
 	tgz=$$(npm pack --silent --pack-destination $(@D) aws-sdk@$(MODELS_VERSION))
 	tar -xzf "$(@D)/$$tgz" -C $(@D) --strip-components 2 --wildcards \
-	  'package/apis/ecs-2014-11-13.min.json' 'package/apis/elasticloadbalancingv2-2015-12-01.min.json' 'package/apis/sts-2011-06-15.min.json'
+	  'package/apis/ec2-2016-11-15.min.json' 'package/apis/ecs-2014-11-13.min.json' \
+	  'package/apis/elasticloadbalancingv2-2015-12-01.min.json' 'package/apis/sts-2011-06-15.min.json'
 	rm "$(@D)/$$tgz"
 	touch $@
 
@@ -121,7 +122,7 @@ $(JS_SDK):
 	@rm -rf $(@D)
 	mkdir -p $(@D)
 	npm install --silent --no-audit --no-fund --no-package-lock --ignore-scripts --prefix $(@D) \
-	  @aws-sdk/client-{ecs,elastic-load-balancing-v2,sts}@$(JS_SDK_VERSION)
+	  @aws-sdk/client-{ec2,ecs,elastic-load-balancing-v2,sts}@$(JS_SDK_VERSION)
 	touch $@
 
 .PHONY: lab

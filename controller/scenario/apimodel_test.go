@@ -26,6 +26,7 @@ import (
 // it as data.
 type apiModel struct {
 	Metadata struct {
+		Protocol     string `json:"protocol"`
 		XMLNamespace string `json:"xmlNamespace"`
 	} `json:"metadata"`
 	Operations map[string]*struct {
@@ -43,6 +44,9 @@ type apiShape struct {
 	Members  map[string]*apiShape `json:"members"`
 	Member   *apiShape            `json:"member"`
 	Value    *apiShape            `json:"value"`
+
+	LocationName string `json:"locationName"` // on the wire, in EC2's protocol
+	QueryName    string `json:"queryName"`    // the same in a request, where it differs
 }
 
 // modelFiles are where make conformance puts the models, by service.
@@ -50,6 +54,7 @@ var modelFiles = map[string]string{
 	sim.ECS:   "ecs-2014-11-13.min.json",
 	sim.ELBv2: "elasticloadbalancingv2-2015-12-01.min.json",
 	sim.STS:   "sts-2011-06-15.min.json",
+	sim.EC2:   "ec2-2016-11-15.min.json",
 }
 
 const conformanceCache = "../../.cache/conformance"
@@ -226,8 +231,11 @@ func (j *apiJudge) judgeQuery(body []byte, rep *http.Response, answer []byte) {
 		return
 	}
 	service := sim.ELBv2
-	if form.Get("Version") == "2011-06-15" {
+	switch form.Get("Version") {
+	case "2011-06-15":
 		service = sim.STS
+	case "2016-11-15":
+		service = sim.EC2
 	}
 	m, operation := j.models[service], form.Get("Action")
 	name := service + "/" + operation
@@ -235,6 +243,10 @@ func (j *apiJudge) judgeQuery(body []byte, rep *http.Response, answer []byte) {
 	root := &element{}
 	if err := xml.Unmarshal(answer, root); err != nil {
 		j.fault("%s.output: %v", name, err)
+		return
+	}
+	if m.isEC2() {
+		j.judgeEC2(m, name, form, rep, root)
 		return
 	}
 	if root.XMLName.Space != m.Metadata.XMLNamespace {
@@ -355,7 +367,7 @@ func (j *apiJudge) judgeStructure(m *apiModel, path string, s *apiShape, v any) 
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if shape := s.Members[name]; shape != nil {
+		if shape := m.member(s, name, strings.Contains(path, ".input")); shape != nil {
 			j.judge(m, path+"."+name, shape, members[name])
 		} else {
 			j.fault("%s: the model has no %s", path, name)
@@ -370,8 +382,12 @@ func (j *apiJudge) items(path string, v any) []any {
 		return v
 	case *element:
 		var items []any
+		member := "member"
+		if isEC2(path) {
+			member = "item"
+		}
 		for _, c := range v.Children {
-			if c.XMLName.Local != "member" {
+			if c.XMLName.Local != member {
 				j.fault("%s: %s in a list", path, c.XMLName.Local)
 			}
 			items = append(items, c)
@@ -379,7 +395,9 @@ func (j *apiJudge) items(path string, v any) []any {
 		return items
 	case map[string]any:
 		numbered, ok := v["member"].(map[string]any)
-		if !ok || len(v) != 1 {
+		if isEC2(path) {
+			numbered = v // a list is flat
+		} else if !ok || len(v) != 1 {
 			j.fault("%s: not a list", path)
 		}
 		var items []any
@@ -400,7 +418,7 @@ func (j *apiJudge) judgeScalar(path, kind string, v any) {
 	ok := false
 	switch v := v.(type) {
 	case string: // of JSON, or of a form, where everything is one
-		ok = kind == "" || kind == "string" || strings.HasPrefix(path, sim.ELBv2) && fits(kind, v) || strings.HasPrefix(path, sim.STS) && fits(kind, v)
+		ok = kind == "" || kind == "string" || strings.HasPrefix(path, sim.ELBv2) && fits(kind, v) || strings.HasPrefix(path, sim.STS) && fits(kind, v) || isEC2(path) && fits(kind, v)
 	case bool:
 		ok = kind == "boolean"
 	case json.Number:

@@ -88,11 +88,13 @@ var newer = []newerMember{
 var everyOperation = []string{
 	"ecs/DescribeClusters", "ecs/DescribeContainerInstances", "ecs/DescribeServiceRevisions", "ecs/DescribeServices", "ecs/DescribeTaskDefinition",
 	"ecs/DescribeTaskSets", "ecs/DescribeTasks", "ecs/ListClusters", "ecs/ListContainerInstances", "ecs/ListServices", "ecs/ListTagsForResource",
-	"ecs/ListTasks", "ecs/StopTask",
-	"elasticloadbalancing/DeregisterTargets", "elasticloadbalancing/DescribeLoadBalancerAttributes", "elasticloadbalancing/DescribeLoadBalancers",
+	"ecs/ListTaskDefinitions", "ecs/ListTasks", "ecs/RunTask", "ecs/StopTask", "ecs/TagResource", "ecs/UntagResource", "ecs/UpdateService",
+	"ec2/DescribeInstances", "ec2/DescribeNetworkInterfaces",
+	"elasticloadbalancing/AddTags", "elasticloadbalancing/DeregisterTargets", "elasticloadbalancing/DescribeListeners", "elasticloadbalancing/DescribeLoadBalancerAttributes", "elasticloadbalancing/DescribeLoadBalancers",
 	"elasticloadbalancing/DescribeTags",
 	"elasticloadbalancing/DescribeTargetGroupAttributes", "elasticloadbalancing/DescribeTargetGroups", "elasticloadbalancing/DescribeTargetHealth",
-	"elasticloadbalancing/RegisterTargets",
+	"elasticloadbalancing/ModifyLoadBalancerAttributes", "elasticloadbalancing/ModifyTargetGroupAttributes",
+	"elasticloadbalancing/RegisterTargets", "elasticloadbalancing/RemoveTags",
 	"sts/AssumeRole", "sts/GetCallerIdentity",
 }
 
@@ -172,7 +174,19 @@ func TestConformanceOfRequests(t *testing.T) {
 func requestOf(t *testing.T, m *apiModel, service, operation, member string) *http.Request {
 	t.Helper()
 	body := `{"` + member + `":null}`
-	if service == sim.ELBv2 {
+	switch service {
+	case sim.EC2:
+		name := member
+		if s := m.Operations[operation].Input.Members[member]; s != nil {
+			if name = wireName(member, s, true); m.follow(s).Type == "list" {
+				name += ".1"
+				if len(m.follow(m.follow(s).Member).Members) > 0 {
+					name += ".Name"
+				}
+			}
+		}
+		body = "Action=" + operation + "&Version=2016-11-15&" + name + "=1"
+	case sim.ELBv2:
 		name := member
 		if s := m.follow(m.Operations[operation].Input.Members[member]); s != nil && s.Type == "list" {
 			name += ".member.1"
@@ -266,16 +280,17 @@ func disturb(t *testing.T, region *sim.Region, step int) {
 
 // judgedClient asks for all that there is, as the SDK does.
 type judgedClient struct {
-	ecs *ecs.Client
-	elb *elb.Client
-	sts *sts.Client
+	ecs   *ecs.Client
+	elb   *elb.Client
+	sts   *sts.Client
+	judge *apiJudge
 }
 
 func newJudgedClient(t *testing.T, judge *apiJudge) *judgedClient {
 	t.Helper()
 	cfg := awsapi.Simulated("http://aws.invalid", sim.RegionName)
 	cfg.HTTPClient, cfg.Retryer = judge, steadyRetries
-	return &judgedClient{ecs.NewFromConfig(cfg), elb.NewFromConfig(cfg), sts.NewFromConfig(cfg)}
+	return &judgedClient{ecs.NewFromConfig(cfg), elb.NewFromConfig(cfg), sts.NewFromConfig(cfg), judge}
 }
 
 // ask returns what a call gave, or ends the test.
@@ -289,7 +304,10 @@ func ask[In, Out, Opt any](t *testing.T, call func(ctx context.Context, in *In, 
 func (c *judgedClient) askEverything(t *testing.T) {
 	t.Helper()
 	c.askECS(t)
+	c.changeECS(t)
 	c.askELB(t)
+	c.changeELB(t)
+	c.askEC2(t)
 	ask(t, c.sts.GetCallerIdentity, &sts.GetCallerIdentityInput{})
 	ask(t, c.sts.AssumeRole, &sts.AssumeRoleInput{
 		RoleArn: aws.String("arn:aws:iam::123456789012:role/castoff"), RoleSessionName: aws.String("castoff"),
@@ -338,6 +356,58 @@ func (c *judgedClient) askECS(t *testing.T) {
 		if desired == ecstypes.DesiredStatusRunning && len(tasks.TaskArns) > 25 {
 			ask(t, c.ecs.StopTask, &ecs.StopTaskInput{Cluster: cluster, Task: &tasks.TaskArns[0], Reason: aws.String("as a test")})
 		}
+	}
+}
+
+func (c *judgedClient) changeECS(t *testing.T) {
+	t.Helper()
+	cluster, service := aws.String("prod"), aws.String("rolling")
+	definitions := ask(t, c.ecs.ListTaskDefinitions, &ecs.ListTaskDefinitionsInput{FamilyPrefix: service, MaxResults: aws.Int32(1)}).TaskDefinitionArns
+	s := ask(t, c.ecs.UpdateService, &ecs.UpdateServiceInput{
+		Cluster: cluster, Service: service, DesiredCount: aws.Int32(3), TaskDefinition: &definitions[0], ForceNewDeployment: true,
+	}).Service
+	tags := []ecstypes.Tag{{Key: aws.String("team"), Value: aws.String("b")}}
+	ask(t, c.ecs.TagResource, &ecs.TagResourceInput{ResourceArn: s.ServiceArn, Tags: tags})
+	ask(t, c.ecs.UntagResource, &ecs.UntagResourceInput{ResourceArn: s.ServiceArn, TagKeys: []string{"team"}})
+	ask(t, c.ecs.RunTask, &ecs.RunTaskInput{
+		Cluster: cluster, TaskDefinition: aws.String("job"), Count: aws.Int32(2), StartedBy: aws.String("a test"), Tags: tags,
+		NetworkConfiguration: &ecstypes.NetworkConfiguration{AwsvpcConfiguration: &ecstypes.AwsVpcConfiguration{Subnets: []string{"subnet-00000000000000000"}}},
+	})
+	ask(t, c.ecs.RunTask, &ecs.RunTaskInput{Cluster: cluster, TaskDefinition: aws.String("daemon")}) // there is no port for it
+}
+
+func (c *judgedClient) changeELB(t *testing.T) {
+	t.Helper()
+	b := ask(t, c.elb.DescribeLoadBalancers, &elb.DescribeLoadBalancersInput{PageSize: aws.Int32(1)}).LoadBalancers[0].LoadBalancerArn
+	listeners := ask(t, c.elb.DescribeListeners, &elb.DescribeListenersInput{LoadBalancerArn: b, PageSize: aws.Int32(1)}).Listeners
+	group := listeners[0].DefaultActions[0].TargetGroupArn
+	tagged := []string{*b, *group, *listeners[0].ListenerArn}
+	ask(t, c.elb.AddTags, &elb.AddTagsInput{ResourceArns: tagged, Tags: []elbtypes.Tag{{Key: aws.String("team"), Value: aws.String("b")}}})
+	ask(t, c.elb.DescribeTags, &elb.DescribeTagsInput{ResourceArns: tagged})
+	ask(t, c.elb.RemoveTags, &elb.RemoveTagsInput{ResourceArns: tagged, TagKeys: []string{"team"}})
+	ask(t, c.elb.ModifyTargetGroupAttributes, &elb.ModifyTargetGroupAttributesInput{
+		TargetGroupArn: group, Attributes: []elbtypes.TargetGroupAttribute{{Key: aws.String("deregistration_delay.timeout_seconds"), Value: aws.String("30")}},
+	})
+	ask(t, c.elb.ModifyLoadBalancerAttributes, &elb.ModifyLoadBalancerAttributesInput{
+		LoadBalancerArn: b, Attributes: []elbtypes.LoadBalancerAttribute{{Key: aws.String("deletion_protection.enabled"), Value: aws.String("true")}},
+	})
+}
+
+// askEC2 asks without an SDK: castoff has none for EC2.
+func (c *judgedClient) askEC2(t *testing.T) {
+	t.Helper()
+	for _, form := range []string{
+		"Action=DescribeNetworkInterfaces&MaxResults=5",
+		"Action=DescribeNetworkInterfaces&Filter.1.Name=status&Filter.1.Value.1=in-use",
+		"Action=DescribeNetworkInterfaces&NetworkInterfaceId.1=eni-0",
+		"Action=DescribeInstances&Filter.1.Name=instance-state-name&Filter.1.Value.1=running&Filter.1.Value.2=stopped",
+		"Action=DescribeInstances&InstanceId.1=i-0",
+		"Action=DescribeVpcs",
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://aws.invalid/", strings.NewReader(form+"&Version=2016-11-15"))
+		must(t, err)
+		_, err = c.judge.Do(req)
+		must(t, err)
 	}
 }
 

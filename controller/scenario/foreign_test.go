@@ -31,6 +31,8 @@ func foreignCalls(region *sim.Region) []foreignCall {
 	key := task.Targets[0]
 	group, service := string(key.Group), "arn:aws:ecs:eu-central-1:123456789012:service/prod/rolling"
 	type in = map[string]any
+	balancer := region.BalancerARN(key.Group)
+	network := in{"awsvpcConfiguration": in{"subnets": []string{"subnet-00000000000000000"}}}
 	spare := []any{in{"Id": "10.0.250.1", "Port": 80, "AvailabilityZone": "all"}}
 	return []foreignCall{
 		{sim.ECS, "ListClusters", in{}, `:cluster/prod"`, false, false},
@@ -47,7 +49,7 @@ func foreignCalls(region *sim.Region) []foreignCall {
 		{sim.ECS, "ListTagsForResource", in{"resourceArn": service}, `"castoff:mode"`, false, false},
 		{sim.ECS, "StopTask", in{"cluster": "prod", "task": string(task.ARN), "reason": "as a test"}, `"stoppedReason":"as a test"`, false, false},
 		{sim.ELBv2, "DescribeLoadBalancers", in{}, `"Type":"network"`, false, false},
-		{sim.ELBv2, "DescribeLoadBalancerAttributes", in{"LoadBalancerArn": region.BalancerARN(fleet.TargetGroupARN(group))}, `"load_balancing.cross_zone.enabled"`, false, false},
+		{sim.ELBv2, "DescribeLoadBalancerAttributes", in{"LoadBalancerArn": balancer}, `"load_balancing.cross_zone.enabled"`, false, false},
 		{sim.ELBv2, "DescribeTargetGroups", in{"TargetGroupArns": []string{group}}, `"HealthCheckProtocol":"TCP"`, false, false},
 		{sim.ELBv2, "DescribeTargetGroupAttributes", in{"TargetGroupArn": group}, `"deregistration_delay.timeout_seconds"`, false, false},
 		{sim.ELBv2, "DescribeTags", in{"ResourceArns": []string{group}}, `"castoff:managed"`, false, false},
@@ -55,6 +57,26 @@ func foreignCalls(region *sim.Region) []foreignCall {
 		{sim.ELBv2, "DescribeTargetHealth", in{"TargetGroupArn": group, "Targets": spare}, `"State":"initial"`, false, false},
 		{sim.ELBv2, "DeregisterTargets", in{"TargetGroupArn": group, "Targets": spare}, ``, false, false},
 		{sim.ELBv2, "DescribeTargetHealth", in{"TargetGroupArn": group}, `"State":"draining"`, false, false},
+		{sim.ECS, "UpdateService", in{"cluster": "prod", "service": "web", "desiredCount": 3}, `"desiredCount":3`, false, false},
+		{sim.ECS, "DescribeServices", in{"cluster": "prod", "services": []string{"rolling"}}, `"message":"(servicerolling)hasreachedasteadystate."`, false, false},
+		{sim.ECS, "ListTaskDefinitions", in{"familyPrefix": "rolling"}, `:task-definition/rolling:1"`, false, false},
+		{sim.ECS, "RunTask", in{"cluster": "prod", "taskDefinition": "job", "networkConfiguration": network}, `"lastStatus":"PROVISIONING"`, false, false},
+		{sim.ECS, "TagResource", in{"resourceArn": service, "tags": []any{in{"key": "team", "value": "b"}}}, ``, false, false},
+		{sim.ECS, "UntagResource", in{"resourceArn": service, "tagKeys": []string{"team"}}, ``, false, false},
+		{sim.ELBv2, "DescribeListeners", in{"LoadBalancerArn": balancer}, `"ForwardConfig"`, false, false},
+		{sim.ELBv2, "AddTags", in{"ResourceArns": []string{group}, "Tags": []any{in{"Key": "team", "Value": "b"}}}, ``, false, false},
+		{sim.ELBv2, "RemoveTags", in{"ResourceArns": []string{group}, "TagKeys": []string{"team"}}, ``, false, false},
+		{
+			sim.ELBv2, "ModifyTargetGroupAttributes", in{"TargetGroupArn": group, "Attributes": []any{in{"Key": "stickiness.enabled", "Value": "true"}}},
+			`"Key":"stickiness.enabled","Value":"true"`, false, false,
+		},
+		{
+			sim.ELBv2, "ModifyLoadBalancerAttributes", in{"LoadBalancerArn": balancer, "Attributes": []any{in{"Key": "deletion_protection.enabled", "Value": "true"}}},
+			`"Key":"deletion_protection.enabled","Value":"true"`, false, false,
+		},
+		{sim.EC2, "DescribeNetworkInterfaces", in{"Filters": []any{in{"Name": "status", "Values": []string{"in-use"}}}}, `"PrivateIpAddress":"` + key.ID + `"`, false, false},
+		{sim.EC2, "DescribeInstances", in{}, `"InstanceType":"m7i.large"`, false, false},
+		{sim.EC2, "DescribeNetworkInterfaces", in{"NetworkInterfaceIds": []string{"eni-0"}}, "InvalidNetworkInterfaceID.NotFound", true, false},
 		{sim.STS, "GetCallerIdentity", in{}, `"123456789012"`, false, false},
 		{sim.STS, "AssumeRole", in{"RoleArn": "arn:aws:iam::123456789012:role/castoff", "RoleSessionName": "castoff"}, `:castoff"`, false, false},
 		{sim.ECS, "ListTasks", in{"cluster": "none"}, "ClusterNotFoundException", true, false},
@@ -93,7 +115,7 @@ var wordStart = regexp.MustCompile(`([a-z])([A-Z])`)
 // The AWS CLI, of Python, reads every operation.
 func TestForeignCLI(t *testing.T) {
 	endpoint, calls, env := foreign(t)
-	names := map[string]string{sim.ECS: "ecs", sim.ELBv2: "elbv2", sim.STS: "sts"}
+	names := map[string]string{sim.ECS: "ecs", sim.ELBv2: "elbv2", sim.STS: "sts", sim.EC2: "ec2"}
 	for _, c := range calls {
 		input, err := json.Marshal(c.Input)
 		must(t, err)

@@ -57,24 +57,32 @@ func (r *Region) SetGroupAttributes(arn fleet.TargetGroupARN, changes map[string
 		if g == nil {
 			return fmt.Errorf("set attributes of target group %s: there is none", arn)
 		}
-		was := g.attributes
-		g.attributes = maps.Clone(was)
-		for key, value := range changes {
-			if _, known := was[key]; !known {
-				g.attributes = was
-				return fmt.Errorf("set attributes of target group %s: it has no attribute %q", g.name, key)
-			}
-			g.attributes[key] = value
-		}
-		if err := g.readAttributes(); err != nil {
-			g.attributes = was
-			return fmt.Errorf("set attributes of target group %s: %w", g.name, err)
-		}
-		g.touch()
-		g.reroute()
-		return nil
+		return g.setAttributes(changes)
 	})
 }
+
+func (g *targetGroup) setAttributes(changes map[string]string) error {
+	was := g.attributes
+	g.attributes = maps.Clone(was)
+	maps.Copy(g.attributes, changes)
+	err := g.readAttributes()
+	for key, value := range changes {
+		if old, known := was[key]; !known || isBool(old) && !isBool(value) {
+			err = fmt.Errorf("attribute %q cannot be %q", key, value)
+		}
+	}
+	if err != nil {
+		g.attributes = was
+		_ = g.readAttributes() // they were good
+		return fmt.Errorf("set attributes of target group %s: %w", g.name, err)
+	}
+	g.touch()
+	g.reroute()
+	return nil
+}
+
+// isBool: attributes that are one thing or the other, and cross-zone's third word.
+func isBool(value string) bool { return isOneOf(value, "true false use_load_balancer_configuration") }
 
 // SetBalancerAttributes changes attributes of a load balancer, as a person does.
 // An application one shares its zones whatever anybody sets.
@@ -84,19 +92,22 @@ func (r *Region) SetBalancerAttributes(arn string, changes map[string]string) er
 		if at < 0 {
 			return fmt.Errorf("set attributes of load balancer %s: there is none", arn)
 		}
-		b := r.balancers[at]
-		for key, value := range changes {
-			if _, known := b.attributes[key]; !known || key == crossZoneAttribute && b.kind == Application && value != "true" {
-				return fmt.Errorf("set attributes of load balancer %s: %s cannot be %q", b.name, key, value)
-			}
-		}
-		maps.Copy(b.attributes, changes)
-		for _, g := range b.groups {
-			g.touch()
-			g.reroute()
-		}
-		return nil
+		return r.balancers[at].setAttributes(changes)
 	})
+}
+
+func (b *balancer) setAttributes(changes map[string]string) error {
+	for key, value := range changes {
+		if old, known := b.attributes[key]; !known || isBool(old) && !isBool(value) || key == crossZoneAttribute && b.kind == Application && value != "true" {
+			return fmt.Errorf("set attributes of load balancer %s: %s cannot be %q", b.name, key, value)
+		}
+	}
+	maps.Copy(b.attributes, changes)
+	for _, g := range b.groups {
+		g.touch()
+		g.reroute()
+	}
+	return nil
 }
 
 type attributesXML struct {
@@ -120,15 +131,54 @@ func (r *Region) describeAttributes(form url.Values) (any, *apiError) {
 	return attributesOf(g.attributes), nil
 }
 
-func (r *Region) describeBalancerAttributes(form url.Values) (any, *apiError) {
+// changed are the attributes that a request sets.
+func changed(form url.Values) map[string]string {
+	changes := map[string]string{}
+	for _, p := range pairs(form, "Attributes") {
+		changes[p.Key] = p.Value
+	}
+	return changes
+}
+
+func (r *Region) modifyAttributes(form url.Values) (any, *apiError) {
+	g, err := r.groupNamed(form)
+	if err != nil {
+		return nil, err
+	}
+	if err := g.setAttributes(changed(form)); err != nil {
+		return nil, invalid("ValidationError", "%s", err)
+	}
+	return attributesOf(g.attributes), nil
+}
+
+func (r *Region) balancerNamed(form url.Values) (*balancer, *apiError) {
 	arn := form.Get("LoadBalancerArn")
 	if arn == "" {
 		return nil, invalid("ValidationError", "1 validation error detected: Value null at 'loadBalancerArn' failed to satisfy constraint: Member must not be null")
 	}
 	for _, b := range r.balancers {
 		if b.arn == arn {
-			return attributesOf(b.attributes), nil
+			return b, nil
 		}
 	}
 	return nil, invalid("LoadBalancerNotFound", "One or more load balancers not found")
+}
+
+func (r *Region) describeBalancerAttributes(form url.Values) (any, *apiError) {
+	b, err := r.balancerNamed(form)
+	if err != nil {
+		return nil, err
+	}
+	return attributesOf(b.attributes), nil
+}
+
+func (r *Region) modifyBalancerAttributes(form url.Values) (any, *apiError) {
+	b, err := r.balancerNamed(form)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.setAttributes(changed(form)); err != nil {
+		return nil, invalid("ValidationError", "%s", err)
+	}
+	return attributesOf(b.attributes), nil
 }

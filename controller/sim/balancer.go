@@ -28,6 +28,8 @@ type balancer struct {
 	attributes map[string]string // as DescribeLoadBalancerAttributes gives them
 	shifted    string            // zone that a zonal shift moved traffic out of; empty: none
 	groups     []*targetGroup
+	listeners  []*listener
+	tags       map[string]string
 
 	dns     []bool // by zone: its address is in what DNS answers
 	clients []bool // the same as clients have it

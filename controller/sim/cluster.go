@@ -19,6 +19,7 @@ type cluster struct {
 	serviceNames map[string]*service
 	tasks        []*task // in the order of creation, as long as they can be described
 	taskIDs      map[string]*task
+	ran          map[string][]*task // by RunTask, by its clientToken
 	taskSeq      int
 	serviceSeq   int
 	instances    []*instance
@@ -34,6 +35,8 @@ type definition struct {
 	containers []ContainerSpec
 	registered time.Time
 	settled    bool // it has been there for long
+	fate       Fate // of tasks of it
+	tags       map[string]string
 }
 
 func (d *definition) name() string { return d.family + ":" + strconv.Itoa(d.revision) }
@@ -67,7 +70,7 @@ func (r *Region) AddCluster(name string, o ClusterOptions) error {
 	}
 	c := &cluster{
 		arn: fleet.ClusterARN(ecsARN("cluster/" + name)), name: name, tags: o.Tags,
-		serviceNames: map[string]*service{}, taskIDs: map[string]*task{},
+		serviceNames: map[string]*service{}, taskIDs: map[string]*task{}, ran: map[string][]*task{},
 	}
 	for range o.Instances {
 		r.addInstance(c)
@@ -151,7 +154,7 @@ func (r *Region) AddService(spec ServiceSpec) error {
 	}
 	c.services = append(c.services, s)
 	c.serviceNames[spec.Name] = s
-	d := s.deploy(Answers)
+	d := s.deploy(r.register(spec.Name, spec, Answers))
 	if spec.Settled {
 		for range s.desired {
 			r.settledTask(s)
@@ -159,6 +162,8 @@ func (r *Region) AddService(spec ServiceSpec) error {
 		s.settleFlows()
 		d.proven, d.stable, d.def.settled = true, true, true
 		s.complete(d)
+		s.calm = true
+		s.tell(eventSteady)
 		r.remember(time.Time{}) // it has been so for long
 		return nil
 	}
@@ -178,7 +183,7 @@ func (r *Region) RunTask(clusterName, family string) (fleet.TaskARN, error) {
 		}
 		d := r.register(family, ServiceSpec{
 			LaunchType: fleet.Fargate, NetworkMode: fleet.NetworkAWSVPC, Containers: []ContainerSpec{{Name: "job"}},
-		})
+		}, Answers)
 		t := r.newTask(c, nil, nil, d, "")
 		t.provision(Answers)
 		arn = t.arn
@@ -188,11 +193,11 @@ func (r *Region) RunTask(clusterName, family string) (fleet.TaskARN, error) {
 }
 
 // register makes the next revision of a family.
-func (r *Region) register(family string, spec ServiceSpec) *definition {
+func (r *Region) register(family string, spec ServiceSpec, f Fate) *definition {
 	r.revisions[family]++
 	d := &definition{
 		family: family, revision: r.revisions[family], network: spec.NetworkMode,
-		launchType: cmp.Or(spec.LaunchType, fleet.Fargate), containers: spec.Containers, registered: r.now,
+		launchType: cmp.Or(spec.LaunchType, fleet.Fargate), containers: spec.Containers, registered: r.now, fate: f,
 	}
 	r.definitions[d.name()] = d
 	return d

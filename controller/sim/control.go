@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -111,16 +112,24 @@ func (r *Region) SpotInterrupt(arn fleet.TaskARN) error {
 // Scale sets a service's desired count. A DAEMON service has none to be set.
 func (r *Region) Scale(id fleet.ServiceID, desired int) error {
 	return r.onService("scale", id, func(s *service) error {
-		if s.spec.Scheduling == fleet.Daemon {
-			return fmt.Errorf("scale %s: a DAEMON service has a task on each container instance", id)
+		if err := s.scale(desired); err != nil {
+			return fmt.Errorf("scale %s: %w", id, err)
 		}
-		if desired < 0 {
-			return fmt.Errorf("scale %s: desired count %d is negative", id, desired)
-		}
-		s.desired = desired
-		s.attend()
 		return nil
 	})
+}
+
+func (s *service) scale(desired int) error {
+	switch {
+	case s.spec.Scheduling == fleet.Daemon:
+		return errors.New("a DAEMON service has a task on each container instance")
+	case desired < 0:
+		return fmt.Errorf("desired count %d is negative", desired)
+	}
+	s.desired = desired
+	s.touch()
+	s.attend()
+	return nil
 }
 
 // NextTasks says how the next tasks that the service starts will turn out, one

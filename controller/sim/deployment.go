@@ -23,7 +23,6 @@ type deployment struct {
 	id        string // ecs-svc/NNN, what its tasks carry in startedBy
 	revision  string // ARN of the service revision
 	def       *definition
-	fate      Fate // of its tasks
 	rollout   string
 	why       string
 	alternate bool    // its tasks go into the alternate groups
@@ -58,19 +57,31 @@ func (r *Region) Deploy(id fleet.ServiceID) error { return r.DeployRevision(id, 
 // one before is deleted.
 func (r *Region) DeployRevision(id fleet.ServiceID, rev Revision) error {
 	return r.onService("deploy", id, func(s *service) error {
-		if err := s.revise(rev); err != nil {
+		if err := s.rollOut(rev, nil); err != nil {
 			return fmt.Errorf("deploy %s: %w", id, err)
 		}
-		if s.shift != nil {
-			s.abandon()
-		}
-		d := s.deploy(rev.Fate)
-		if !s.rolls() {
-			s.beginShift(d)
-		}
-		s.attend()
 		return nil
 	})
+}
+
+// rollOut starts a deployment of a revision: of a task definition that is there, or
+// of a new one.
+func (s *service) rollOut(rev Revision, def *definition) error {
+	if err := s.revise(rev); err != nil {
+		return err
+	}
+	if s.shift != nil {
+		s.abandon()
+	}
+	if def == nil {
+		def = s.region.register(s.spec.Name, s.spec, rev.Fate)
+	}
+	d := s.deploy(def)
+	if !s.rolls() {
+		s.beginShift(d)
+	}
+	s.attend()
+	return nil
 }
 
 // revise gives the service a revision's containers, if they fit it.
@@ -86,11 +97,11 @@ func (s *service) revise(rev Revision) error {
 	return err
 }
 
-// deploy makes a new revision the service's newest.
-func (s *service) deploy(f Fate) *deployment {
+// deploy makes a deployment of a task definition the service's newest.
+func (s *service) deploy(def *definition) *deployment {
 	r := s.region
 	d := &deployment{
-		id: "ecs-svc/" + r.digits(19), def: r.register(s.spec.Name, s.spec), fate: f, percent: 100,
+		id: "ecs-svc/" + r.digits(19), def: def, percent: 100,
 		created: r.now, stableAt: r.now,
 	}
 	d.revision = ecsARN("service-revision/" + s.cluster.name + "/" + s.spec.Name + "/" + d.id[len("ecs-svc/"):])
@@ -135,6 +146,7 @@ func (s *service) complete(d *deployment) {
 	if d.rollout != rolloutCompleted {
 		d.turn(s, rolloutCompleted, "ECS deployment "+d.id+" completed.")
 		d.completed = true
+		s.tell("(deployment " + d.id + ") deployment completed.")
 	}
 	if s.rolls() {
 		s.deployments = []*deployment{d}
@@ -167,6 +179,7 @@ func (s *service) countFailure(t *task) {
 		return
 	}
 	d.turn(s, rolloutFailed, "ECS deployment circuit breaker: tasks failed to start.")
+	s.tell("(deployment " + d.id + ") deployment failed: tasks failed to start.")
 }
 
 // breakerThreshold is the number of failed tasks at which the circuit breaker
@@ -187,6 +200,7 @@ func (s *service) rollBack() {
 		return
 	}
 	s.bringForward(d)
+	s.tell("rolling back to deployment " + d.id + ".")
 	s.lead(d)
 	d.turn(s, rolloutInProgress, "ECS deployment circuit breaker: rolling back to deploymentId "+d.id+".")
 	s.failedStarts, s.startAfter = 0, time.Time{}

@@ -134,10 +134,17 @@
 //	  its own; fresh unless asked for                  doc    ReplyAge, ReplyAges
 //	  DescribeTargetHealth's as well                   open   ReplyAge, ReplyAges
 //	a request with an unknown member is refused        open   IgnoreUnknownMembers
+//	a service's events, a hundred at most              doc
+//	  …at the instants at which things are done        open
 //	an ARN of another cluster is refused               user
 //	what goes wrong with requests                             Region.Fault
 //
+// The API changes what tools change: UpdateService (desired count, task definition,
+// all tasks anew), RunTask, StopTask, tags, attributes, targets. EC2 tells of the
+// network interfaces and hosts of tasks, and of nothing else. A member of a request
+// that has no effect here is refused.
+//
 // Not modelled: flows one by one, stickiness, clients' zonal affinity, passive
 // checks, slow start, idle timeouts, canary and linear deployments, draining
-// container instances, task protection, service events.
+// container instances, task protection.
 package sim

@@ -9,77 +9,109 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 // ecsRequest has every member that the operations take and the model minds, by
 // its wire name.
 type ecsRequest struct {
-	Cluster                string   `json:"cluster"`
-	Clusters               []string `json:"clusters"`
-	ContainerInstance      string   `json:"containerInstance"`
-	ContainerInstances     []string `json:"containerInstances"`
-	DaemonName             string   `json:"daemonName"`
-	DesiredStatus          string   `json:"desiredStatus"`
-	Family                 string   `json:"family"`
-	Filter                 string   `json:"filter"`
-	Include                []string `json:"include"`
-	LaunchType             string   `json:"launchType"`
-	MaxResults             *int     `json:"maxResults"`
-	NextToken              string   `json:"nextToken"`
-	Reason                 string   `json:"reason"`
-	ResourceARN            string   `json:"resourceArn"`
-	ResourceManagementType string   `json:"resourceManagementType"`
-	SchedulingStrategy     string   `json:"schedulingStrategy"`
-	Service                string   `json:"service"`
-	ServiceName            string   `json:"serviceName"`
-	ServiceRevisions       []string `json:"serviceRevisionArns"`
-	Services               []string `json:"services"`
-	StartedBy              string   `json:"startedBy"`
-	Status                 string   `json:"status"`
-	Task                   string   `json:"task"`
-	TaskDefinition         string   `json:"taskDefinition"`
-	TaskSets               []string `json:"taskSets"`
-	Tasks                  []string `json:"tasks"`
+	ClientToken            string    `json:"clientToken"`
+	Cluster                string    `json:"cluster"`
+	Clusters               []string  `json:"clusters"`
+	ContainerInstance      string    `json:"containerInstance"`
+	ContainerInstances     []string  `json:"containerInstances"`
+	Count                  *int      `json:"count"`
+	DaemonName             string    `json:"daemonName"`
+	DesiredCount           *int      `json:"desiredCount"`
+	DesiredStatus          string    `json:"desiredStatus"`
+	Family                 string    `json:"family"`
+	FamilyPrefix           string    `json:"familyPrefix"`
+	Filter                 string    `json:"filter"`
+	ForceNewDeployment     bool      `json:"forceNewDeployment"`
+	Group                  string    `json:"group"`
+	Include                []string  `json:"include"`
+	LaunchType             string    `json:"launchType"`
+	MaxResults             *int      `json:"maxResults"`
+	NextToken              string    `json:"nextToken"`
+	NetworkConfiguration   *struct{} `json:"networkConfiguration"`
+	Reason                 string    `json:"reason"`
+	ResourceARN            string    `json:"resourceArn"`
+	ResourceManagementType string    `json:"resourceManagementType"`
+	SchedulingStrategy     string    `json:"schedulingStrategy"`
+	Service                string    `json:"service"`
+	ServiceName            string    `json:"serviceName"`
+	ServiceRevisions       []string  `json:"serviceRevisionArns"`
+	Services               []string  `json:"services"`
+	Sort                   string    `json:"sort"`
+	StartedBy              string    `json:"startedBy"`
+	Status                 string    `json:"status"`
+	TagKeys                []string  `json:"tagKeys"`
+	Tags                   []tagJSON `json:"tags"`
+	Task                   string    `json:"task"`
+	TaskDefinition         string    `json:"taskDefinition"`
+	TaskSets               []string  `json:"taskSets"`
+	Tasks                  []string  `json:"tasks"`
 
 	operation string
 	at        time.Time // the instant that a list tells of
 }
 
-func (q *ecsRequest) includes(what string) bool { return slices.Contains(q.Include, what) }
+func (q *ecsRequest) withTags() bool { return slices.Contains(q.Include, "TAGS") }
 
 // ecsOperation is one that the region answers.
 type ecsOperation struct {
-	members string // of its request, all of them
+	members string // of its request: those that do something
 	include string // what it can be asked to include
 	answer  func(*Region, *ecsRequest) (any, *apiError)
+	changes bool   // the region, so that it takes effect on the next whole millisecond
+	idle    string // members of its request that the region does not model
 }
 
 // ecsOperations are those that castoff calls, and those next to them.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Operations.html
 var ecsOperations = map[string]ecsOperation{
-	"ListClusters":     {"maxResults nextToken", "", (*Region).listClusters},
-	"DescribeClusters": {"clusters include", "ATTACHMENTS CONFIGURATIONS SETTINGS STATISTICS TAGS", (*Region).describeClusters},
+	"ListClusters":     {members: "maxResults nextToken", answer: (*Region).listClusters},
+	"DescribeClusters": {members: "clusters include", include: "ATTACHMENTS CONFIGURATIONS SETTINGS STATISTICS TAGS", answer: (*Region).describeClusters},
 	"ListServices": {
-		"cluster launchType maxResults nextToken resourceManagementType schedulingStrategy", "", (*Region).listServices,
+		members: "cluster launchType maxResults nextToken resourceManagementType schedulingStrategy", answer: (*Region).listServices,
 	},
-	"DescribeServices": {"cluster include services", "TAGS", (*Region).describeServices},
+	"DescribeServices": {members: "cluster include services", include: "TAGS", answer: (*Region).describeServices},
+	"UpdateService": {
+		members: "cluster desiredCount forceNewDeployment service taskDefinition", answer: (*Region).updateService, changes: true,
+		idle: `availabilityZoneRebalancing capacityProviderStrategy deploymentConfiguration deploymentController enableECSManagedTags
+			enableExecuteCommand healthCheckGracePeriodSeconds loadBalancers networkConfiguration placementConstraints placementStrategy
+			platformVersion propagateTags serviceConnectConfiguration serviceRegistries volumeConfigurations vpcLatticeConfigurations`,
+	},
 	"ListTasks": {
-		"cluster containerInstance daemonName desiredStatus family launchType maxResults nextToken serviceName startedBy", "",
-		(*Region).listTasks,
+		members: "cluster containerInstance daemonName desiredStatus family launchType maxResults nextToken serviceName startedBy",
+		answer:  (*Region).listTasks,
 	},
-	"DescribeTasks":          {"cluster include tasks", "TAGS", (*Region).describeTasks},
-	"DescribeTaskDefinition": {"include taskDefinition", "TAGS", (*Region).describeTaskDefinition},
+	"DescribeTasks": {members: "cluster include tasks", include: "TAGS", answer: (*Region).describeTasks},
+	"RunTask": {
+		members: "clientToken cluster count group launchType networkConfiguration startedBy tags taskDefinition", answer: (*Region).runTask, changes: true,
+		idle: `capacityProviderStrategy enableECSManagedTags enableExecuteCommand overrides placementConstraints
+			placementStrategy platformVersion propagateTags referenceId volumeConfigurations`,
+	},
+	"StopTask":               {members: "cluster reason task", answer: (*Region).stopTask, changes: true},
+	"ListTaskDefinitions":    {members: "familyPrefix maxResults nextToken sort status", answer: (*Region).listTaskDefinitions},
+	"DescribeTaskDefinition": {members: "include taskDefinition", include: "TAGS", answer: (*Region).describeTaskDefinition},
 	"DescribeContainerInstances": {
-		"cluster containerInstances include", "CONTAINER_INSTANCE_HEALTH TAGS", (*Region).describeContainerInstances,
+		members: "cluster containerInstances include", include: "CONTAINER_INSTANCE_HEALTH TAGS", answer: (*Region).describeContainerInstances,
 	},
-	"ListContainerInstances":   {"cluster filter maxResults nextToken status", "", (*Region).listContainerInstances},
-	"DescribeTaskSets":         {"cluster include service taskSets", "TAGS", (*Region).describeTaskSets},
-	"DescribeServiceRevisions": {"serviceRevisionArns", "", (*Region).describeServiceRevisions},
-	"ListTagsForResource":      {"resourceArn", "", (*Region).listTagsForResource},
-	"StopTask":                 {"cluster reason task", "", nil}, // it changes the region
+	"ListContainerInstances":   {members: "cluster filter maxResults nextToken status", answer: (*Region).listContainerInstances},
+	"DescribeTaskSets":         {members: "cluster include service taskSets", include: "TAGS", answer: (*Region).describeTaskSets},
+	"DescribeServiceRevisions": {members: "serviceRevisionArns", answer: (*Region).describeServiceRevisions},
+	"ListTagsForResource":      {members: "resourceArn", answer: (*Region).listTagsForResource},
+	"TagResource":              {members: "resourceArn tags", answer: (*Region).tagResource, changes: true},
+	"UntagResource":            {members: "resourceArn tagKeys", answer: (*Region).untagResource, changes: true},
+}
+
+// statuses are those of what the operation lists.
+func (op ecsOperation) statuses() string {
+	if isOneOf("familyPrefix", op.members) {
+		return "ACTIVE DELETE_IN_PROGRESS INACTIVE"
+	}
+	return "ACTIVE DEREGISTERING DRAINING REGISTERING REGISTRATION_FAILED"
 }
 
 // ecs answers one request of ECS's JSON protocol.
@@ -89,24 +121,31 @@ func (r *Region) ecs(c *call) reply {
 		return ecsError(invalid("UnknownOperationException", ""))
 	}
 	q, err := r.ecsRequest(op, c.body)
-	switch {
-	case err != nil:
+	if err != nil {
 		return ecsError(err)
-	case op.answer == nil:
-		return r.ecsStopTask(q)
+	}
+	q.operation = c.operation
+	var rep reply
+	answer := func() error {
+		if out, err := op.answer(r, q); err != nil {
+			rep = ecsError(err)
+		} else {
+			rep = ecsReply(out)
+		}
+		return nil
+	}
+	if op.changes {
+		_ = r.change(answer)
+		return rep
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance()
-	q.operation = c.operation
 	if strings.HasPrefix(c.operation, "List") {
 		q.at = r.asked(c.operation)
 	}
-	out, err := op.answer(r, q)
-	if err != nil {
-		return ecsError(err)
-	}
-	return ecsReply(out)
+	_ = answer()
+	return rep
 }
 
 // ecsRequest reads a request and finds what is wrong with it by itself.
@@ -119,7 +158,11 @@ func (r *Region) ecsRequest(op ecsOperation, body []byte) (*ecsRequest, *apiErro
 		names := memberNames(body)
 		slices.Sort(names)
 		for _, name := range names {
-			if !isOneOf(name, op.members) {
+			switch {
+			case isOneOf(name, op.members):
+			case isOneOf(name, op.idle):
+				return nil, invalid("InvalidParameterException", "the simulated region does not model %s", name)
+			default:
 				return nil, invalid("SerializationException", "unknown member %q", name)
 			}
 		}
@@ -167,7 +210,8 @@ func (q *ecsRequest) check(op ecsOperation) *apiError {
 		{"launchType", q.LaunchType, "EC2 EXTERNAL FARGATE MANAGED_INSTANCES"},
 		{"resourceManagementType", q.ResourceManagementType, "CUSTOMER ECS"},
 		{"schedulingStrategy", q.SchedulingStrategy, "DAEMON REPLICA"},
-		{"status", q.Status, "ACTIVE DEREGISTERING DRAINING REGISTERING REGISTRATION_FAILED"},
+		{"sort", q.Sort, "ASC DESC"},
+		{"status", q.Status, op.statuses()},
 	} {
 		if m.value != "" && !isOneOf(m.value, m.allowed) {
 			return invalid("InvalidParameterException", "Invalid %s: %s.", m.name, m.value)
@@ -316,34 +360,3 @@ func token(n int) string {
 }
 
 func same(n int) int { return n }
-
-// ecsStopTask changes the region, so it takes effect on the next whole
-// millisecond.
-func (r *Region) ecsStopTask(q *ecsRequest) reply {
-	var rep reply
-	_ = r.change(func() error {
-		c, err := r.clusterNamed(q.Cluster)
-		if err != nil {
-			rep = ecsError(err)
-			return nil
-		}
-		err = notBlank("Task", q.Task)
-		if err == nil {
-			err = c.ofCluster(q.Task)
-		}
-		t := c.taskNamed(q.Task)
-		switch {
-		case err != nil:
-			rep = ecsError(err)
-		case t == nil:
-			rep = ecsError(invalid("InvalidParameterException", "The referenced task was not found."))
-		case t.status == fleet.Stopped:
-			rep = ecsError(invalid("InvalidParameterException", "The referenced task was already stopped."))
-		default:
-			t.stop(codeUser, userReason(q.Reason))
-			rep = ecsReply(map[string]taskJSON{"task": t.json()})
-		}
-		return nil
-	})
-	return rep
-}

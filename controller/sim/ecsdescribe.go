@@ -3,7 +3,6 @@ package sim
 import (
 	"cmp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -27,7 +26,7 @@ func (r *Region) describeClusters(q *ecsRequest) (any, *apiError) {
 			out.Failures = append(out.Failures, missing(ecsARN("cluster/"+lastSegment(ref))))
 			continue
 		}
-		out.Clusters = append(out.Clusters, c.json(q.includes("TAGS")))
+		out.Clusters = append(out.Clusters, c.json(q.withTags()))
 	}
 	return out, nil
 }
@@ -52,7 +51,7 @@ func (r *Region) describeServices(q *ecsRequest) (any, *apiError) {
 		switch {
 		case shown == nil:
 			out.failures = append(out.failures, missing(ecsARN("service/"+c.name+"/"+lastSegment(ref))))
-		case q.includes("TAGS"):
+		case q.withTags():
 			out.texts = append(out.texts, shown.text(ecsText))
 		default:
 			j := shown.value
@@ -87,6 +86,12 @@ func (r *Region) describeTasks(q *ecsRequest) (any, *apiError) {
 			out.failures = append(out.failures, missing(ref))
 			continue
 		}
+		if len(shown.value.Tags) > 0 && !q.withTags() {
+			j := shown.value
+			j.Tags = []tagJSON{}
+			out.texts = append(out.texts, ecsText(j))
+			continue
+		}
 		out.texts = append(out.texts, shown.text(ecsText))
 	}
 	return out, nil
@@ -96,18 +101,18 @@ func (r *Region) describeTaskDefinition(q *ecsRequest) (any, *apiError) {
 	if q.TaskDefinition == "" {
 		return nil, invalid("ClientException", "TaskDefinition can not be blank.")
 	}
-	ref := lastSegment(q.TaskDefinition)
-	if !strings.Contains(ref, ":") {
-		ref += ":" + strconv.Itoa(r.revisions[ref]) // the family's newest
-	}
-	d := r.definitions[ref]
-	if d == nil || r.asked(q.operation).Before(d.registered) && !d.settled {
+	d, err := r.definitionNamed(q.TaskDefinition)
+	if err != nil || r.asked(q.operation).Before(d.registered) && !d.settled {
 		return nil, invalid("ClientException", "Unable to describe task definition.")
+	}
+	tags := []tagJSON{}
+	if q.withTags() {
+		tags = tagsJSON(d.tags)
 	}
 	return struct {
 		Definition definitionJSON `json:"taskDefinition"`
 		Tags       []tagJSON      `json:"tags"`
-	}{d.json(), []tagJSON{}}, nil
+	}{d.json(), tags}, nil
 }
 
 type instanceJSON struct {
@@ -161,6 +166,9 @@ func (r *Region) describeContainerInstances(q *ecsRequest) (any, *apiError) {
 			ARN: string(h.arn), EC2: h.id, Version: 1, Status: "ACTIVE", Connected: true, Registered: epoch(h.since),
 			Attributes: []pairJSON{{"ecs.availability-zone", h.zone}},
 			Resources:  []struct{}{}, Remaining: []struct{}{}, Attachments: []struct{}{}, Tags: []tagJSON{},
+		}
+		if q.withTags() {
+			j.Tags = tagsJSON(h.tags)
 		}
 		j.Agent.Version, j.Agent.Docker = "1.89.2", "DockerVersion: 25.0.8"
 		j.Running, j.Pending = count(c.tasks, func(t *task) bool { return t.instance == h })
@@ -229,22 +237,4 @@ func (r *Region) describeServiceRevisions(q *ecsRequest) (any, *apiError) {
 		out.Failures = append(out.Failures, missing(ref))
 	}
 	return out, nil
-}
-
-func (r *Region) listTagsForResource(q *ecsRequest) (any, *apiError) {
-	type tags struct {
-		Tags []tagJSON `json:"tags"`
-	}
-	for _, c := range r.clusters {
-		if q.ResourceARN == string(c.arn) {
-			return tags{tagsJSON(c.tags)}, nil
-		}
-		if s := c.serviceNamed(q.ResourceARN); s != nil && q.ResourceARN == string(s.arn) {
-			return tags{tagsJSON(s.spec.Tags)}, nil
-		}
-		if t := c.taskNamed(q.ResourceARN); t != nil && q.ResourceARN == string(t.arn) {
-			return tags{[]tagJSON{}}, nil
-		}
-	}
-	return nil, invalid("InvalidParameterException", "The specified resource could not be found.")
 }

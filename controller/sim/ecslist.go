@@ -17,11 +17,12 @@ func missing(arn string) failureJSON { return failureJSON{ARN: arn, Reason: "MIS
 
 // listJSON has one of the lists, empty or not, as AWS's replies do.
 type listJSON struct {
-	ClusterARNs  []string `json:"clusterArns,omitzero"`
-	ServiceARNs  []string `json:"serviceArns,omitzero"`
-	TaskARNs     []string `json:"taskArns,omitzero"`
-	InstanceARNs []string `json:"containerInstanceArns,omitzero"`
-	NextToken    string   `json:"nextToken,omitempty"`
+	ClusterARNs    []string `json:"clusterArns,omitzero"`
+	ServiceARNs    []string `json:"serviceArns,omitzero"`
+	TaskARNs       []string `json:"taskArns,omitzero"`
+	InstanceARNs   []string `json:"containerInstanceArns,omitzero"`
+	DefinitionARNs []string `json:"taskDefinitionArns,omitzero"`
+	NextToken      string   `json:"nextToken,omitempty"`
 }
 
 func (r *Region) listClusters(q *ecsRequest) (any, *apiError) {
@@ -169,7 +170,7 @@ func (q *ecsRequest) wants(t *task, s *service) bool {
 		q.DaemonName != "", // of managed instances: there are none
 		q.LaunchType != "" && q.LaunchType != t.def.launchType,
 		q.Family != "" && q.Family != t.def.family,
-		q.StartedBy != "" && (t.deployment == nil || t.deployment.id != q.StartedBy),
+		q.StartedBy != "" && t.starter() != q.StartedBy,
 		q.ContainerInstance != "" && (t.instance == nil || lastSegment(string(t.instance.arn)) != lastSegment(q.ContainerInstance)):
 		return false
 	}

@@ -20,25 +20,40 @@ const (
 	stsNamespace = "https://sts.amazonaws.com/doc/2011-06-15/"
 )
 
-// elbMembers are what requests may have, by operation; N stands for any number.
-//
-// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Operations.html
-var elbMembers = map[string]string{
-	"DescribeLoadBalancerAttributes": "LoadBalancerArn",
-	"DescribeLoadBalancers":          "LoadBalancerArns.member.N Names.member.N Marker PageSize",
-	"DescribeTags":                   "ResourceArns.member.N",
-	"DescribeTargetGroupAttributes":  "TargetGroupArn",
-	"DescribeTargetGroups":           "LoadBalancerArn TargetGroupArns.member.N Names.member.N Marker PageSize",
-	"DescribeTargetHealth":           "TargetGroupArn Include.member.N " + elbTargets,
-	"DeregisterTargets":              "TargetGroupArn " + elbTargets,
-	"RegisterTargets":                "TargetGroupArn " + elbTargets,
+// elbOperation is one that the region answers.
+type elbOperation struct {
+	members string // of its request, all of them; N stands for any number
+	answer  func(*Region, url.Values) (any, *apiError)
+	changes bool // the region, so that it takes effect on the next whole millisecond
 }
 
-const elbTargets = "Targets.member.N.Id Targets.member.N.Port Targets.member.N.AvailabilityZone Targets.member.N.QuicServerId"
+// elbOperations are those that castoff calls, and those next to them.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Operations.html
+var elbOperations = map[string]elbOperation{
+	"AddTags":                        {"ResourceArns.member.N Tags.member.N.Key Tags.member.N.Value", (*Region).addTags, true},
+	"DescribeListeners":              {"ListenerArns.member.N LoadBalancerArn Marker PageSize", (*Region).describeListeners, false},
+	"DescribeLoadBalancerAttributes": {"LoadBalancerArn", (*Region).describeBalancerAttributes, false},
+	"DescribeLoadBalancers":          {"LoadBalancerArns.member.N Names.member.N Marker PageSize", (*Region).describeLoadBalancers, false},
+	"DescribeTags":                   {"ResourceArns.member.N", (*Region).describeTags, false},
+	"DescribeTargetGroupAttributes":  {"TargetGroupArn", (*Region).describeAttributes, false},
+	"DescribeTargetGroups":           {"LoadBalancerArn TargetGroupArns.member.N Names.member.N Marker PageSize", (*Region).describeTargetGroups, false},
+	"DescribeTargetHealth":           {"TargetGroupArn Include.member.N " + elbTargets, (*Region).describeTargetHealth, false},
+	deregisterTargets:                {"TargetGroupArn " + elbTargets, (*Region).elbChangeTargets, true},
+	"ModifyLoadBalancerAttributes":   {"LoadBalancerArn " + elbAttributes, (*Region).modifyBalancerAttributes, true},
+	"ModifyTargetGroupAttributes":    {"TargetGroupArn " + elbAttributes, (*Region).modifyAttributes, true},
+	registerTargets:                  {"TargetGroupArn " + elbTargets, (*Region).elbChangeTargets, true},
+	"RemoveTags":                     {"ResourceArns.member.N TagKeys.member.N", (*Region).removeTags, true},
+}
 
-// unknownMember finds a member that the operation does not have; empty when all
+const (
+	elbTargets    = "Targets.member.N.Id Targets.member.N.Port Targets.member.N.AvailabilityZone Targets.member.N.QuicServerId"
+	elbAttributes = "Attributes.member.N.Key Attributes.member.N.Value"
+)
+
+// unknownMember finds a member that is not among those of a request; empty when all
 // are known. An empty list is sent by its name alone.
-func unknownMember(operation string, form url.Values) string {
+func unknownMember(members string, form url.Values) string {
 	for _, name := range slices.Sorted(maps.Keys(form)) {
 		parts := strings.Split(name, ".")
 		for i, part := range parts {
@@ -48,8 +63,8 @@ func unknownMember(operation string, form url.Values) string {
 		}
 		general := strings.Join(parts, ".")
 		switch {
-		case name == "Action", name == "Version", isOneOf(general, elbMembers[operation]):
-		case form.Get(name) == "" && strings.Contains(" "+elbMembers[operation], " "+general+".member."):
+		case name == "Action", name == "Version", isOneOf(general, members):
+		case form.Get(name) == "" && strings.Contains(" "+members, " "+general+".member."):
 		default:
 			return name
 		}
@@ -59,40 +74,31 @@ func unknownMember(operation string, form url.Values) string {
 
 // elb answers one request of ELBv2's query protocol.
 func (r *Region) elb(c *call) reply {
-	if elbMembers[c.operation] != "" && !r.params.IgnoreUnknownMembers {
-		if name := unknownMember(c.operation, c.form); name != "" {
-			return queryError(c, invalid("InvalidQueryParameter", "unknown member %q", name))
-		}
+	op, known := elbOperations[c.operation]
+	if !known {
+		return queryError(c, invalid("InvalidAction", "Could not find operation %s for version 2015-12-01", c.operation))
 	}
-	switch c.operation {
-	case "RegisterTargets", "DeregisterTargets":
-		return r.elbChangeTargets(c)
+	if name := unknownMember(op.members, c.form); name != "" && !r.params.IgnoreUnknownMembers {
+		return queryError(c, invalid("InvalidQueryParameter", "unknown member %q", name))
+	}
+	var rep reply
+	answer := func() error {
+		if out, err := op.answer(r, c.form); err != nil {
+			rep = queryError(c, err)
+		} else {
+			rep = queryReply(c, elbNamespace, out)
+		}
+		return nil
+	}
+	if op.changes {
+		_ = r.change(answer)
+		return rep
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance()
-	var out any
-	var err *apiError
-	switch c.operation {
-	case "DescribeTargetGroups":
-		out, err = r.describeTargetGroups(c.form)
-	case "DescribeTargetHealth":
-		out, err = r.describeTargetHealth(c.form)
-	case "DescribeTargetGroupAttributes":
-		out, err = r.describeAttributes(c.form)
-	case "DescribeLoadBalancerAttributes":
-		out, err = r.describeBalancerAttributes(c.form)
-	case "DescribeTags":
-		out, err = r.describeTags(c.form)
-	case "DescribeLoadBalancers":
-		out, err = r.describeLoadBalancers(c.form)
-	default:
-		err = invalid("InvalidAction", "Could not find operation %s for version 2015-12-01", c.operation)
-	}
-	if err != nil {
-		return queryError(c, err)
-	}
-	return queryReply(c, elbNamespace, out)
+	_ = answer()
+	return rep
 }
 
 // queryReply wraps a result as the query protocols do.
@@ -125,13 +131,19 @@ func queryError(c *call, e *apiError) reply {
 
 // members reads a list argument: NAME.member.1, NAME.member.2, …
 func members(form url.Values, name string) []string {
-	var list []string
+	return numbered(form, name+".member")
+}
+
+// pairs reads a list argument of keys and values.
+func pairs(form url.Values, name string) []attributeXML {
+	var list []attributeXML
 	for i := 1; ; i++ {
-		v, ok := form[name+".member."+strconv.Itoa(i)]
+		at := name + ".member." + strconv.Itoa(i)
+		key, ok := form[at+".Key"]
 		if !ok {
 			return list
 		}
-		list = append(list, v[0])
+		list = append(list, attributeXML{key[0], form.Get(at + ".Value")})
 	}
 }
 
@@ -199,7 +211,7 @@ func (g *targetGroup) xml() groupXML {
 	if g.targetType == targetTypeLambda {
 		x.CheckEnabled = false
 	} else {
-		x.Protocol, x.ProtocolVersion, x.Port, x.VpcID = g.protocol, g.version, g.port, "vpc-00000000000000000"
+		x.Protocol, x.ProtocolVersion, x.Port, x.VpcID = g.protocol, g.version, g.port, vpcID
 		x.CheckProtocol, x.CheckPort, x.IPAddressType = g.check.Protocol, g.check.Port, g.ipType
 	}
 	if g.balancer != nil {
@@ -265,33 +277,6 @@ type membersXML[T any] struct {
 	Members []T `xml:"member"`
 }
 
-type tagsXML struct {
-	ARN  string                   `xml:"ResourceArn"`
-	Tags membersXML[attributeXML] `xml:"Tags"`
-}
-
-func (r *Region) describeTags(form url.Values) (any, *apiError) {
-	arns := members(form, "ResourceArns")
-	if len(arns) == 0 || len(arns) > 20 {
-		return nil, invalid("ValidationError", "1 to 20 resource ARNs can be described at a time")
-	}
-	out := struct {
-		Descriptions []tagsXML `xml:"TagDescriptions>member"`
-	}{}
-	for _, arn := range arns {
-		x := tagsXML{ARN: arn}
-		if g := r.groupARNs[fleet.TargetGroupARN(arn)]; g != nil {
-			for _, t := range tagsJSON(g.tags) {
-				x.Tags.Members = append(x.Tags.Members, attributeXML(t))
-			}
-		} else if !slices.ContainsFunc(r.balancers, func(b *balancer) bool { return b.arn == arn }) {
-			return nil, invalid("TargetGroupNotFound", "One or more target groups not found")
-		}
-		out.Descriptions = append(out.Descriptions, x)
-	}
-	return out, nil
-}
-
 type balancerXML struct {
 	ARN     string `xml:"LoadBalancerArn"`
 	DNSName string
@@ -329,7 +314,7 @@ func (r *Region) describeLoadBalancers(form url.Values) (any, *apiError) {
 	for _, b := range list[from:to] {
 		x := balancerXML{
 			ARN: b.arn, DNSName: b.name + ".elb." + RegionName + ".amazonaws.com", Name: b.name, Scheme: "internal",
-			Created: b.created.Format("2006-01-02T15:04:05.000Z"), VpcID: "vpc-00000000000000000", Type: b.kind, IPType: "ipv4",
+			Created: b.created.Format("2006-01-02T15:04:05.000Z"), VpcID: vpcID, Type: b.kind, IPType: "ipv4",
 		}
 		x.State.Code = "active"
 		for _, z := range b.zones {

@@ -168,27 +168,19 @@ func (g *targetGroup) keyOf(a wanted) fleet.TargetKey {
 	return fleet.NewTargetKey(g.arn, a.id, a.port)
 }
 
-// elbChangeTargets registers or deregisters, at the next whole millisecond.
-// Deregistering what is absent succeeds and does nothing; so it goes with a
-// target registered on another port than the group's when no port is given.
-func (r *Region) elbChangeTargets(c *call) reply {
-	rep := queryReply(c, elbNamespace, struct{}{})
-	_ = r.change(func() error {
-		g, err := r.groupNamed(c.form)
-		if err != nil {
-			rep = queryError(c, err)
-			return nil
-		}
-		asked, err := targets(c.form)
-		if err == nil {
-			err = g.changeTargets(c.operation, asked)
-		}
-		if err != nil {
-			rep = queryError(c, err)
-		}
-		return nil
-	})
-	return rep
+// elbChangeTargets registers or deregisters. Deregistering what is absent succeeds
+// and does nothing; so it goes with a target registered on another port than the
+// group's when no port is given.
+func (r *Region) elbChangeTargets(form url.Values) (any, *apiError) {
+	g, err := r.groupNamed(form)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := targets(form)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, g.changeTargets(form.Get("Action"), asked)
 }
 
 // changeTargets carries out RegisterTargets or DeregisterTargets: all of it or,

@@ -118,6 +118,13 @@ func (e Effect) refuses() bool {
 // refusal is the error that AWS gives.
 func (e Effect) refusal(c *call) *apiError {
 	json := c.service == ECS
+	switch {
+	case c.service != EC2:
+	case e == Deny:
+		return &apiError{http.StatusForbidden, "UnauthorizedOperation", "You are not authorized to perform this operation."}
+	case e == Throttle:
+		return &apiError{http.StatusServiceUnavailable, "RequestLimitExceeded", "Request limit exceeded."}
+	}
 	switch e {
 	case Deny:
 		message := "User: arn:aws:sts::" + AccountID + ":assumed-role/castoff/castoff is not authorized to perform: " +

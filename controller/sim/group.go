@@ -48,6 +48,7 @@ func (r *Region) addGroups(s *service) error {
 			}
 		}
 		s.groups = append(s.groups, g)
+		s.listenFor(len(s.groups) - 1)
 	}
 	return nil
 }
@@ -112,10 +113,13 @@ func (r *Region) AddTargetGroup(targetType string, spec GroupSpec) (fleet.Target
 			b = r.addBalancer(spec.Name, spec.Balancer, nil, false)
 		}
 		g, err := r.addGroup(targetType, spec, spec.Name, b)
-		if err == nil {
-			arn = g.arn
+		if err != nil {
+			return err
 		}
-		return err
+		if arn = g.arn; b != nil {
+			b.listen(g, func() *targetGroup { return g })
+		}
+		return nil
 	})
 	return arn, err
 }

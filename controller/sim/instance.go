@@ -18,6 +18,8 @@ type instance struct {
 	nextPort int
 	since    time.Time
 	seq      int // place in the order of joining, within the cluster
+	place    int // the same within the region
+	tags     map[string]string
 }
 
 // HostLost is the end of the container instance that a task was on.
@@ -58,7 +60,8 @@ func (r *Region) addInstance(c *cluster) *instance {
 		ports: map[int]*task{}, nextPort: firstPort, since: r.now,
 	}
 	c.instanceSeq++
-	h.seq = c.instanceSeq
+	h.seq, h.place = c.instanceSeq, r.hostSeq
+	r.hostSeq++
 	c.instances = append(c.instances, h)
 	r.hosts[h.id] = h
 	return h

@@ -98,6 +98,8 @@ type serviceGroup struct {
 	alternate *targetGroup // nil: none
 	container string
 	port      int
+	listener  string // ARN of the one that leads to it; empty: none does
+	test      string // of the one for tests of a blue/green pair; empty: none
 }
 
 func elbARN(resource string) string {

@@ -78,6 +78,7 @@ type Region struct {
 	hosts            map[string]*instance // by EC2 instance id
 	addresses        map[string]*task     // by IP address, while a task has it
 	addressSeq       int
+	hostSeq          int
 	routed           map[string][]*targetGroup // by IP address, instance id or ARN: the groups with a way to it
 	outages          []*Outage
 	freedAddresses   []freed    // the one that has been free for longest first

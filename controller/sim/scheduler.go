@@ -28,9 +28,13 @@ type service struct {
 	deleted     bool          // DRAINING or INACTIVE, or gone
 	forgetting  bool
 	past        past[serviceJSON]
-	live        []*task    // those that are wanted RUNNING, in the order of creation
-	openings    []*opening // in the order of their failures
-	fates       []Fate     // of the next tasks to be started
+	numbered    int             // tasks that it has had
+	events      []*serviceEvent // the newest last
+	told        int             // events that there were
+	calm        bool            // it was steady at its last tick
+	live        []*task         // those that are wanted RUNNING, in the order of creation
+	openings    []*opening      // in the order of their failures
+	fates       []Fate          // of the next tasks to be started
 
 	phase        time.Time // one of the scheduler's ticks
 	ticking      bool
@@ -47,6 +51,7 @@ type scheduling struct {
 	served    bool      // it has been healthy
 	opening   *opening  // left by this task
 	fills     *opening  // that this task was started for
+	told      bool      // its service's events have its sickness
 }
 
 // opening is a slot whose task is failing or has ended. One task at a time is
@@ -151,11 +156,13 @@ func (s *service) weigh(t *task) {
 		s.open(t, t.mindAt)
 		s.attend()
 	case reason == "" && t.sick && !t.committed:
-		t.sick = false
+		t.sick, t.told = false, false
 		s.recovered(t)
 		s.attend()
 	}
 }
+
+const sickTargets = "Task failed ELB health checks in "
 
 // sickness is why the scheduler holds a task to be failing; empty when it does
 // not.
@@ -168,7 +175,7 @@ func (s *service) sickness(t *task) string {
 	}
 	for _, target := range t.targets {
 		if w := target.group.rows[target.key]; w != nil && w.sick && (!w.draining() || !s.region.params.DetachCures) {
-			return "Task failed ELB health checks in (target-group " + string(target.group.arn) + ")"
+			return sickTargets + "(target-group " + string(target.group.arn) + ")"
 		}
 	}
 	return ""
@@ -250,6 +257,9 @@ func (s *service) left(t *task) {
 		backoff := r.params.RestartBackoff
 		wait := time.Duration(float64(backoff.Min) * math.Pow(2, float64(min(s.failedStarts, 30))))
 		s.failedStarts++
+		if s.failedStarts == 2 {
+			s.tell(eventNeverStarts)
+		}
 		s.startAfter = r.now.Add(r.scale(min(wait, backoff.Max)))
 	}
 	switch {
@@ -277,6 +287,7 @@ func (s *service) commit(p pool) {
 		case t.committed:
 		case s.minded(t):
 			minded = append(minded, t)
+			s.tellSick(t)
 		case s.healthy(t):
 			serving++
 		}

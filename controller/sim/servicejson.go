@@ -29,21 +29,14 @@ func (s *service) loadBalancersJSON(groups []serviceGroup, controller string) []
 		if g.alternate != nil && controller == fleet.ControllerECS {
 			lb.Advanced = &advancedJSON{
 				Alternate:      string(g.alternate.arn),
-				ProductionRule: s.listener("0"),
+				ProductionRule: g.listener,
 				Role:           "arn:aws:iam::" + AccountID + ":role/ecsInfrastructureRole",
 			}
-			if s.spec.TestListener {
-				lb.Advanced.TestRule = s.listener("1")
-			}
+			lb.Advanced.TestRule = g.test
 		}
 		list = append(list, lb)
 	}
 	return list
-}
-
-// listener is the ARN of one of the listeners that blue/green deployments turn.
-func (s *service) listener(n string) string {
-	return elbARN("listener/net/" + s.spec.Name + "/0000000000000000/000000000000000" + n)
 }
 
 type deploymentJSON struct {
@@ -116,7 +109,7 @@ type serviceJSON struct {
 	Deployments []deploymentJSON  `json:"deployments"`
 	Revisions   []revisionNowJSON `json:"currentServiceRevisions,omitempty"`
 	Rebalancing string            `json:"availabilityZoneRebalancing,omitempty"`
-	Events      []struct{}        `json:"events"`
+	Events      []eventJSON       `json:"events"`
 	Created     epoch             `json:"createdAt"`
 	Grace       *int              `json:"healthCheckGracePeriodSeconds,omitempty"`
 	Scheduling  string            `json:"schedulingStrategy"`
@@ -152,7 +145,7 @@ type revisionNowJSON struct {
 func (s *service) json() serviceJSON {
 	j := serviceJSON{
 		ARN: string(s.arn), Name: s.spec.Name, Cluster: string(s.cluster.arn), Status: s.status(),
-		LoadBalancers: []loadBalancerJSON{}, Deployments: []deploymentJSON{}, Events: []struct{}{}, Tags: tagsJSON(s.spec.Tags),
+		LoadBalancers: []loadBalancerJSON{}, Deployments: []deploymentJSON{}, Events: s.eventsJSON(), Tags: tagsJSON(s.spec.Tags),
 		Desired: s.desired, LaunchType: s.spec.LaunchType, Created: epoch(s.created), Scheduling: s.spec.Scheduling,
 	}
 	j.Registries, j.Constraints, j.Placement = []struct{}{}, []struct{}{}, []struct{}{}
@@ -299,7 +292,7 @@ func (s *service) revisionJSON(d *deployment) serviceRevisionJSON {
 	for _, g := range s.groupsOf(d) {
 		resolved := resolvedGroupJSON{Group: string(g.group.arn)}
 		if g.alternate != nil {
-			resolved.ProductionRule = s.listener("0")
+			resolved.ProductionRule = g.listener
 		}
 		j.Resolved.LoadBalancers = append(j.Resolved.LoadBalancers, resolved)
 	}

@@ -70,6 +70,9 @@ func (t *task) leave(code, reason string) {
 	t.stops++
 	t.stopCode, t.stoppedReason = code, reason
 	if t.service != nil {
+		if code == codeScheduler {
+			t.service.tell(eventStopped, t)
+		}
 		t.service.left(t)
 	}
 }
@@ -112,8 +115,16 @@ func (t *task) deactivate() {
 }
 
 func (t *task) deregister() {
+	drains := false
 	for _, target := range t.targets {
+		if w := target.group.rows[target.key]; w != nil && !w.draining() {
+			t.service.tell(eventDeregistered + "(target-group " + string(target.group.arn) + ")")
+			drains = true
+		}
 		target.group.deregister(target.key, ByECS)
+	}
+	if drains {
+		t.service.tell(eventDraining)
 	}
 }
 

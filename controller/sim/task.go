@@ -38,7 +38,11 @@ type task struct {
 	def        *definition
 	id         string
 	arn        fleet.TaskARN
-	seq        int // place in the order of creation, within the cluster
+	seq        int    // place in the order of creation, within the cluster
+	number     int    // the same within the service; 0: standalone
+	startedBy  string // of a standalone one, as group
+	group      string
+	tags       map[string]string
 
 	zone       string
 	instance   *instance // nil on Fargate
@@ -117,6 +121,8 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition,
 	t.touch()
 	if s != nil {
 		s.live = append(s.live, t)
+		s.numbered++
+		t.number = s.numbered
 		d.tasks++
 		for _, g := range s.groupsOf(d) {
 			t.targets = append(t.targets, &registration{task: t, group: g.group, key: t.targetKey(g)})
@@ -225,6 +231,14 @@ func (r *Region) uuid() string {
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
+// starter is what the task has for startedBy.
+func (t *task) starter() string {
+	if t.deployment != nil {
+		return t.deployment.id
+	}
+	return t.startedBy
+}
+
 // to moves the task to a status.
 func (t *task) to(s fleet.TaskStatus) {
 	t.status = s
@@ -277,6 +291,7 @@ func (t *task) pending(f Fate) {
 			t.to(fleet.Activating)
 			for _, target := range t.targets {
 				target.group.register(target.key, t.zone, t)
+				t.service.tell(eventRegistered + "(target-group " + string(target.group.arn) + ")")
 			}
 			t.then(p.Activating, func() {
 				if t.region.runtime != nil {

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -76,15 +77,15 @@ type interfaceJSON struct {
 func (t *task) json() taskJSON {
 	j := taskJSON{
 		ARN: string(t.arn), Cluster: string(t.cluster.arn), Definition: string(t.def.arn()), Zone: t.zone,
-		Attachments: []attachmentJSON{}, Containers: []containerJSON{}, CPU: "256", Memory: "512", Tags: []tagJSON{},
+		Attachments: []attachmentJSON{}, Containers: []containerJSON{}, CPU: "256", Memory: "512", Tags: tagsJSON(t.tags),
 		ConnectivityAt: epoch(t.connected), Created: epoch(t.created), ExecutionStopped: epoch(t.executionStopped),
 		PullStarted: epoch(t.pullStarted), PullStopped: epoch(t.pullStopped), Started: epoch(t.started),
 		Stopped: epoch(t.stopped), Stopping: epoch(t.stoppingAt), StopCode: t.stopCode, StoppedReason: t.stoppedReason,
 		Desired: string(t.desired), Last: string(t.status), Health: string(t.health), Version: t.version,
-		LaunchType: t.def.launchType, Group: "family:" + t.def.family,
+		LaunchType: t.def.launchType, Group: cmp.Or(t.group, "family:"+t.def.family), StartedBy: t.starter(),
 	}
 	if t.service != nil {
-		j.Group, j.StartedBy = "service:"+t.service.spec.Name, t.deployment.id
+		j.Group = "service:" + t.service.spec.Name
 	}
 	if !t.connected.IsZero() {
 		j.Connectivity = fleet.Connected
@@ -118,12 +119,18 @@ func (t *task) attachmentJSON() attachmentJSON {
 	}
 	a.Details = []pairJSON{
 		{"subnetId", subnet(t.zone)},
-		{"networkInterfaceId", "eni-" + t.id[:17]},
-		{"macAddress", "02:00:" + t.id[:2] + ":" + t.id[2:4] + ":" + t.id[4:6] + ":" + t.id[6:8]},
+		{"networkInterfaceId", t.interfaceID()},
+		{"macAddress", t.mac()},
 		{"privateDnsName", "ip-" + t.id[:8] + "." + RegionName + ".compute.internal"},
 		{"privateIPv4Address", t.ipv4},
 	}
 	return a
+}
+
+func (t *task) interfaceID() string { return "eni-" + t.id[:17] }
+
+func (t *task) mac() string {
+	return "02:00:" + t.id[:2] + ":" + t.id[2:4] + ":" + t.id[4:6] + ":" + t.id[6:8]
 }
 
 func subnet(zone string) string { return "subnet-0000000000000000" + zone[len(zone)-1:] }

@@ -28,7 +28,7 @@ func (r *Region) CreateTaskSet(id fleet.ServiceID, spec TaskSetSpec) (string, er
 		if err := s.revise(spec.Revision); err != nil {
 			return fmt.Errorf("create a task set of %s: %w", id, err)
 		}
-		d := s.deploy(spec.Fate)
+		d := s.deploy(r.register(s.spec.Name, s.spec, spec.Fate))
 		d.percent, d.alternate = spec.Percent, spec.Alternate
 		made = d.id
 		return nil

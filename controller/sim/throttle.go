@@ -8,7 +8,8 @@ import (
 // bucket is one of AWS's token buckets: published burst and rate per second.
 //
 // Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/request-throttling.html,
-// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-throttling.html,
+// https://docs.aws.amazon.com/ec2/latest/devguide/ec2-api-throttling.html
 type bucket struct {
 	burst, rate float64
 	tokens      float64
@@ -35,10 +36,13 @@ func newThrottle(speed float64) *throttle {
 	// DescribeTaskSets is in no published bucket: open.
 	add(ECS, 100, 20, "ListServices", "DescribeServices", "DescribeTaskSets")
 	add(ECS, 50, 20, "DescribeServiceRevisions")
-	add(ECS, 50, 20, "DescribeTaskDefinition")
+	add(ECS, 50, 20, "DescribeTaskDefinition", "ListTaskDefinitions")
 	add(ECS, 50, 20, "ListClusters", "DescribeClusters")
 	add(ECS, 50, 20, "ListTagsForResource")
-	add(ECS, 100, 40, "StopTask")
+	add(ECS, 20, 10, "TagResource", "UntagResource")
+	add(ECS, 50, 5, "UpdateService")
+	add(ECS, 100, 40, "StopTask", "RunTask")
+	add(EC2, 100, 20, "DescribeInstances", "DescribeNetworkInterfaces")
 	add(ELBv2, 20, 4, "RegisterTargets", "DeregisterTargets")
 	t.describe = add(ELBv2, 40, 10)
 	return t

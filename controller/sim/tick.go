@@ -35,8 +35,13 @@ func (s *service) tick() {
 		}
 	}
 	s.moveTraffic()
-	if !s.steady() {
+	was := s.calm
+	s.calm = s.steady()
+	switch {
+	case !s.calm:
 		s.attend()
+	case !was:
+		s.tell(eventSteady)
 	}
 }
 
@@ -130,9 +135,11 @@ func (s *service) fill(p pool, d *deployment, n int) {
 func (s *service) start(d *deployment, zone string) *task {
 	t := s.region.newTask(s.cluster, s, d, d.def, zone)
 	if t == nil {
+		s.repeat(eventNoRoom)
 		return nil
 	}
-	fate := d.fate
+	s.tell(eventStarted, t)
+	fate := d.def.fate
 	if len(s.fates) > 0 {
 		fate, s.fates = s.fates[0], s.fates[1:]
 	}

@@ -160,6 +160,7 @@ func (g *targetGroup) detach() {
 		l.cut()
 	}
 	b.groups = slices.DeleteFunc(b.groups, func(o *targetGroup) bool { return o == g })
+	b.listeners = slices.DeleteFunc(b.listeners, func(l *listener) bool { return l.forward() == g })
 	g.balancer = nil
 	g.reroute()
 	for _, o := range b.groups {

@@ -20,6 +20,7 @@ const (
 	ECS   = "ecs"
 	ELBv2 = "elasticloadbalancing"
 	STS   = "sts"
+	EC2   = "ec2"
 )
 
 // call is one request, read but not carried out.
@@ -68,7 +69,7 @@ func invalid(code, format string, args ...any) *apiError {
 }
 
 // ServeHTTP answers AWS API requests: ECS's JSON 1.1 and the query protocols of
-// ELBv2 and STS, told apart as AWS's own endpoints are by what is asked.
+// ELBv2, EC2 and STS, told apart as AWS's own endpoints are by what is asked.
 func (r *Region) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	c, err := r.read(req)
 	if err != nil {
@@ -138,6 +139,8 @@ func (r *Region) read(req *http.Request) (*call, error) {
 		c.service = ELBv2
 	case "2011-06-15":
 		c.service = STS
+	case "2016-11-15":
+		c.service = EC2
 	default:
 		return nil, fmt.Errorf("neither an ECS request (no X-Amz-Target) nor a query of a known version (%q)", c.form.Get("Version"))
 	}
@@ -171,6 +174,8 @@ func (r *Region) answer(c *call, effect Effect) reply {
 		rep = r.ecs(c)
 	case ELBv2:
 		rep = r.elb(c)
+	case EC2:
+		rep = r.ec2(c)
 	default:
 		rep = r.sts(c)
 	}
@@ -185,8 +190,11 @@ func (r *Region) answer(c *call, effect Effect) reply {
 
 // fail makes the error reply of the service's protocol.
 func (c *call) fail(e *apiError) reply {
-	if c.service == ECS {
+	switch c.service {
+	case ECS:
 		return ecsError(e)
+	case EC2:
+		return ec2Error(c, e)
 	}
 	return queryError(c, e)
 }

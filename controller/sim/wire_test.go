@@ -96,7 +96,7 @@ func TestRefusesAsAWSDoes(t *testing.T) {
 			return err
 		}, "InvalidParameterException"},
 		{"an operation that ECS has and the region has not", func(ctx context.Context, w *world) error {
-			_, err := w.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{})
+			_, err := w.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String("prod")})
 			return err
 		}, "UnknownOperationException"},
 		{"unknown group", func(ctx context.Context, w *world) error {

@@ -5,6 +5,7 @@ import { createRequire } from "node:module";
 const [modules, endpoint] = process.argv.slice(2);
 const load = createRequire(modules + "/");
 const packages = {
+  ec2: ["@aws-sdk/client-ec2", "EC2Client"],
   ecs: ["@aws-sdk/client-ecs", "ECSClient"],
   elasticloadbalancing: ["@aws-sdk/client-elastic-load-balancing-v2", "ElasticLoadBalancingV2Client"],
   sts: ["@aws-sdk/client-sts", "STSClient"],
