@@ -304,12 +304,13 @@ func TestOutageTurnsReadinessRedAndBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var outage atomic.Bool
+		var since time.Time
 		o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
 			s := calm(fleet.Healthy)
 			if outage.Load() {
 				old := *s
 				old.Tasks, old.Services, old.Clusters = nil, nil, nil
-				old.Gaps = []fleet.Gap{{Kind: fleet.GapClusters, Ref: "eu-central-1", Class: fleet.Transient, Since: s.At}}
+				old.Gaps = []fleet.Gap{{Kind: fleet.GapClusters, Ref: "eu-central-1", Class: fleet.Transient, Since: since}}
 				s = fleet.NewSnapshot(old)
 			}
 			return s
@@ -324,6 +325,7 @@ func TestOutageTurnsReadinessRedAndBack(t *testing.T) {
 		if !ready() {
 			t.Error("not ready when all is well")
 		}
+		since = time.Now()
 		outage.Store(true)
 		time.Sleep(time.Minute)
 		synctest.Wait()
@@ -345,32 +347,46 @@ func TestOutageTurnsReadinessRedAndBack(t *testing.T) {
 	})
 }
 
+// noon is of tests that need no bubble.
+var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
+
 func TestFull(t *testing.T) {
 	clusters := []*fleet.Cluster{{ARN: "arn:1/a", Name: "a"}, {ARN: "arn:1/b", Name: "b"}}
 	gap := func(kind fleet.GapKind, class fleet.Class, ref string) fleet.Gap {
-		return fleet.Gap{Kind: kind, Class: class, Ref: ref}
+		return fleet.Gap{Kind: kind, Class: class, Ref: ref, Since: noon.Add(-7 * time.Second)}
 	}
+	never := gap(fleet.GapTargetHealth, fleet.Transient, "arn:h")
+	never.Never = true
+	longer := gap(fleet.GapService, fleet.Transient, "a/x")
+	longer.Since = noon.Add(-time.Minute)
+	const no = -1
 	tests := []struct {
 		name     string
 		clusters []*fleet.Cluster
 		gaps     []fleet.Gap
-		want     bool
+		ago      time.Duration // until when all was seen, before the Snapshot
 	}{
-		{"no gap", clusters, nil, true},
-		{"nothing there", nil, nil, true},
-		{"one group denied", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Denied, "arn:g")}, true},
-		{"one group throttled", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Throttled, "arn:g")}, false},
-		{"one cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a")}, true},
-		{"every cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a"), gap(fleet.GapTasks, fleet.Denied, "b")}, false},
-		{"the list of clusters denied", nil, []fleet.Gap{gap(fleet.GapClusters, fleet.Denied, "")}, false},
-		{"the only cluster not there", nil, []fleet.Gap{gap(fleet.GapCluster, fleet.NotFound, "a")}, false},
-		{"services not read yet", clusters, []fleet.Gap{gap(fleet.GapService, fleet.Paced, "a/x")}, false},
-		{"attributes not read yet", clusters, []fleet.Gap{gap(fleet.GapAttributes, fleet.Paced, "arn:g")}, true},
-		{"garbage", clusters, []fleet.Gap{gap(fleet.GapTasks, fleet.Invalid, "arn:1/a")}, false},
+		{"no gap", clusters, nil, 0},
+		{"nothing there", nil, nil, 0},
+		{"one group denied", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Denied, "arn:g")}, 0},
+		{"one group throttled", clusters, []fleet.Gap{gap(fleet.GapTargetHealth, fleet.Throttled, "arn:g")}, 7 * time.Second},
+		{"one cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a")}, 0},
+		{"every cluster denied", clusters, []fleet.Gap{gap(fleet.GapTaskList, fleet.Denied, "arn:1/a"), gap(fleet.GapTasks, fleet.Denied, "b")}, no},
+		{"the list of clusters denied", nil, []fleet.Gap{gap(fleet.GapClusters, fleet.Denied, "")}, no},
+		{"the only cluster not there", nil, []fleet.Gap{gap(fleet.GapCluster, fleet.NotFound, "a")}, no},
+		{"services not read yet", clusters, []fleet.Gap{gap(fleet.GapService, fleet.Paced, "a/x")}, no},
+		{"attributes not read yet", clusters, []fleet.Gap{gap(fleet.GapAttributes, fleet.Paced, "arn:g")}, 0},
+		{"garbage", clusters, []fleet.Gap{gap(fleet.GapTasks, fleet.Invalid, "arn:1/a")}, 7 * time.Second},
+		{"two that fail", clusters, []fleet.Gap{gap(fleet.GapTasks, fleet.Transient, "arn:1/a"), longer}, time.Minute},
+		{"one that was never read", clusters, []fleet.Gap{never}, no},
 	}
 	for _, tt := range tests {
-		if got := full(&fleet.Snapshot{Clusters: tt.clusters, Gaps: tt.gaps}); got != tt.want {
-			t.Errorf("%s: full %v, want %v", tt.name, got, tt.want)
+		var want time.Time
+		if tt.ago != no {
+			want = noon.Add(-tt.ago)
+		}
+		if got := full(&fleet.Snapshot{At: noon, Clusters: tt.clusters, Gaps: tt.gaps}); !got.Equal(want) {
+			t.Errorf("%s: full until %v, want %v", tt.name, got, want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -106,8 +105,8 @@ func (c *Controller) pass(ctx context.Context) {
 	c.gaps.report(snapshot.Gaps)
 	c.rights.report(snapshot, next.Modes)
 	result = outcome(snapshot, began)
-	if full(snapshot) {
-		next.LastFull = snapshot.At
+	if at := full(snapshot); at.After(next.LastFull) {
+		next.LastFull = at
 	}
 	c.log.Debug("pass done", "result", result, "duration", c.now().Sub(began), "tasks", len(snapshot.Tasks), "gaps", len(snapshot.Gaps), "open", len(next.Open))
 }
@@ -189,71 +188,39 @@ func fresh(s *fleet.Snapshot, began time.Time) bool {
 		slices.ContainsFunc(s.Clusters, func(cl *fleet.Cluster) bool { return read(cl.Read) })
 }
 
-// full reports that castoff sees what it is allowed to see. A part that is
-// denied or not there is a matter of configuration, shown as a gap but no reason
-// to call castoff not ready, as long as it is not blind to every cluster; nor
-// are settings and tags that its budget has not come to yet.
-func full(s *fleet.Snapshot) bool {
+// full is until when castoff saw all that it is allowed to see: a read that failed
+// leaves what was read before, which is good for as long as it is not too old. Zero
+// says that something was never read. A part that is denied or not there is a matter
+// of configuration, shown as a gap but no reason to call castoff not ready, as long
+// as it is not blind to every cluster; nor are settings and tags that its budget has
+// not come to yet.
+func full(s *fleet.Snapshot) (until time.Time) {
+	until = s.At
 	blind := make(map[string]bool)
 	for _, g := range s.Gaps {
 		switch g.Class {
 		case fleet.Denied, fleet.NotFound:
 			switch g.Kind {
 			case fleet.GapClusters, fleet.GapTargetGroups:
-				return false
+				return time.Time{}
 			case fleet.GapCluster, fleet.GapServices, fleet.GapTaskList, fleet.GapTasks:
 				blind[g.Ref] = true
 			}
 		case fleet.Paced:
 			if g.Kind != fleet.GapAttributes && g.Kind != fleet.GapTags {
-				return false
+				return time.Time{}
 			}
 		default:
-			return false
+			if g.Never {
+				return time.Time{}
+			}
+			until = slices.MinFunc([]time.Time{until, g.Since}, time.Time.Compare)
 		}
 	}
-	return len(s.Clusters) == 0 && len(blind) == 0 || slices.ContainsFunc(s.Clusters, func(cl *fleet.Cluster) bool {
+	if len(s.Clusters) == 0 && len(blind) == 0 || slices.ContainsFunc(s.Clusters, func(cl *fleet.Cluster) bool {
 		return !blind[string(cl.ARN)] && !blind[cl.Name]
-	})
-}
-
-// gapLog writes a line when a gap opens, changes its class or closes, and none
-// while it lasts.
-type gapLog struct {
-	log  *slog.Logger
-	open map[gapKey]fleet.Gap
-}
-
-type gapKey struct {
-	kind fleet.GapKind
-	ref  string
-}
-
-func (l *gapLog) report(gaps []fleet.Gap) {
-	now := make(map[gapKey]fleet.Gap, len(gaps))
-	for _, g := range gaps {
-		key := gapKey{kind: g.Kind, ref: g.Ref}
-		now[key] = g
-		if was, ok := l.open[key]; ok && was.Class == g.Class {
-			continue
-		}
-		level := slog.LevelWarn
-		if g.Class == fleet.Paced {
-			level = slog.LevelDebug // castoff's own doing, and over soon
-		}
-		l.log.Log(context.Background(), level, "cannot see", "kind", g.Kind, "ref", g.Ref, "class", g.Class, "detail", g.Detail)
+	}) {
+		return until
 	}
-	var over []fleet.Gap
-	for key, g := range l.open {
-		if _, ok := now[key]; !ok && g.Class != fleet.Paced {
-			over = append(over, g)
-		}
-	}
-	slices.SortFunc(over, func(a, b fleet.Gap) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Ref, b.Ref))
-	})
-	for _, g := range over {
-		l.log.Info("can see again", "kind", g.Kind, "ref", g.Ref, "class", g.Class, "since", g.Since)
-	}
-	l.open = now
+	return time.Time{}
 }

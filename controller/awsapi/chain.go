@@ -20,6 +20,7 @@ type chain struct {
 	page     int  // the next one
 	complete bool // it has been to its end once
 	failing  bool // the last try failed
+	mended   bool // by the last walk: the page that had failed was read
 	rounds   int  // how often
 	granted  int  // tokens taken beforehand
 }
@@ -28,6 +29,7 @@ type chain struct {
 // whether it came to the end of the list.
 func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.Duration, read func(token *string) (next *string, err error)) (ended bool, err error) {
 	defer func() { c.granted = 0 }()
+	c.mended = false
 	for {
 		now := time.Now()
 		clk := c.next(now)
@@ -45,6 +47,7 @@ func (c *chain) walk(ctx context.Context, o *Observer, b *bucket, interval time.
 		if err == nil && next != nil && *next != "" && (c.page >= maxPages || c.token != nil && *next == *c.token) {
 			err = gapf(fleet.Invalid, "the list never ends (page %d)", c.page+1)
 		}
+		c.mended = err == nil && (c.mended || clk.failed)
 		clk.failed, c.failing = clk.soon(err), err != nil
 		switch {
 		case err != nil && !clk.failed:
@@ -96,7 +99,7 @@ func (c *chain) turns(o *Observer, now time.Time, interval time.Duration, hot bo
 	clk := c.next(now)
 	var turns []turn
 	for i := c.page; i < len(c.pages) && o.due(&c.pages[i], now, interval); i++ {
-		turns = append(turns, turn{hot: hot, late: c.pages[i].late(now, interval)})
+		turns = append(turns, turn{hot: hot || c.pages[i].again, late: c.pages[i].late(now, interval)})
 	}
 	if c.page > 0 && c.page == len(c.pages)-1 {
 		for range pagesAhead - 1 {
@@ -120,6 +123,7 @@ func noList[T any](list []T, of string) error {
 type listed struct {
 	found []string
 	ended bool
+	seen  bool // it is no longer missed: it ended, or what had failed of it was read
 	err   error
 }
 
@@ -133,5 +137,6 @@ func (o *Observer) list(ctx context.Context, c *chain, b *bucket, interval time.
 		l.found = append(l.found, found...)
 		return next, err
 	})
+	l.seen = l.ended || c.mended
 	return l
 }

@@ -95,11 +95,13 @@ func (o *Observer) listClusters(ctx context.Context, b *bucket) {
 		}
 	}
 	region := o.opts.Config.Region
+	if l.seen {
+		o.clear(fleet.GapClusters, region)
+	}
 	switch {
 	case l.err != nil:
 		o.fail(fleet.GapClusters, region, "ListClusters in "+region, l.err)
 	case l.ended:
-		o.clear(fleet.GapClusters, region)
 		for id, c := range o.clusters { // confirmed gone, and no longer listed
 			if c.gone() && c.round < o.clusterList.rounds-1 {
 				delete(o.clusters, id)

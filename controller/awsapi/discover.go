@@ -174,7 +174,7 @@ func (o *Observer) discover(ctx context.Context, lists []*taskList) (found bool)
 			delete(l.cluster.losses, l.service) // the service has gone: the cluster's list has its tasks
 		case r.err != nil:
 			o.fail(fleet.GapTaskList, ref, "ListTasks (desired "+string(l.desired())+") of "+ref, r.err)
-		case r.ended && !l.cluster.listFails(l.service):
+		case r.seen && !l.cluster.listFails(l.service):
 			o.clear(fleet.GapTaskList, ref)
 		}
 		if r.ended && l.service == "" {

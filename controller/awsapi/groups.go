@@ -109,11 +109,13 @@ func (o *Observer) readGroups(ctx context.Context) {
 			err = cmp.Or(err, caught(func() { o.applyGroup(&p.groups[i], p.read) }))
 		}
 	}
+	if ended || o.groupList.mended {
+		o.clear(fleet.GapTargetGroups, region)
+	}
 	switch {
 	case err != nil:
 		o.fail(fleet.GapTargetGroups, region, "DescribeTargetGroups in "+region, err)
 	case ended:
-		o.clear(fleet.GapTargetGroups, region)
 		for arn, g := range o.groups {
 			// One that was named only after the list began is in the next.
 			if g.round < o.groupList.rounds-1 {
@@ -179,7 +181,7 @@ func (o *Observer) readBalancers(ctx context.Context) {
 			continue
 		}
 		reads = append(reads, read{
-			turn:   turn{hot: urgent, late: g.health.late(now, interval)},
+			turn:   turn{hot: urgent || g.health.again, late: g.health.late(now, interval)},
 			clocks: []*clock{&g.health}, due: 1,
 			call: func(ctx context.Context) func() { return o.describeHealth(ctx, g) },
 		})
@@ -190,7 +192,7 @@ func (o *Observer) readBalancers(ctx context.Context) {
 	tagged, untagged := split(groups, func(g *group) bool { return g.tagged })
 	for _, g := range unknown { // until they have been read, or again after a refusal, they are inventory
 		for _, r := range batch(o, []*group{g}, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
-			r.hot = hot[g.arn] && !g.attributes.alone
+			r.hot = r.hot || hot[g.arn] && !g.attributes.alone
 			reads = append(reads, r)
 		}
 	}

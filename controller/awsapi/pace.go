@@ -34,7 +34,7 @@ func (b *bucket) take() bool { return b.limiter.AllowN(time.Now(), 1) }
 
 // turn is one call that waits for a token.
 type turn struct {
-	hot  bool
+	hot  bool    // ahead of those that are not
 	late float64 // how long it has been waiting, in units of its own interval
 }
 
@@ -90,6 +90,7 @@ type clock struct {
 	tried  time.Time // when it was last tried; zero: never
 	waits  time.Time // since when it has been due without getting a token; zero: it has not
 	failed bool      // the last try failed and is worth another one soon
+	again  bool      // and the one before it did not: ahead of all others, once
 	alone  bool      // it was in a batch that was refused as a whole: ask for it alone
 }
 
@@ -105,9 +106,13 @@ func (c *clock) fail(err error, n int) {
 }
 
 // soon reports whether what has just failed is worth another try before the clock says
-// so: the failure is passing, or the reply was none, and the one before it was.
+// so: the failure is passing, or the reply was none, and the one before it was. The first
+// failure is worth one in the next pass, ahead of all that waits: in a large fleet one
+// lost call would else go unread for a whole round.
 func (c *clock) soon(err error) bool {
-	return passing(Classify(err)) || garbled(err) && !c.failed
+	soon := passing(Classify(err)) || garbled(err) && !c.failed
+	c.again = soon && !c.failed
+	return soon
 }
 
 // ok notes that the thing was read.
@@ -117,6 +122,8 @@ func (c *clock) ok() { c.failed, c.alone = false, false }
 // the shorter time when the last one failed and that may have passed.
 func (c *clock) due(now time.Time, every, again time.Duration) bool {
 	switch {
+	case c.again:
+		return true
 	case c.failed:
 		every = min(every, again)
 	case c.alone:
@@ -127,6 +134,9 @@ func (c *clock) due(now time.Time, every, again time.Duration) bool {
 
 // late is how long ago it was last tried in units of its interval.
 func (c *clock) late(now time.Time, every time.Duration) float64 {
+	if c.again {
+		return math.Inf(1)
+	}
 	since := c.tried
 	if since.IsZero() {
 		since = c.known
@@ -145,7 +155,7 @@ func (c *clock) wait(now time.Time) {
 // it had not.
 func (c *clock) start(now time.Time) (waited time.Time) {
 	waited, c.waits = c.waits, time.Time{}
-	c.tried = now
+	c.tried, c.again = now, false
 	return waited
 }
 

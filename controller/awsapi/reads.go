@@ -83,7 +83,7 @@ func batch[T any](o *Observer, items []T, clk func(T) *clock, interval time.Dura
 		for _, t := range part {
 			c := clk(t)
 			r.clocks = append(r.clocks, c)
-			r.late = max(r.late, c.late(now, interval))
+			r.late, r.hot = max(r.late, c.late(now, interval)), r.hot || c.again
 		}
 		reads = append(reads, r)
 	}

@@ -15,7 +15,7 @@ func (o *Observer) hides(key gapKey) *fleet.Scope {
 	case fleet.GapTargetGroups:
 		return o.unlisted()
 	case fleet.GapTasks:
-		is = func(t *task) bool { return t.unread || t.value == nil && t.missing == 0 }
+		is = func(t *task) bool { return !t.unread.IsZero() || t.value == nil && t.missing == 0 }
 	case fleet.GapContainerInstances:
 		is = o.lacksInstance
 	default:

@@ -48,7 +48,7 @@ func (o *Observer) readServices(ctx context.Context) {
 		switch l := lists[i]; {
 		case l.err != nil:
 			o.fail(fleet.GapServices, string(c.arn), "ListServices of "+string(c.arn), l.err)
-		case l.ended:
+		case l.seen:
 			o.clear(fleet.GapServices, string(c.arn))
 		}
 	}

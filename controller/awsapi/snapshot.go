@@ -130,12 +130,18 @@ func (o *Observer) snapshot(also ...fleet.Gap) *fleet.Snapshot {
 // read, unless a failure says more.
 func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
 	add := func(unread bool, kind fleet.GapKind, ref string, since time.Time, what string) {
-		if _, ok := gaps[gapKey{kind, ref}]; unread && !ok {
-			gaps[gapKey{kind, ref}] = fleet.Gap{
+		if !unread {
+			return
+		}
+		g, failed := gaps[gapKey{kind, ref}]
+		if !failed {
+			g = fleet.Gap{
 				Kind: kind, Ref: ref, Class: fleet.Paced, Since: since.Round(0).UTC(),
 				Detail: what + "not read yet: castoff's own call budget has not come to it",
 			}
 		}
+		g.Never = true
+		gaps[gapKey{kind, ref}] = g
 	}
 	region := o.opts.Config.Region
 	add(!o.clusterList.complete && len(o.opts.Clusters) == 0, fleet.GapClusters, region, o.started, "")

@@ -33,9 +33,9 @@ type task struct {
 	service fleet.ServiceID // also before the first reading, when a service's list had it
 	value   *fleet.Task     // nil until read
 	addr    addresses
-	moved   bool  // addr is newer than value's targets
-	unread  bool  // the last try to read it failed
-	said    *said // the reply that value and addr are from, if they are all of what it said
+	moved   bool      // addr is newer than value's targets
+	unread  time.Time // since when tries to read it fail; zero: the last did not
+	said    *said     // the reply that value and addr are from, if they are all of what it said
 	// remembered says that value's targets are another process's, and nobody has
 	// read yet where the task is.
 	remembered bool
@@ -126,7 +126,7 @@ func (o *Observer) taskBatches(now time.Time) []read {
 			for i, s := range part {
 				tasks[i], r.clocks[i] = s.task, &s.task.clock
 				if i < r.due {
-					r.hot = r.hot || s.rank == rankHot
+					r.hot = r.hot || s.rank <= rankHot
 					r.late = max(r.late, s.late)
 				}
 			}
@@ -139,10 +139,11 @@ func (o *Observer) taskBatches(now time.Time) []read {
 
 // Ranks of tasks that wait for a seat in a call.
 const (
-	rankHot  = iota // due, and of a hot service
-	rankNew         // never read
-	rankDue         // due
-	rankFill        // not due
+	rankAgain = iota // lost in the call before
+	rankHot          // due, and of a hot service
+	rankNew          // never read
+	rankDue          // due
+	rankFill         // not due
 )
 
 type seat struct {
@@ -166,6 +167,8 @@ func (o *Observer) seats(c *cluster, now time.Time) (seats []seat, due int) {
 		}
 		s := seat{task: t, rank: rankFill, late: t.late(now, interval)}
 		switch isDue := o.due(&t.clock, now, interval); {
+		case t.again:
+			s.rank = rankAgain
 		case isDue && hot:
 			s.rank = rankHot
 		case t.tried.IsZero():
@@ -204,6 +207,9 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 		Cluster: aws.String(string(c.arn)),
 		Tasks:   texts(tasks, func(t *task) string { return string(t.arn) }),
 	})
+	if err == nil && !again.same {
+		err = noList(out.Tasks, "tasks")
+	}
 	readings := make([]reading, len(tasks))
 	switch {
 	case err != nil:
@@ -216,14 +222,17 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 	return func() {
 		if err != nil {
 			for _, t := range tasks {
-				t.failed, t.unread = t.soon(err), true
+				t.failed = t.soon(err)
+				t.lost()
 			}
 			o.fail(fleet.GapTasks, string(c.arn), fmt.Sprintf("DescribeTasks of %d tasks of %s", len(tasks), c.arn.Name()), err)
 			return
 		}
 		left, why, plain := 0, "", true
 		for i, t := range tasks {
-			t.failed, t.unread, t.said = false, false, nil
+			t.failed, t.said = false, nil
+			was := t.unread
+			t.unread = time.Time{}
 			switch r := &readings[i]; {
 			case r.other:
 				o.closeTask(c, t)
@@ -232,7 +241,11 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 			case r.fails == missingReason:
 				o.missTask(c, t)
 			default:
-				t.unread = true
+				t.unread = was
+				t.lost()
+				if r.fails == "" {
+					o.missTask(c, t) // no failure says so, and what is nowhere is not there
+				}
 				left++
 				why = cmp.Or(r.fails, "left out of the reply")
 			}
@@ -246,6 +259,13 @@ func (o *Observer) describeTasks(ctx context.Context, c *cluster, tasks []*task)
 		if left > 0 {
 			o.fail(fleet.GapTasks, string(c.arn), "DescribeTasks of "+c.arn.Name(), gapf(fleet.Invalid, "%d tasks: %s", left, why))
 		}
+	}
+}
+
+// lost notes that a try to read the task failed.
+func (t *task) lost() {
+	if t.unread.IsZero() {
+		t.unread = time.Now()
 	}
 }
 
@@ -393,9 +413,11 @@ func (c *cluster) compact() {
 func (o *Observer) retarget() {
 	for _, c := range o.clusters {
 		c.compact()
-		unread := false
+		var unread time.Time // since when the one is that is unread for longest
 		for _, t := range c.tasks {
-			unread = unread || t.unread
+			if !t.unread.IsZero() && (unread.IsZero() || t.unread.Before(unread)) {
+				unread = t.unread
+			}
 			if t.value == nil || !t.moved && !o.moved {
 				continue
 			}
@@ -406,8 +428,13 @@ func (o *Observer) retarget() {
 				t.value = &v
 			}
 		}
-		if !unread {
-			o.clear(fleet.GapTasks, string(c.arn))
+		key := gapKey{fleet.GapTasks, string(c.arn)}
+		switch g, open := o.gaps[key]; {
+		case unread.IsZero():
+			delete(o.gaps, key)
+		case open: // others may have been read since it opened
+			g.Since = unread.Round(0).UTC()
+			o.gaps[key] = g
 		}
 	}
 	o.moved = false

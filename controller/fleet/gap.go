@@ -39,7 +39,10 @@ type Gap struct {
 	Ref    string // ARN or name of what could not be read
 	Class  Class
 	Detail string // one line for people: what was attempted and what AWS said
-	Since  time.Time
+	// Since is since when it is not seen; of several things that one Gap is about, that
+	// which is not seen for longest.
+	Since time.Time
+	Never bool // of that, something was never read
 	// Hides is what the Gap hides, where that is less than all that Ref names; nil:
 	// it is all of it. One call reads many things, and a Gap must not reach further
 	// than what that call left unread.
