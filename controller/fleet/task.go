@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // TaskStatus is a task's lastStatus or desiredStatus. The set is open.
 //
@@ -150,3 +153,20 @@ func (t *Task) Leaving() bool {
 
 // Gone reports that nothing of the task runs any more.
 func (t *Task) Gone() bool { return t.LastStatus.AtLeast(Stopped) }
+
+// failedToStart is both a stopCode and what a stoppedReason may begin with.
+const failedToStart = "TaskFailedToStart"
+
+// NeverStarted reports that the task ended because it could not be started: by the stop
+// code, or by one of AWS's names for what went wrong, such as CannotPullContainerError
+// or ResourceInitializationError. Which code goes with these is not known.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+func (t *Task) NeverStarted() bool {
+	if !t.Started.IsZero() || !t.Leaving() {
+		return false
+	}
+	name, _, _ := strings.Cut(t.StoppedReason, ":")
+	return t.StopCode == failedToStart || name == failedToStart ||
+		strings.HasSuffix(name, "Error") && !strings.Contains(name, " ")
+}

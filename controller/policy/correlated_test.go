@@ -24,6 +24,8 @@ func TestCorrelated(t *testing.T) {
 		{"nor do those that are wanted", func(s *scene) { s.service("web").Desired = 40; failing(2)(s) }, Hold, ManyTasks, "of 4", 10 * time.Minute},
 		{"the other one leaves", func(s *scene) { failing(2)(s); s.task("web", 1).DesiredStatus = fleet.Stopped }, Allow, OK, "", 0},
 		{"the other one starts", func(s *scene) { failing(2)(s); s.task("web", 1).LastStatus = fleet.Activating }, Allow, OK, "", 0},
+		{"the other one boots", func(s *scene) { failing(2)(s); s.task("web", 1).Started = s.now.Add(-20 * time.Second) }, Allow, OK, "failing at once: 1 task", 0},
+		{"the other one had its time to boot", func(s *scene) { failing(2)(s); s.task("web", 1).Started = s.now.Add(-31 * time.Second) }, Hold, ManyTasks, "", 10 * time.Minute},
 		{"alone", func(s *scene) { s.tasks = append(s.tasks[:1], s.tasks[4:]...); s.service("web").Desired = 1 }, Allow, OK, "", 0},
 		{"alone, and that is too many", func(s *scene) { s.limits.Correlated.Count = 1; s.limits.Correlated.Percent = 25 }, Hold, ManyTasks, "", 10 * time.Minute},
 		{"alone, and that is not too many", func(s *scene) { s.limits.Correlated.Count = 1; s.limits.Correlated.Percent = 25.1 }, Allow, OK, "", 0},

@@ -139,7 +139,7 @@ func (v *view) count() {
 			continue
 		}
 		v.running++
-		if t.Failing() {
+		if v.fails(t) {
 			v.failing[t.Service]++
 		}
 	}

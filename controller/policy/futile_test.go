@@ -63,6 +63,26 @@ func TestFutile(t *testing.T) {
 		{"killed for their checks", stopped("", "Task failed ELB health checks in (target-group x)"), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
 		{"exited", stopped("EssentialContainerExited", ""), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
 		{"never started", stopped("TaskFailedToStart", ""), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
+		{"never started, by the reason alone", func(s *scene) {
+			for i := range 3 {
+				r := s.start("web", 10+i)
+				r.Created, r.Started, r.LastStatus, r.StoppedReason = s.now, time.Time{}, fleet.Stopped, "CannotPullContainerError: not found"
+			}
+			s.read()
+		}, Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
+		{"one boots", func(s *scene) {
+			s.tick = time.Minute
+			for i := range 3 {
+				r := s.start("web", 10+i)
+				if r.Created, r.Started = s.now, s.now.Add(-time.Hour); i == 1 {
+					r.Started = s.now.Add(s.tick)
+				}
+				fail(r)
+				s.read()
+				s.decide()
+				heal(r)
+			}
+		}, Allow, OK, "2 replacements", 0},
 		{"scaled in", stopped("ServiceSchedulerInitiated", "Scaling activity initiated by (deployment ecs-svc/1)"), Allow, OK, "", 0},
 		{"more may", func(s *scene) { s.limits.Futile.Replacements = 4; replaced(3, nil)(s) }, Allow, OK, "", 0},
 		{"no limit", func(s *scene) { s.limits.Futile.Window = 0 }, Refuse, InvalidLimit, "futile.window", 0},

@@ -150,7 +150,7 @@ func (v *view) note() {
 	still := make(map[fleet.TaskARN]bool)
 	known := v.state.Failures
 	for _, t := range v.Snapshot.Tasks {
-		if !t.Failing() && !t.Leaving() || !hasFailed(t, v.Snapshot.Definitions[t.Definition]) {
+		if !v.fails(t) && !t.Leaving() || !hasFailed(t, v.Snapshot.Definitions[t.Definition]) {
 			continue
 		}
 		still[t.ARN] = true
@@ -179,7 +179,7 @@ func hasFailed(t *fleet.Task, def *fleet.TaskDefinition) bool {
 		_, failed := failedCheck(t, def)
 		return failed
 	}
-	return strings.HasPrefix(t.StoppedReason, "Task failed ") ||
+	return t.NeverStarted() || strings.HasPrefix(t.StoppedReason, "Task failed ") ||
 		t.StopCode == "EssentialContainerExited" || t.StopCode == "TaskFailedToStart"
 }
 

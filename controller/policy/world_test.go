@@ -257,14 +257,17 @@ func (w *world) judgeReads() {
 	}
 	failing, up := map[fleet.ServiceID]int{}, map[fleet.ServiceID]int{}
 	for _, t := range w.scene.tasks {
+		// It had its time to start: thirty seconds, in every service.
+		age := t.Read.Sent.Sub(t.Started)
+		starting := age < 30*time.Second && age >= -time.Minute
 		if t.LastStatus == fleet.Running && t.DesiredStatus == fleet.Running {
 			up[t.Service]++
-			if t.Health == fleet.Unhealthy {
+			if t.Health == fleet.Unhealthy && !starting {
 				failing[t.Service]++
 			}
 		}
 		bad := t.Health == fleet.Unhealthy && t.Containers[0].Health == fleet.Unhealthy
-		if bad && t.LastStatus != fleet.Deactivating && t.LastStatus != fleet.Stopped && t.DesiredStatus == fleet.Running &&
+		if bad && !starting && t.LastStatus != fleet.Deactivating && t.LastStatus != fleet.Stopped && t.DesiredStatus == fleet.Running &&
 			!slices.ContainsFunc(w.failures, func(f Failure) bool { return f.Task == t.ARN }) {
 			w.failures = append(w.failures, Failure{Service: t.Service, Task: t.ARN, Created: t.Created, Seen: t.Read.Sent})
 		}

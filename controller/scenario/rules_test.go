@@ -121,15 +121,21 @@ func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *
 	if o.skewed || row.Owner == nil {
 		return
 	}
-	grace := o.specs[d.Service].Grace
-	for _, c := range o.specs[d.Service].Containers {
+	grace := graceOf(o.specs[d.Service])
+	if at.Before(row.Owner.Started.Add(grace)) {
+		bad(ruleGrace, "it started at %s, grace %s", row.Owner.Started.Format("15:04:05.000"), grace)
+	}
+}
+
+// graceOf is for how long ECS minds no check of a service's new tasks' containers.
+func graceOf(spec sim.ServiceSpec) time.Duration {
+	grace := spec.Grace
+	for _, c := range spec.Containers {
 		if c.Check != nil {
 			grace = max(grace, c.Check.StartPeriod)
 		}
 	}
-	if at.Before(row.Owner.Started.Add(grace)) {
-		bad(ruleGrace, "it started at %s, grace %s", row.Owner.Started.Format("15:04:05.000"), grace)
-	}
+	return grace
 }
 
 // judgeBrakes: nobody and nothing had told castoff not to act.

@@ -40,8 +40,9 @@ func (s sights) see(arn fleet.TaskARN, now time.Time) {
 	s[arn] = v
 }
 
-// look takes in what fails in the region now: the tasks that ECS calls UNHEALTHY and
-// does not take down, and those past their grace with a row that the balancer calls so.
+// look takes in what fails in the region now: of the tasks past their grace those that
+// ECS calls UNHEALTHY and does not take down, and those with a row that the balancer
+// calls so.
 func (b *bench) look() {
 	o := b.oracle
 	o.mu.Lock()
@@ -56,7 +57,7 @@ func (b *bench) look() {
 			if !isUp(t) {
 				continue
 			}
-			if t.Health == fleet.Unhealthy {
+			if t.Health == fleet.Unhealthy && now.After(t.Started.Add(graceOf(o.specs[id]))) {
 				b.sick.see(t.ARN, now)
 			}
 			if now.After(t.Started.Add(o.specs[id].Grace)) && slices.ContainsFunc(t.Targets, func(key fleet.TargetKey) bool {

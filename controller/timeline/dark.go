@@ -42,7 +42,7 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 		d.Until = is.Read.Received
 		t.dark[is.ARN] = d
 	case !dark && was == nil && !t.calm.knew(is):
-		t.dark[is.ARN] = Darkness{Until: is.Read.Received}
+		t.dark[is.ARN] = Darkness{Until: backBy(is)}
 	case !dark:
 	case d.Until.IsZero():
 		d.Until = is.Read.Received
@@ -51,6 +51,15 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 	case was != nil && !was.Read.Sent.Before(d.Until.Add(max(t.settings.ReportLag, t.settings.ExitLag))):
 		delete(t.dark, is.ARN) // all that there was to tell has been told
 	}
+}
+
+// backBy is by when the agent of a task that is seen for the first time, and is
+// connected, was surely back, if it was away: AWS has a timestamp for that.
+func backBy(is *fleet.Task) time.Time {
+	if back := is.ConnectedAt.Add(skew); !is.ConnectedAt.IsZero() && back.Before(is.Read.Received) {
+		return back
+	}
+	return is.Read.Received
 }
 
 // lastHeard is the beginning of a time in which a task's agent was cut off: after the

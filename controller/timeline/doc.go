@@ -27,10 +27,10 @@
 //
 // # Opening and closing
 //
-// A timeline opens when ECS calls a task UNHEALTHY, when a balancer calls its
-// target unhealthy (once the service's grace period for the task is over: a
-// booting task is not a failing one), or when an essential container ends by
-// itself. A task that is already being taken down for another reason does not
+// A timeline opens when ECS calls a task UNHEALTHY or a balancer its target unhealthy,
+// once the grace period of the task is over (a booting task is not a failing one, nor
+// a replacement that failed; one that goes on failing has its timeline from when it
+// began to), or when an essential container ends by itself. A task that is already being taken down for another reason does not
 // open one by failing on its way out. Where a row is read and its task is not, one
 // that is unhealthy is held back until the task is read: it may be the next one's.
 // Where the failure was too short to be seen but ECS names it as the reason for
@@ -47,7 +47,8 @@
 // ECS does not say which task replaces which. In one service and one deployment
 // (startedBy), failures that wait for a replacement, the one known first ahead,
 // are matched with tasks created since the failure, the one created first
-// ahead; each task replaces at most one, and not one that stopped long before. Tasks of another deployment are never
+// ahead; each task replaces at most one, and not one that stopped long before. In a
+// DAEMON service only a task on the same instance is one. Tasks of another deployment are never
 // matched, so a roll-out at the same time does not confuse it; tasks started by
 // a simultaneous scale-out of the same deployment cannot be told apart. Until a
 // replacement serves, the match may change: one that fails or leaves before is

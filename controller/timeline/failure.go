@@ -11,8 +11,8 @@ import (
 // reasoned from.
 type failure struct {
 	tl *Timeline
-	// muted: only the balancer complains, and the task is still in its grace
-	// period. Nobody hears of it until that is over.
+	// muted: the task is still in its grace period. Nobody hears of it until that is
+	// over.
 	muted bool
 	// announced: the timeline has been reported as opened.
 	announced  bool
@@ -69,7 +69,6 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 			changed = since(fleet.Read{}, was.Read, is.Created)
 		}
 		f.set(Milestone{Kind: Unhealthy, Bounds: changed, Source: Observed, By: ByECS, Evidence: "healthStatus UNHEALTHY in DescribeTasks"})
-		f.muted = false
 	}
 	f.readStop(was, is, changed)
 	if is.Gone() && !f.known(Stopped) {
@@ -282,7 +281,7 @@ func (f *failure) unmute(s *fleet.Snapshot) {
 		f.muted = false
 	case s.Task(f.tl.Task) == nil || f.task.Leaving() || f.known(Recovery):
 		f.tl.Closed = s.At
-	case !inGrace(s, f.task):
+	case !booting(s, f.task, f.known(LBUnhealthy)):
 		f.muted = false
 	}
 }

@@ -129,7 +129,7 @@ func exitOnset(before fleet.Read, is *fleet.Task, lag time.Duration) Milestone {
 		}
 	}
 	m := Milestone{Kind: Onset, Bounds: b, Source: Observed, By: ByApp, Evidence: "an essential container ended by itself"}
-	if neverStarted(is) {
+	if is.NeverStarted() {
 		m.By, m.Evidence = ByECS, notStarted(is)
 	}
 	return m

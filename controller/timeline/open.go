@@ -23,16 +23,14 @@ const (
 	codeFailedStart = "TaskFailedToStart"
 )
 
-// neverStarted reports that the task ended because it could not be started: by the stop
-// code, or by one of AWS's names for what went wrong, such as CannotPullContainerError
-// or ResourceInitializationError. Which code goes with these is not known.
-func neverStarted(task *fleet.Task) bool {
-	if !task.Started.IsZero() || !task.Leaving() {
-		return false
+// booting reports that a task's failing check is not yet a failure to ECS, nor to us.
+// Of a balancer's only the service's own grace period says so.
+func booting(s *fleet.Snapshot, task *fleet.Task, balancer bool) bool {
+	grace := s.Grace(task)
+	if balancer {
+		return task.Booting(grace.Service, s.At)
 	}
-	name, _, _ := strings.Cut(task.StoppedReason, ":")
-	return task.StopCode == codeFailedStart || strings.HasPrefix(name, codeFailedStart) ||
-		strings.HasSuffix(name, "Error") && !strings.Contains(name, " ")
+	return task.Booting(grace.Checks(), task.Read.Sent)
 }
 
 // cause tells which failure, if any, ECS names as the reason for a stop.
@@ -42,7 +40,7 @@ func cause(task *fleet.Task) (Trigger, bool) {
 		return ContainerCheck, true
 	case strings.HasPrefix(task.StoppedReason, reasonTargetCheck):
 		return TargetCheck, true
-	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart, neverStarted(task):
+	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart, task.NeverStarted():
 		return Exit, true
 	default:
 		return "", false
@@ -51,8 +49,10 @@ func cause(task *fleet.Task) (Trigger, bool) {
 
 // failing makes a failure of a task's new reading if it shows one.
 func (t *Tracker) failing(s *fleet.Snapshot, was, is *fleet.Task) *failure {
-	if !is.Leaving() {
-		return newFailure(s, is, ContainerCheck) // it is Failing
+	if !is.Leaving() { // it is Failing
+		f := newFailure(s, is, ContainerCheck)
+		f.muted = booting(s, is, false)
+		return f
 	}
 	if was == nil && is.Gone() && is.StoppedAt.Before(t.began) {
 		return nil // history from before castoff watched

@@ -41,7 +41,7 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	})
 	free := t.candidates(s, waiting)
 	for _, f := range waiting {
-		in := place{service: f.tl.Service, startedBy: f.tl.StartedBy}
+		in := placeOf(s, f.task)
 		i := slices.IndexFunc(free[in], func(c *fleet.Task) bool { return t.mayReplace(c, f) })
 		if i < 0 {
 			f.replaceBy("")
@@ -54,10 +54,22 @@ func (t *Tracker) pair(s *fleet.Snapshot) {
 	}
 }
 
-// place is where one task can replace another.
+// place is where one task can replace another: in a DAEMON service, which has one task
+// an instance, only on the same one.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html
 type place struct {
 	service   fleet.ServiceID
 	startedBy string
+	instance  fleet.ContainerInstanceARN
+}
+
+func placeOf(s *fleet.Snapshot, task *fleet.Task) place {
+	in := place{service: task.Service, startedBy: task.StartedBy}
+	if svc := s.Service(task.Service); svc != nil && svc.Scheduling == fleet.Daemon {
+		in.instance = task.ContainerInstance
+	}
+	return in
 }
 
 // reaction is the longest that ECS was seen to take from UNHEALTHY to the start
@@ -122,7 +134,7 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) map[place][]
 			continue
 		}
 		if !t.taken[task.ARN] && !task.Leaving() && !t.openFailure(task.ARN) {
-			in := place{service: task.Service, startedBy: task.StartedBy}
+			in := placeOf(s, task)
 			free[in] = append(free[in], task)
 		}
 	}

@@ -3,6 +3,8 @@ package timeline
 import (
 	"testing"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 func TestPairing(t *testing.T) {
@@ -81,5 +83,52 @@ func TestPairing(t *testing.T) {
 				t.Errorf("no timelines of %v", want)
 			}
 		})
+	}
+}
+
+// A DAEMON service has one task an instance: who came to a failing one's replaces it,
+// whatever failed first.
+func TestDaemonsArePairedByInstance(t *testing.T) {
+	w := newWorld(1)
+	w.service.Scheduling = fleet.Daemon
+	on := map[string]fleet.ContainerInstanceARN{"a": "i-1", "b": "i-2", "c": "i-2", "d": "i-1", "e": "i-3"}
+	w.said = func(l *life, _ time.Time, task *fleet.Task) { task.ContainerInstance = on[l.id] }
+	w.add(hung("a"))
+	b := w.add(hung("b"))
+	b.unhealthy = b.unhealthy.Add(5 * time.Second)
+	w.add(fresh("e", 622)) // an instance joined
+	w.add(fresh("c", 623))
+	w.add(fresh("d", 640))
+	closed := (&camera{w: w}).film(NewTracker(DefaultSettings()), sec(500), sec(1800), poll)
+	if len(closed) != 2 {
+		t.Fatalf("%d timelines", len(closed))
+	}
+	for _, tl := range closed {
+		if want := map[string]string{"a": "d", "b": "c"}[tl.Task.ID()]; tl.Replacement.ID() != want {
+			t.Errorf("%s, want %s", describe(tl), want)
+		}
+	}
+}
+
+// One that fails while it boots has not failed yet; one that goes on failing has.
+func TestReplacementBoots(t *testing.T) {
+	for _, c := range []struct {
+		recovered float64
+		failed    int
+	}{{660, 0}, {0, 1}} {
+		w := newWorld(1)
+		w.service.Grace = 100 * time.Second
+		w.add(hung("a"))
+		r := w.add(fresh("b", 623))
+		r.unhealthy = sec(650)
+		if c.recovered > 0 {
+			r.recovered = sec(c.recovered)
+		}
+		tracker := NewTracker(DefaultSettings())
+		(&camera{w: w}).film(tracker, sec(500), sec(800), poll)
+		tl := tracker.failure("arn:aws:ecs:eu-central-1:123456789012:task/prod/a").tl
+		if tl.ReplacementsFailed != c.failed || (tl.Replacement == "") != (c.failed > 0) {
+			t.Errorf("%d failed, want %d: %s", tl.ReplacementsFailed, c.failed, describe(tl))
+		}
 	}
 }

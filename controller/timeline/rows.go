@@ -61,14 +61,20 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 	g, was := s.TargetGroup(key.Group), t.prev.TargetGroup(key.Group)
 	var sure bool
 	row, sure = f.row(s, key, nil)
+	about := callOf{f.tl.Task, key}
+	parted, left := t.parted[about]
 	comesAfterItsEnd := f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent)
-	if !sure || comesAfterItsEnd || row == nil && !f.hadRow(t.prev, s, key) {
+	if !sure || comesAfterItsEnd || row == nil && !left && !f.hadRow(t.prev, s, key) {
 		return ft, nil, false
 	}
-	about := callOf{f.tl.Task, key}
 	ft = failingTarget{Target: Target{Key: key}, call: t.calls[about]}
 	delete(t.calls, about) // of no later failure of the task
+	if left {
+		delete(t.parted, about)
+		ft.recall(parted, f.task)
+	}
 	switch before := t.prev.Task(f.tl.Task); {
+	case left:
 	case was == nil || was.Read.Never():
 		ft.read = t.calm.group(f.task)
 		ft.own = ft.read

@@ -27,6 +27,9 @@ type State struct {
 	Tasks  []*fleet.Task
 	Groups []*fleet.TargetGroup
 	Calm   Calm
+	// Parted are the rows that have left their groups, of tasks in sight that do not
+	// fail, sorted by task.
+	Parted []Parting `json:",omitempty"`
 }
 
 // Survived is what is remembered of a failure that a task has recovered from.
@@ -86,7 +89,7 @@ type ServingState struct {
 
 // State is what Track left to remember. It shares nothing with the tracker.
 func (t *Tracker) State() State {
-	s := State{Began: t.began, At: t.prev.At, Calm: t.calmNow()}
+	s := State{Began: t.began, At: t.prev.At, Calm: t.calmNow(), Parted: t.partings()}
 	for arn := range t.taken {
 		s.Taken = append(s.Taken, arn)
 	}
@@ -190,6 +193,10 @@ func Restore(settings Settings, s State) *Tracker {
 	}
 	maps.Copy(t.recovered, s.Recovered)
 	maps.Copy(t.dark, s.Dark)
+	for _, p := range s.Parted {
+		t.parted[callOf{p.Task, p.Key}] = p
+		t.restored[p.Task] = true
+	}
 	for _, fs := range s.Failures {
 		f := fs.failure()
 		if is := t.prev.Task(f.tl.Task); is != nil {

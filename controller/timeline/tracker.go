@@ -70,6 +70,7 @@ type Tracker struct {
 	// withheld are rows that are unhealthy, and may be another task's: since which
 	// reading. A restart forgets them, and knows less precisely then.
 	withheld map[fleet.TargetKey]fleet.Read
+	parted   map[callOf]Parting // rows that have left, of tasks in sight that do not fail
 	// undarkened: what is known from before the restart does not say whose agent was
 	// cut off then.
 	undarkened bool
@@ -83,7 +84,7 @@ type callOf struct {
 
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds), withheld: make(map[fleet.TargetKey]fleet.Read)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds), withheld: make(map[fleet.TargetKey]fleet.Read), parted: make(map[callOf]Parting)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -104,6 +105,7 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 	for _, f := range t.failures {
 		f.conclude(t, s, &changes)
 	}
+	t.watchRows(s)
 	t.forget(s)
 	changes.Exposure = t.expose(s)
 	t.prev = s
@@ -211,19 +213,10 @@ func (t *Tracker) openFromTargets(s *fleet.Snapshot) {
 				continue
 			}
 			f := newFailure(s, task, TargetCheck)
-			// A booting task's failing check is not yet a failure to ECS, nor to us.
-			f.muted = inGrace(s, task)
+			f.muted = booting(s, task, true)
 			t.add(f)
 		}
 	}
-}
-
-func inGrace(s *fleet.Snapshot, task *fleet.Task) bool {
-	svc := s.Service(task.Service)
-	if svc == nil || svc.Grace <= 0 {
-		return false
-	}
-	return task.Started.IsZero() || s.At.Before(task.Started.Add(svc.Grace))
 }
 
 func (t *Tracker) find(arn fleet.TaskARN) (int, bool) {

@@ -139,6 +139,20 @@ func TestNoTimeline(t *testing.T) {
 			w.service.Grace = 120 * time.Second
 			*l = life{id: "a", created: sec(550), started: sec(570), registered: sec(570), lbUnhealthy: sec(590), lbRecovered: sec(660), serving: sec(570)}
 		}},
+		{"booting container in its grace period", func(w *world, l *life) {
+			w.service.Grace = 120 * time.Second
+			*l = life{id: "a", created: sec(550), started: sec(570), registered: sec(570), unhealthy: sec(590), recovered: sec(660), serving: sec(570)}
+		}},
+		{"booting container in its start period", func(w *world, l *life) {
+			check := *w.def.Containers[0].Check
+			check.StartPeriod = 120 * time.Second
+			w.def.Containers[0].Check = &check
+			*l = life{id: "a", created: sec(550), started: sec(570), registered: sec(570), unhealthy: sec(590), recovered: sec(660), serving: sec(570)}
+		}},
+		{"scaled in while it boots", func(w *world, l *life) {
+			w.service.Grace = 120 * time.Second
+			*l = life{id: "a", created: sec(550), started: sec(570), registered: sec(570), unhealthy: sec(590), stopping: sec(620), stopped: sec(640), reason: "Scaling activity initiated by (deployment ecs-svc/1)"}
+		}},
 		{"unhealthy for ever unknown", func(_ *world, l *life) { *l = life{id: "a", created: sec(0)} }},
 		{"stopped before castoff came", func(_ *world, l *life) {
 			l.unhealthy, l.deactivating, l.draining, l.gone, l.stopping, l.stopped = sec(300), sec(310), sec(310), sec(320), sec(320), sec(340)
@@ -157,20 +171,49 @@ func TestNoTimeline(t *testing.T) {
 	}
 }
 
+// What a booting task failed by is known with the bounds that it had then.
 func TestGraceEndsUnhealthy(t *testing.T) {
-	w := newWorld(1)
-	w.service.Grace = 60 * time.Second
-	l := w.add(&life{id: "a", created: sec(550), started: sec(570), registered: sec(570), lbUnhealthy: sec(598), onset: sec(570)})
-	tracker := NewTracker(DefaultSettings())
-	c := &camera{w: w}
-	c.film(tracker, sec(500), sec(629), poll)
-	if open := tracker.Open(); len(open) != 0 {
-		t.Fatalf("open within the grace period: %s", describe(open[0]))
-	}
-	c.film(tracker, sec(630), sec(640), poll)
-	open := only(t, tracker.Open())
-	if m := bounds(t, open, LBUnhealthy); !m.Contains(l.lbUnhealthy) || m.Width() > poll {
-		t.Error("the end of the grace period moved the milestone:", describe(open))
+	for _, c := range []struct {
+		kind      Kind
+		change    func(*world, *life)
+		stillMute bool // at 629, and not at 631
+	}{
+		{LBUnhealthy, func(_ *world, l *life) { l.lbUnhealthy = sec(598) }, true},
+		{Unhealthy, func(_ *world, l *life) { l.unhealthy = sec(598) }, true},
+		{Unhealthy, func(_ *world, l *life) { l.lbUnhealthy, l.unhealthy = sec(590), sec(598) }, true},
+		{LBUnhealthy, func(w *world, l *life) { // a start period says nothing of the balancer's check
+			check := *w.def.Containers[0].Check
+			check.StartPeriod = time.Hour
+			w.def.Containers[0].Check = &check
+			l.lbUnhealthy = sec(598)
+		}, true},
+		{Unhealthy, func(_ *world, l *life) { // ECS did not wait
+			l.unhealthy, l.stopping, l.stopped, l.reason = sec(598), sec(610), sec(620), "Task failed container health checks"
+		}, false},
+	} {
+		w := newWorld(1)
+		w.service.Grace = 60 * time.Second
+		l := w.add(&life{id: "a", created: sec(550), started: sec(570), registered: sec(570), onset: sec(570)})
+		c.change(w, l)
+		tracker := NewTracker(DefaultSettings())
+		cam := &camera{w: w}
+		cam.film(tracker, sec(500), sec(605), poll)
+		if open := tracker.Open(); len(open) != 0 {
+			t.Fatalf("open within the grace period: %s", describe(open[0]))
+		}
+		cam.film(tracker, sec(606), sec(629), poll)
+		if open := tracker.Open(); (len(open) == 0) != c.stillMute {
+			t.Fatalf("%d are open within the grace period", len(open))
+		}
+		cam.film(tracker, sec(630), sec(640), poll)
+		open := only(t, tracker.Open())
+		at := l.unhealthy
+		if c.kind == LBUnhealthy {
+			at = l.lbUnhealthy
+		}
+		if m := bounds(t, open, c.kind); !m.Contains(at) || m.Width() > 2*poll {
+			t.Error("the end of the grace period moved the milestone:", describe(open))
+		}
 	}
 }
 
