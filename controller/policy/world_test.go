@@ -266,7 +266,7 @@ func (w *world) judgeReads() {
 				failing[t.Service]++
 			}
 		}
-		bad := t.Health == fleet.Unhealthy && t.Containers[0].Health == fleet.Unhealthy
+		bad := t.Health == fleet.Unhealthy && t.Containers[0].Health == fleet.Unhealthy && t.Definition == definitionARN(t.Service.Name)
 		if bad && !starting && t.LastStatus != fleet.Deactivating && t.LastStatus != fleet.Stopped && t.DesiredStatus == fleet.Running &&
 			!slices.ContainsFunc(w.failures, func(f Failure) bool { return f.Task == t.ARN }) {
 			w.failures = append(w.failures, Failure{Service: t.Service, Task: t.ARN, Created: t.Created, Seen: t.Read.Sent})
