@@ -140,34 +140,52 @@ func stay(ctx context.Context, runs []*demoRun, errs io.Writer) error {
 	}
 }
 
-// demoRegion is three calm services; the first is the reference workload.
-func demoRegion(c demoCmd) (*sim.Region, error) {
-	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true})
-	grpc := sim.ReferenceWorkload(demoCluster, demoService.Name)
-	grpc.Desired = 6 // two a zone: the last of a zone would stay
-	grpc.Groups[0].Traffic = sim.Traffic{Rate: demoFlows}
-	managed := map[string]string{"castoff:managed": "true"}
-	grpc.Groups[0].Tags = managed
-	return region, errors.Join(
-		region.AddCluster(demoCluster, sim.ClusterOptions{}),
-		region.AddService(grpc),
-		region.AddService(sim.ServiceSpec{
-			Cluster: demoCluster, Name: "web", Settled: true,
+// demoKinds are three calm services; the first is the reference workload. castoff may
+// change their target groups.
+var demoKinds = []func(cluster string) sim.ServiceSpec{
+	func(cluster string) sim.ServiceSpec {
+		spec := sim.ReferenceWorkload(cluster, demoService.Name)
+		spec.Groups[0].Tags = map[string]string{"castoff:managed": "true"}
+		return spec
+	},
+	func(cluster string) sim.ServiceSpec {
+		return sim.ServiceSpec{
+			Cluster: cluster, Name: "web", Settled: true,
 			Containers: []sim.ContainerSpec{{Name: "web", Ports: []int{8080}}},
-			Groups:     []sim.GroupSpec{{Check: fleet.TargetCheck{Protocol: "HTTP"}, Tags: managed}},
-		}),
-		region.AddService(sim.ServiceSpec{
-			Cluster: demoCluster, Name: "worker", Desired: 4, Settled: true,
+			Groups:     []sim.GroupSpec{{Check: fleet.TargetCheck{Protocol: "HTTP"}, Tags: map[string]string{"castoff:managed": "true"}}},
+		}
+	},
+	func(cluster string) sim.ServiceSpec {
+		return sim.ServiceSpec{
+			Cluster: cluster, Name: "worker", Desired: 4, Settled: true,
 			Containers: []sim.ContainerSpec{{Name: "worker", Check: &fleet.HealthCheck{Command: []string{"CMD", "/worker", "check"}}}},
-		}),
-	)
+		}
+	},
 }
 
+// demoRegion has a service of each kind.
+func demoRegion(c demoCmd) (*sim.Region, error) {
+	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true})
+	err := region.AddCluster(demoCluster, sim.ClusterOptions{})
+	for _, kind := range demoKinds {
+		spec := kind(demoCluster)
+		if spec.Name == demoService.Name {
+			spec.Desired = 6 // two a zone: the last of a zone would stay
+			spec.Groups[0].Traffic = sim.Traffic{Rate: demoFlows}
+		}
+		err = errors.Join(err, region.AddService(spec))
+	}
+	return region, err
+}
+
+// anyPort of this machine alone.
+const anyPort = "127.0.0.1:0"
+
 // serveRegion puts the region on a loopback port of its own.
-func serveRegion(region http.Handler) (endpoint string, stop func(), err error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+func serveRegion(region http.Handler, address string) (endpoint string, stop func(), err error) {
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return "", nil, &controller.ListenError{Address: "127.0.0.1:0", Err: err}
+		return "", nil, &controller.ListenError{Address: address, Err: err}
 	}
 	server := &http.Server{Handler: region, ReadHeaderTimeout: 5 * time.Second}
 	go func() { _ = server.Serve(listener) }() // ends with Close, which is no news

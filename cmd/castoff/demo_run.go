@@ -33,7 +33,7 @@ func (c demoCmd) start(mode policy.Mode, log *slog.Logger, tell *progress) (*dem
 	if err != nil {
 		return nil, err
 	}
-	endpoint, closeRegion, err := serveRegion(region)
+	endpoint, closeRegion, err := serveRegion(region, anyPort)
 	if err != nil {
 		return nil, err
 	}

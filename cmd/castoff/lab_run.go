@@ -36,7 +36,7 @@ func (c labCmd) start(mode policy.Mode, o lab.Options, log *slog.Logger) (r *lab
 	if r.lab, err = lab.New(o); err != nil {
 		return nil, err
 	}
-	endpoint, closeRegion, err := serveRegion(r.lab.Region)
+	endpoint, closeRegion, err := serveRegion(r.lab.Region, anyPort)
 	if err != nil {
 		return nil, errors.Join(err, r.close())
 	}

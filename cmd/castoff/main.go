@@ -51,6 +51,7 @@ type streams struct {
 type cli struct {
 	Run      runCmd      `cmd:"" help:"Watch AWS and serve what is seen."`
 	Demo     demoCmd     `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
+	Region   regionCmd   `cmd:"" help:"Serve the simulated region by itself, to rehearse configuration, alerts and notifications on it. Needs no AWS account."`
 	Simulate simulateCmd `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
 	labCommands
 	Check       checkCmd       `cmd:"" help:"Say whether a configuration file is good, and every mistake in it."`

@@ -96,12 +96,17 @@ type process struct {
 
 func start(t *testing.T, env map[string]string, args ...string) *process {
 	t.Helper()
+	return startWith(t, nil, nil, env, args...)
+}
+
+func startWith(t *testing.T, in io.Reader, out io.Writer, env map[string]string, args ...string) *process {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &process{Cmd: exec.CommandContext(t.Context(), self, args...), log: new(tail), done: make(chan struct{})}
-	p.Stderr = p.log
+	p.Stdin, p.Stdout, p.Stderr = in, out, p.log
 	p.Env = append(os.Environ(), asCastoff+"=1")
 	for name, value := range env {
 		p.Env = append(p.Env, name+"="+value)

@@ -125,7 +125,8 @@ func (c simulateCmd) settle(ctx context.Context, cfg config.Config) (p parameter
 			from = append(from, *f)
 		}
 	}
-	return p, id, notes, blameFlags(c, parameterFlags, config.Strict(strings.Join(from, " with "), nil, &p, nil, p.check))
+	err = blameFlags(c, parameterFlags, config.Strict(strings.Join(from, " with "), nil, &p, nil, p.check))
+	return p, id, notes, err
 }
 
 // apply puts the flags over the parameters; those of a target group are for all.

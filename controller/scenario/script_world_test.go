@@ -270,21 +270,17 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 // the agent is cut off from ECS, or no longer; Spot takes the capacity; a person
 // stops the task. TASK is SERVICE/N, or SERVICE/all for those that run.
 func (s *script) cmdTask(a *arguments) string {
-	does := map[string]func(fleet.TaskARN) error{
-		"hang": s.region.Hang, "crash": s.region.Crash, "kill-front": s.region.KillFront, "exit": s.region.Exit,
-		"recover": s.region.Recover, "disconnect": s.region.Disconnect, "reconnect": s.region.Reconnect, "interrupt": s.region.SpotInterrupt,
-		"stop": func(arn fleet.TaskARN) error { return s.region.StopTask(arn, "") },
-	}[a.d.Cmd]
+	does := sim.TaskWord(a.d.Cmd)
 	name := a.need("task")
 	for ok := true; ok; name, ok = a.word() {
 		service, which, _ := strings.Cut(name, "/")
 		if which != "all" {
-			s.must(a, does(s.task(a, name)))
+			s.must(a, does(s.region, s.task(a, name)))
 			continue
 		}
 		for _, task := range s.region.Tasks(s.service(a, service)) {
 			if task.Status == fleet.Running && task.Desired == fleet.Running {
-				s.must(a, does(task.ARN))
+				s.must(a, does(s.region, task.ARN))
 			}
 		}
 	}
@@ -338,7 +334,7 @@ func (s *script) cmdNext(a *arguments) string {
 }
 
 func fate(a *arguments, word string) sim.Fate {
-	f, ok := map[string]sim.Fate{"answers": sim.Answers, "hangs": sim.StartsHung, "never": sim.NeverStarts, "exits": sim.Exits}[word]
+	f, ok := sim.FateOf(word)
 	if !ok {
 		a.fail("unknown fate %s", word)
 	}

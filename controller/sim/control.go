@@ -11,6 +11,7 @@ import (
 // TaskInfo is a task as the region knows it.
 type TaskInfo struct {
 	ARN        fleet.TaskARN
+	Number     int // among its service's, since that began
 	Status     fleet.TaskStatus
 	Desired    fleet.TaskStatus
 	Health     fleet.HealthStatus
@@ -47,7 +48,7 @@ func (r *Region) Tasks(id fleet.ServiceID) []TaskInfo {
 
 func (t *task) info() TaskInfo {
 	info := TaskInfo{
-		ARN: t.arn, Status: t.status, Desired: t.desired, Health: t.health, Created: t.created, Started: t.started, Zone: t.zone,
+		ARN: t.arn, Number: t.number, Status: t.status, Desired: t.desired, Health: t.health, Created: t.created, Started: t.started, Zone: t.zone,
 		Answering: t.alive && t.front && t.app == answering, Connected: !t.cut,
 	}
 	if t.service != nil {
