@@ -57,6 +57,7 @@ func known(t *testing.T) names {
 			all[m.Name] = labels
 			continue
 		}
+		all[m.Name] = labels // a native one
 		all[m.Name+"_sum"], all[m.Name+"_count"], all[m.Name+"_bucket"] = labels, labels, append(slices.Clone(labels), "le")
 	}
 	for _, name := range []string{"process_resident_memory_bytes", "process_cpu_seconds_total", "process_start_time_seconds", "go_goroutines"} { // README says that they are there

@@ -234,7 +234,7 @@ var answers = map[policy.Decision][]policy.Reason{
 		policy.InvalidLimit, policy.PausedNow, policy.PauseUnreadable, policy.Halted,
 		policy.NotRunning, policy.Leaving, policy.Restarted, policy.NotOwner, policy.ServerID,
 		policy.NotUnhealthy, policy.TargetCheckOnly, policy.NoFailedCheck,
-		policy.AlreadyUnhealthy, policy.AlreadyDraining, policy.AlreadyGone, policy.AlreadyOut,
+		policy.AlreadyUnhealthy, policy.AlreadyDraining, policy.AlreadyGone, policy.AlreadyOut, policy.NotServing,
 		policy.NotGranted, policy.GaveUp,
 	},
 	policy.Hold: {

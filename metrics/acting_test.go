@@ -273,21 +273,34 @@ func TestPauseEndsBetweenPasses(t *testing.T) {
 }
 
 func TestPosture(t *testing.T) {
+	synctest.Test(t, testPosture)
+}
+
+func testPosture(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
 	now := time.Now()
 	gone := fleet.ServiceID{Cluster: "production", Name: "gone"} // its detachment is still open
+	other := fleet.ServiceID{Cluster: "production", Name: "service-0001"}
 	would := detachment(api, 1, now)
-	would.Mode = "" // an unknown mode observes
+	would.Mode = ""                                      // an unknown mode observes
+	rejected := detachment(gone, 3, now.Add(-time.Hour)) // by AWS: it is not out
+	rejected.Called, rejected.Result = time.Time{}, policy.Rejected
 	m.Publish(region(now, 2, 1), nil, metrics.Posture{
-		Detachments: []policy.Detachment{detachment(gone, 1, now), detachment(gone, 2, now), would},
-		Latches:     []policy.Latch{{}, {Service: api}, {Service: api}},
-		Halts:       []policy.Halt{{Cause: "panic"}, {Cause: "panic"}, {Cause: "clock"}},
+		Modes: map[fleet.ServiceID]policy.Mode{other: policy.Detaching},
+		Detachments: []policy.Detachment{
+			detachment(gone, 1, now.Add(-40*time.Second)), detachment(gone, 2, now.Add(-10*time.Second)), rejected, would,
+		},
+		Latches: []policy.Latch{{}, {Service: api}, {Service: api}},
+		Halts:   []policy.Halt{{Cause: "panic"}, {Cause: "panic"}, {Cause: "clock"}},
 	})
 	for series, want := range map[string]bool{
 		`castoff_detachments_open{cluster="production",mode="detach",service="gone"} 2`:           true,
 		`castoff_detachments_open{cluster="production",mode="detach",service="service-0000"} 0`:   true,
 		`castoff_detachments_open{cluster="production",mode="observe",service="service-0000"} 1`:  true,
+		`castoff_oldest_detachment_age_seconds{cluster="production",service="gone"} 40`:           true,
+		`castoff_oldest_detachment_age_seconds{cluster="production",service="service-0001"} 0`:    true,
+		`castoff_oldest_detachment_age_seconds{cluster="production",service="service-0000"}`:      false, // in mode observe nothing is out
 		`castoff_guard_latched{cluster="",guard="correlated",service=""} 1`:                       true,
 		`castoff_guard_latched{cluster="production",guard="correlated",service="service-0000"} 1`: true,
 		`castoff_guard_latched{cluster="production",guard="correlated",service="service-0001"} 0`: true,
@@ -295,8 +308,6 @@ func TestPosture(t *testing.T) {
 		`castoff_acting_halted{cause="journal"} 0`:                                                true,
 		`castoff_acting_halted{cause="clock"} 1`:                                                  true,
 		`castoff_limit{`:                                                                          false,
-		// Nobody has decided anything, and no service may be acted on.
-		`castoff_verdicts_total{`: false,
 	} {
 		if has(t, reg, series) != want {
 			t.Errorf("%s: want %t", series, want)

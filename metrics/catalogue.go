@@ -116,6 +116,10 @@ var (
 		"castoff_detachments_open", Gauge, []string{"cluster", "service", "mode"},
 		"Targets that castoff has taken out and that are not yet back or gone with their task; mode observe: would have taken out.",
 	}
+	oldestDetachment = Metric{
+		"castoff_oldest_detachment_age_seconds", Gauge, []string{"cluster", "service"},
+		"How long ago castoff decided to take out the target that has been out for longest; 0 when none is out. Of services in mode detach.",
+	}
 	detachCalls = Metric{
 		"castoff_detach_calls_total", Counter, []string{"cluster", "service", "mode", "result"},
 		"Targets that castoff called to be deregistered, by result: accepted, rejected, not_answered (it may have happened); mode observe: not_made.",
@@ -181,7 +185,7 @@ func Catalogue() []Metric {
 	return []Metric{
 		exposedTargets, exposureSeconds,
 		timelinesOpen, timelinesTotal, phaseSeconds, phaseError,
-		verdictsTotal, detachmentsOpen, detachCalls, reattachCalls, contestedTotal,
+		verdictsTotal, detachmentsOpen, oldestDetachment, detachCalls, reattachCalls, contestedTotal,
 		savedSeconds, lostSeconds, savedError,
 		limitGauge, limitUsed, guardLatched, pausedNow, actingHalted,
 		notificationsTotal, notificationsQueued, notificationsSkipped,

@@ -122,6 +122,13 @@ func (s sums) set(n int, labels ...string) {
 	s[key] = n
 }
 
+// most keeps the largest.
+func (s sums) most(n int, labels ...string) {
+	var key [4]string
+	copy(key[:], labels)
+	s[key] = max(n, s[key])
+}
+
 func (s sums) emit(ch chan<- prometheus.Metric, d *prometheus.Desc, labels int) {
 	for key, n := range s {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), key[:labels]...)

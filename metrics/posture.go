@@ -32,24 +32,24 @@ var haltCauses = []string{"panic", "journal"}
 
 // postureDescs are the gauges of a Posture.
 type postureDescs struct {
-	detachments, latched, paused, halted, limit, used *prometheus.Desc
+	detachments, oldest, latched, paused, halted, limit, used *prometheus.Desc
 }
 
 func newPostureDescs() postureDescs {
 	return postureDescs{
-		detachments: detachmentsOpen.desc(), latched: guardLatched.desc(), paused: pausedNow.desc(),
+		detachments: detachmentsOpen.desc(), oldest: oldestDetachment.desc(), latched: guardLatched.desc(), paused: pausedNow.desc(),
 		halted: actingHalted.desc(), limit: limitGauge.desc(), used: limitUsed.desc(),
 	}
 }
 
 func (d postureDescs) all() []*prometheus.Desc {
-	return []*prometheus.Desc{d.detachments, d.latched, d.paused, d.halted, d.limit, d.used}
+	return []*prometheus.Desc{d.detachments, d.oldest, d.latched, d.paused, d.halted, d.limit, d.used}
 }
 
 // emit shows a Posture for the given services. What is about the whole fleet
 // has an empty cluster and service.
 func (d postureDescs) emit(ch chan<- prometheus.Metric, p *Posture, services []fleet.Tally, now time.Time) {
-	detachments, latched, limit, used := sums{}, sums{}, sums{}, sums{}
+	detachments, oldest, latched, limit, used := sums{}, sums{}, sums{}, sums{}, sums{}
 	guard := string(policy.Correlated) // the one guard that latches
 	latched.add(0, guard)
 	for i := range services {
@@ -58,11 +58,17 @@ func (d postureDescs) emit(ch chan<- prometheus.Metric, p *Posture, services []f
 		for _, m := range policy.Modes {
 			detachments.add(0, svc.cluster, svc.service, string(m))
 		}
+		if p.Modes[services[i].Service.ID] == policy.Detaching {
+			oldest.most(0, svc.cluster, svc.service)
+		}
 	}
 	for i := range p.Detachments {
 		if dt := &p.Detachments[i]; dt.Out() {
 			svc := labelsOf(dt.Service)
 			detachments.add(1, svc.cluster, svc.service, mode(dt.Mode))
+			if dt.Mode == policy.Detaching {
+				oldest.most(int(seconds(now.Sub(dt.Decided))), svc.cluster, svc.service)
+			}
 		}
 	}
 	for _, l := range p.Latches {
@@ -78,6 +84,7 @@ func (d postureDescs) emit(ch chan<- prometheus.Metric, p *Posture, services []f
 		used.add(u.Used, svc.cluster, svc.service, label(u.Name))
 	}
 	detachments.emit(ch, d.detachments, len(detachmentsOpen.Labels))
+	oldest.emit(ch, d.oldest, len(oldestDetachment.Labels))
 	latched.emit(ch, d.latched, len(guardLatched.Labels))
 	limit.emit(ch, d.limit, len(limitGauge.Labels))
 	used.emit(ch, d.used, len(limitUsed.Labels))

@@ -359,7 +359,10 @@ func newLogger(cfg config.Log, to streams) *slog.Logger {
 // newMetrics makes a registry with castoff's metrics and the runtime's.
 func newMetrics() (*prometheus.Registry, *metrics.Metrics) {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Without go_memstats_*: its gauge go_memstats_alloc_bytes and its counter
+	// go_memstats_alloc_bytes_total are one name twice in OpenMetrics.
+	runtime := collectors.NewGoCollector(collectors.WithGoCollectorMemStatsMetricsDisabled(), collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsMemory))
+	reg.MustRegister(runtime, collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	v, revision := build()
 	return reg, metrics.New(reg, metrics.Options{Version: v, Revision: revision})
 }

@@ -24,7 +24,7 @@ func (c servicesCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff services --cluster prod\n" +
 		"  castoff services --json | jq '.services[] | select(.timelines_open > 0)'\n\n" +
-		"One line for each target group of a service. FAILING is its open timelines, EXPOSED the targets that the balancer calls healthy although ECS calls their task UNHEALTHY, READ how old the oldest reading of its tasks is. A question mark is what could never be read.\n\n" +
+		"One line for each target group of a service. FAILING is its open timelines, EXPOSED the targets that the balancer calls healthy although ECS calls their task UNHEALTHY, READ how old the oldest reading in the line is: of a task, or of the group's targets. A question mark is what could never be read.\n\n" +
 		serverHelp
 }
 
@@ -126,6 +126,7 @@ type shownService struct {
 type shownGroup struct {
 	Name    line         `json:"target_group"`
 	Targets map[line]int // nil while it could never be read
+	Age     *float64     `json:"age_seconds"` // null with Targets
 	Exposed int
 }
 
@@ -138,34 +139,40 @@ func (s *shownService) rows() [][]text {
 	} else {
 		row = append(row, text{said: strconv.Itoa(t.Healthy)}, count(t.Unhealthy), text{said: strconv.Itoa(t.Unknown)})
 	}
-	row = append(row, count(s.TimelinesOpen), text{said: s.read()})
+	row = append(row, count(s.TimelinesOpen))
 	var rows [][]text
 	for i, g := range s.TargetGroups {
 		if i > 0 {
-			row = []text{name, {}, {}, {}, {}, {}, {}, {}}
+			row = []text{name, {}, {}, {}, {}, {}, {}}
 		}
 		exposed := count(g.Exposed)
 		if g.Targets == nil {
 			exposed = text{said: "?"}
 		}
-		rows = append(rows, append(row, exposed, text{said: string(g.Name)}, text{said: g.states()}))
+		rows = append(rows, append(row, text{said: s.read(&g)}, exposed, text{said: string(g.Name)}, text{said: g.states()}))
 	}
 	if len(rows) == 0 {
-		rows = append(rows, append(row, text{said: "-"}, text{said: "-"}, text{said: "-"}))
+		rows = append(rows, append(row, text{said: s.read(nil)}, text{said: "-"}, text{said: "-"}, text{said: "-"}))
 	}
 	return rows
 }
 
-// read is how old the oldest reading of its tasks is.
-func (s *shownService) read() string {
-	switch {
-	case s.Tasks == nil:
+// read is how old the oldest reading of its tasks and of a group's targets is.
+func (s *shownService) read(g *shownGroup) string {
+	if s.Tasks == nil || g != nil && g.Age == nil {
 		return "?"
-	case s.Tasks.Age == nil:
-		return "-"
-	default:
-		return figure(*s.Tasks.Age) + " s"
 	}
+	var ages []float64
+	if s.Tasks.Age != nil { // it has tasks
+		ages = append(ages, *s.Tasks.Age)
+	}
+	if g != nil {
+		ages = append(ages, *g.Age)
+	}
+	if len(ages) == 0 {
+		return "-"
+	}
+	return figure(slices.Max(ages)) + " s"
 }
 
 // states are the group's targets by state, those that there are.

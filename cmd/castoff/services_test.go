@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/status"
 )
@@ -57,5 +59,52 @@ func TestServicesOfAPageWithoutEnd(t *testing.T) {
 	defer server.Close()
 	if got := castoff(t, nil, "services", "--server", server.URL); got.code != exitFailed || !strings.Contains(got.err, "does not understand") {
 		t.Errorf("code %d: %s %s", got.code, got.out, got.err)
+	}
+}
+
+// TestServicesSayHowOldALineIs: by the older of its two readings, and not at all where
+// one is missing.
+func TestServicesSayHowOldALineIs(t *testing.T) {
+	const answer = `{"cluster": "prod", "service": "api", "tasks": %s, "target_groups": [{"target_group": "web", "targets": {}, "age_seconds": %s}]}`
+	for _, tt := range []struct{ tasks, group, want string }{
+		{`{"age_seconds": 2}`, "31", "31.0 s"},
+		{`{"age_seconds": 31}`, "2", "31.0 s"},
+		{`{"age_seconds": null}`, "2", "2.0 s"}, // it has no task
+		{`{"age_seconds": 2}`, "null", "?"},
+		{`null`, "2", "?"},
+	} {
+		var s shownService
+		if err := json.Unmarshal(fmt.Appendf(nil, answer, tt.tasks, tt.group), &s); err != nil {
+			t.Fatal(err)
+		}
+		if row := s.rows()[0]; row[7].said != tt.want {
+			t.Errorf("tasks %s, group %s: %q, want %q", tt.tasks, tt.group, row[7].said, tt.want)
+		}
+	}
+}
+
+// TestOpenMetricsHasEachNameOnce: OpenMetrics leaves _total out of a counter's name, so that
+// a gauge of the same name makes a strict parser refuse all of it.
+func TestOpenMetricsHasEachNameOnce(t *testing.T) {
+	reg, _ := newMetrics()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, f := range families {
+		name := f.GetName()
+		if f.GetType() == dto.MetricType_COUNTER {
+			name = strings.TrimSuffix(name, "_total")
+		}
+		if seen[name] {
+			t.Errorf("%s is there twice", name)
+		}
+		seen[name] = true
+	}
+	for _, name := range []string{"process_resident_memory_bytes", "go_goroutines", "castoff_build_info"} {
+		if !seen[name] {
+			t.Errorf("%s is missing", name)
+		}
 	}
 }
