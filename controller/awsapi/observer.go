@@ -18,7 +18,8 @@ import (
 
 // Observer reads the fleet, and changes it where it is told to. It keeps between
 // passes what it has read, so that each pass reads only what is due. Its methods
-// are called one after the other: it is not safe for concurrent use.
+// are called one after the other, but for [Observer.Deregister] and
+// [Observer.Register]: these may run beside all others and beside each other.
 type Observer struct {
 	opts    Options
 	ecs     *ecs.Client
@@ -45,6 +46,8 @@ type Observer struct {
 	moved bool
 	gaps  map[gapKey]fleet.Gap
 	seen  map[string]string // one copy of each string that many tasks share
+
+	written written
 }
 
 // New makes an Observer. It makes no call. The error names every setting that
@@ -99,6 +102,7 @@ func (o *Observer) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Sn
 	if o.pass == 1 {
 		o.started = time.Now()
 	}
+	o.noteWritten()
 	o.warm(hot)
 	o.readClusters(ctx)
 	o.readServices(ctx)

@@ -22,7 +22,7 @@ type demand struct {
 // its old Read; so is what castoff does not know.
 //
 // Its calls come ahead of all that Observe has due. They may wait for tokens, and
-// no longer than ctx lasts. Not to be called while Observe or a write runs.
+// no longer than ctx lasts. Not to be called while Observe runs.
 func (o *Observer) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
 	demands, unknown := o.demandTasks(tasks)
 	for _, arn := range distinct(groups) {

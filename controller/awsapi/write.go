@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -41,8 +42,8 @@ type Registration struct {
 // longer than ctx lasts: bound it by how long the decision holds. [Classify]
 // works on the error, which names what was to be done on what, and [Applied]
 // says whether AWS may have done it all the same. The group's rows are due in the
-// next pass, whatever their clock says. Not to be called while Observe, Refresh
-// or another write runs.
+// next pass, whatever their clock says. It may run beside Observe, Refresh and
+// other writes; of two about the same target AWS may carry out either last.
 //
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeregisterTargets.html
 func (o *Observer) Deregister(ctx context.Context, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {
@@ -103,8 +104,8 @@ func (o *Observer) change(ctx context.Context, w *write, call func(context.Conte
 		return w.fail(err)
 	}
 	defer func() {
-		if g := o.groups[w.group]; g != nil && (w.done > 0 || w.maybe) {
-			g.changed = true
+		if w.done > 0 || w.maybe {
+			o.written.add(w.group)
 		}
 	}()
 	for part := range slices.Chunk(w.targets, targetsACall) {
@@ -118,6 +119,32 @@ func (o *Observer) change(ctx context.Context, w *write, call func(context.Conte
 		w.done += len(part)
 	}
 	return nil
+}
+
+// written are the groups that writes have changed and that nobody has heard of yet.
+// It is all that a write shares with what runs beside it, but for buckets and clients.
+type written struct {
+	mu     sync.Mutex
+	groups []fleet.TargetGroupARN
+}
+
+func (w *written) add(group fleet.TargetGroupARN) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.groups = append(w.groups, group)
+}
+
+// noteWritten has the rows of the groups that were changed since the last pass read
+// in this one. Of a write that ends while a pass reads them, the next one hears.
+func (o *Observer) noteWritten() {
+	o.written.mu.Lock()
+	defer o.written.mu.Unlock()
+	for _, arn := range o.written.groups {
+		if g := o.groups[arn]; g != nil {
+			g.changed = true
+		}
+	}
+	o.written.groups = nil
 }
 
 // check refuses what must not reach AWS: without its port, AWS would answer that

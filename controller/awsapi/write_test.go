@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -350,6 +351,37 @@ func TestWriteKeepsItsDeadline(t *testing.T) {
 		err := o.Deregister(ctx, web(), []fleet.TargetKey{webTarget(0)})
 		if took := time.Since(begun); took != 3*time.Second || Classify(err) != fleet.Transient || !Applied(err) {
 			t.Errorf("after %s: %v", took, err)
+		}
+	})
+}
+
+// Writes run beside passes, second looks and each other, in the pace of their own
+// bucket. The race detector is the judge.
+func TestWritesRunBesideReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 4, 2)
+		o := observer(t, Options{Config: f.config(), Budgets: Budgets{Registration: 2}})
+		pass(t, o, 0)
+		f.taken()
+		begun := time.Now()
+		var writing sync.WaitGroup
+		for i := range 4 {
+			writing.Go(func() {
+				group := fleet.TargetGroupARN(groupARN(fmt.Sprintf("c00-s%04d", i)))
+				for range 10 {
+					if err := o.Deregister(t.Context(), group, []fleet.TargetKey{fleet.NewTargetKey(group, "10.0.0.1", 10080)}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for range 30 {
+			s := pass(t, o, 500*time.Millisecond)
+			o.Refresh(t.Context(), []fleet.TaskARN{s.Tasks[0].ARN}, []fleet.TargetGroupARN{web()})
+		}
+		writing.Wait()
+		if n, took := len(writes(f.taken())), time.Since(begun); n != 40 || took < 12*time.Second {
+			t.Errorf("%d writes in %s, at 2 a second", n, took)
 		}
 	})
 }
