@@ -62,14 +62,9 @@ func hung() *fleet.Snapshot {
 // longAgo is before any bubble begins.
 var longAgo = time.Date(1999, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// hand is an Actor that finds the same fleet again and whose calls are the
-// test's; one that is nil succeeds.
+// hand is an Actor whose calls are the test's; one that is nil succeeds.
 type hand struct {
 	deregister, register func(context.Context) error
-}
-
-func (hand) Refresh(context.Context, []fleet.TaskARN, []fleet.TargetGroupARN) *fleet.Snapshot {
-	return hung()
 }
 
 func (h hand) Deregister(ctx context.Context, _ time.Time, _ fleet.TargetGroupARN, _ []fleet.TargetKey) error {

@@ -28,11 +28,15 @@ import (
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
-// Observer reads the fleet.
+// Observer reads the fleet. Its calls are made one after the other; an Actor's may run
+// beside them.
 type Observer interface {
 	// Observe reads what is due, with hot services ahead, and never fails: what
-	// could not be read is a Gap. It is not called concurrently.
+	// could not be read is a Gap.
 	Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot
+	// Refresh reads again, now, the tasks with their services and the rows of the
+	// target groups, and answers the whole fleet with that in it.
+	Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot
 }
 
 // Options are what a Controller is made of. All are required but those that say
@@ -48,9 +52,11 @@ type Options struct {
 	LeftBehind []fleet.ClusterARN
 	Leave      func(fleet.ClusterARN)
 	// Journal keeps what must outlive the process, and Past is what it had when
-	// it was opened. Without one nothing outlives it.
+	// it was opened. Forgets says that nothing will outlive it: then what may go back
+	// into its target group does so before the end. So it is without a Journal.
 	Journal *journal.Journal
 	Past    journal.Contents
+	Forgets bool
 	// Notifier tells people what happens; without one nobody is told. The
 	// Controller starts and stops it.
 	Notifier *webhook.Sender
@@ -113,6 +119,7 @@ type Controller struct {
 	tracked timeline.State // after the last pass that ended well
 	history history
 	acting  acting
+	writes  *writes
 	flow    flow
 	calls   []status.Calls // of the last passes, newest first
 	view    atomic.Pointer[status.View]
@@ -151,17 +158,19 @@ func New(o Options) (*Controller, error) {
 		return nil, err
 	}
 	if o.Journal == nil {
-		o.Journal = journal.Memory(journal.Options{Version: o.Version})
+		o.Journal, o.Forgets = journal.Memory(journal.Options{Version: o.Version}), true
 	}
 	if o.Policy.Limits == nil {
 		o.Policy.Limits = func(fleet.ServiceID) policy.Limits { return policy.Limits{} }
 	}
-	if o.Now == nil {
+	driven := o.Now != nil
+	if !driven {
 		o.Now = time.Now
 	}
 	c := &Controller{
 		options: o, now: o.Now, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
 		leftBehind: o.LeftBehind,
+		writes:     newWrites(driven),
 		acting:     acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:       gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
@@ -314,7 +323,12 @@ func (c *Controller) Start() {
 	c.cancel = cancel
 	c.cleanups.add("passes", func(ctx context.Context) error {
 		cancel()
-		return waitFor(ctx, &c.passes)
+		defer c.writes.end()
+		if err := waitFor(ctx, &c.passes); err != nil {
+			return err
+		}
+		c.part(ctx)
+		return nil
 	})
 	c.passes.Go(func() { c.loop(ctx) })
 	c.Serve()

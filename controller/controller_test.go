@@ -36,6 +36,10 @@ func (f observerFunc) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet
 	return f(ctx, hot)
 }
 
+func (f observerFunc) Refresh(ctx context.Context, _ []fleet.TaskARN, _ []fleet.TargetGroupARN) *fleet.Snapshot {
+	return f(ctx, nil)
+}
+
 var shop = fleet.ServiceID{Cluster: "prod", Name: "shop"}
 
 // calm is a fleet of one task, read now.

@@ -24,9 +24,10 @@ func (c *Controller) loop(ctx context.Context) {
 		timer := time.NewTimer(time.Until(c.Step(ctx)))
 		select {
 		case <-ctx.Done():
-			timer.Stop()
+		case <-c.writes.wake: // a pass of its own tells what came of a slow call
 		case <-timer.C:
 		}
+		timer.Stop()
 	}
 }
 
@@ -92,6 +93,8 @@ func (c *Controller) pass(ctx context.Context) {
 		cut = true // by Stop: what could not be read is our doing, not AWS's
 		return
 	}
+	c.settle()
+	c.tellCalls()
 	changes := c.tracker.Track(snapshot)
 	c.act(limited, snapshot)
 	c.commit(changes.Closed)

@@ -197,7 +197,7 @@ func TestSafetyBacklogIsOlderThanRecord(t *testing.T) {
 	w.failing[1] = w.now
 	_, ds := w.detach()
 	disk.err = ErrUnwritable
-	older, newer := ds[0], ds[0].Call(w.now.Add(time.Second), policy.Accepted)
+	older, newer := ds[0], ds[0].Call(w.now.Add(time.Second), w.now.Add(time.Second), policy.Accepted)
 	if err := j.Commit(Pass{Tracker: w.state(), Detachments: []policy.Detachment{older}}); !errors.Is(err, ErrUnwritable) {
 		t.Fatalf("Commit: %v", err)
 	}

@@ -3,12 +3,34 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
+
+// Calls are those to change a target that are under way, by when they were sent.
+type Calls map[fleet.TargetKey]time.Time
+
+func (c Calls) has(key fleet.TargetKey) bool {
+	_, ok := c[key]
+	return ok
+}
+
+// underWay holds a target about which a call is under way: of two, nobody knows which
+// AWS carries out last.
+func (q *question) underWay() (Finding, bool) {
+	if !q.UnderWay.has(q.key) {
+		return Finding{}, false
+	}
+	return hold(Unanswered, time.Time{}, "castoff's call about it of "+clock(q.UnderWay[q.key])+" is under way"), true
+}
 
 // contested: a target that castoff took out and somebody put back, as ECS does,
 // is taken out again only so often, ever more spaced. Nor is a call that AWS
 // refuses made again at once.
 func (q *question) contested() Finding {
+	if f, ok := q.underWay(); ok {
+		return f
+	}
 	d := q.detachment
 	if d == nil || q.mode != Detaching {
 		return allow("nobody has put it back")
@@ -21,14 +43,14 @@ func (q *question) contested() Finding {
 	}
 	l := q.limits.Contested
 	value := count("tries", d.Tries, l.Tries)
-	if q.group == nil || !q.group.Read.Sent.After(d.Called) {
+	if q.group == nil || !q.group.Read.Sent.After(d.settled()) {
 		return hold(Unanswered, time.Time{}, "its group has not been read since castoff took it out at "+clock(d.Called), value)
 	}
 	switch {
 	case !q.registered(d):
 		return allow("nobody has put it back", value)
 	case !d.proves(q.row, q.group.Read):
-		return hold(Unanswered, d.Called.Add(lag), "it is in its group by a reading that may be older than castoff's call at "+clock(d.Called), value)
+		return hold(Unanswered, d.settled().Add(lag), "it is in its group by a reading that may be older than castoff's call at "+clock(d.Called), value)
 	}
 	if d.Tries >= l.Tries {
 		return refuse(GaveUp, fmt.Sprintf("castoff took it out %s and somebody put it back: left alone, limit %d", times(d.Tries), l.Tries), value)

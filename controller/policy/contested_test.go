@@ -12,7 +12,7 @@ func TestContested(t *testing.T) {
 	tried := func(n int, ago time.Duration) func(*scene) {
 		return func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
-			d.Tries, d.Called = n, s.now.Add(-ago)
+			d.Tries, d.Called, d.Answered = n, s.now.Add(-ago), s.now.Add(-ago)
 			s.detachments = []Detachment{d}
 		}
 	}
@@ -31,6 +31,22 @@ func TestContested(t *testing.T) {
 			tried(1, 5*time.Second)(s)
 		}, Hold, Unanswered, "may be older than castoff's call", 15 * time.Second},
 		{"no reading since", tried(1, 200*time.Millisecond), Hold, Unanswered, "has not been read since", 0},
+		{"a reading from before a call that took long was over", func(s *scene) {
+			tried(1, 50*time.Second)(s)
+			s.detachments[0].Answered = s.now.Add(-5 * time.Second)
+		}, Hold, Unanswered, "may be older than castoff's call", 15 * time.Second},
+		{"no reading since a call that took long", func(s *scene) {
+			tried(1, 50*time.Second)(s)
+			s.detachments[0].Answered = s.now
+		}, Hold, Unanswered, "has not been read since", 0},
+		{"a call is under way", func(s *scene) {
+			tried(1, time.Hour)(s)
+			s.underWay = Calls{s.task("web", 0).Targets[0]: s.now.Add(-40 * time.Second)}
+		}, Hold, Unanswered, "under way", 0},
+		{"a call about another one is under way", func(s *scene) {
+			tried(1, time.Hour)(s)
+			s.underWay = Calls{s.task("web", 1).Targets[0]: s.now.Add(-40 * time.Second)}
+		}, Allow, OK, "", 0},
 		{"a call that was refused", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
 			d.Called, d.Result, d.Tries = time.Time{}, Rejected, 9
@@ -39,12 +55,12 @@ func TestContested(t *testing.T) {
 		{"refused just now", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
 			d.Called, d.Tries = time.Time{}, 0
-			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), Rejected).Call(s.now, Rejected)}
+			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), s.now.Add(-2*time.Second), Rejected).Call(s.now, s.now, Rejected)}
 		}, Hold, Spaced, "refused the call 2 times in a row: again at", 4 * time.Second},
 		{"refused a while ago", func(s *scene) {
 			d := s.detachment("web", 0, Detaching)
 			d.Called, d.Tries = time.Time{}, 0
-			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), Rejected)}
+			s.detachments = []Detachment{d.Call(s.now.Add(-2*time.Second), s.now.Add(-2*time.Second), Rejected)}
 		}, Allow, OK, "nobody has put it back", 0},
 		{"of a task that had the address before", func(s *scene) {
 			tried(4, time.Hour)(s)

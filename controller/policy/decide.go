@@ -27,6 +27,12 @@ type Input struct {
 	Began  time.Time
 	Halts  []Halt
 	Denied []Denial
+	// UnderWay are castoff's own calls that are not over yet. Their detachments are
+	// among Detachments, and count as out.
+	UnderWay Calls
+	// Parting: castoff is about to end and will not know what it took out. What is
+	// healthy goes back without waiting for its recovery window.
+	Parting bool
 }
 
 // Halt is a fault of castoff's own that stops all detaching while it lasts: a

@@ -69,7 +69,11 @@ type Detachment struct {
 	// Called is when the last call that took it out, or may have, was sent; zero
 	// before the first, and in observe mode.
 	Called time.Time `json:"called,omitzero"`
-	Result Result    `json:"result,omitempty"` // of that call, or of those before the first
+	// Answered is when that call was over, whatever came of it: until then it may have
+	// taken effect at any time. Zero while it is under way, and where castoff was ended
+	// meanwhile.
+	Answered time.Time `json:"answered,omitzero"`
+	Result   Result    `json:"result,omitempty"` // of that call, or of those before the first
 	// Tries counts the calls that took the target out, or may have.
 	Tries int `json:"tries,omitempty"`
 	// Rejected counts the calls in a row that certainly changed nothing, the last
@@ -130,6 +134,14 @@ func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
 	return d.Task == task && d.Started.Equal(started)
 }
 
+// settled is the instant after which readings show what came of the last call.
+func (d *Detachment) settled() time.Time {
+	if d.Answered.After(d.Called) {
+		return d.Answered
+	}
+	return d.Called
+}
+
 // due reports that a call was granted and has certainly not happened: it may be
 // made, or made again, at no further cost.
 func (d *Detachment) due() bool { return d.Mode == Detaching && d.Called.IsZero() }
@@ -156,10 +168,19 @@ func (v *Verdict) Detachment(cluster fleet.ClusterARN, among []Detachment) Detac
 	}
 }
 
-// Call notes a call to take the target out that was sent at an instant and its
-// result.
-func (d Detachment) Call(sent time.Time, r Result) Detachment {
+// Calling notes a call to take the target out that is about to be sent: until its
+// outcome is known nobody can say that it has not happened.
+func (d Detachment) Calling(sent time.Time) Detachment {
+	return d.Call(sent, time.Time{}, NotAnswered)
+}
+
+// Call notes a call to take the target out, from when it was sent to when it was
+// over, and its result.
+func (d Detachment) Call(sent, over time.Time, r Result) Detachment {
 	sent = plain(sent)
+	if !over.IsZero() {
+		over = plain(over)
+	}
 	d.note(sent, r)
 	if r == Rejected {
 		if d.Called.IsZero() {
@@ -173,7 +194,7 @@ func (d Detachment) Call(sent time.Time, r Result) Detachment {
 		d.Banked = d.until(Bounds{sent, sent})
 	}
 	d.Back, d.Serving = nil, nil
-	d.Called, d.Result, d.Progress = sent, r, Out
+	d.Called, d.Answered, d.Result, d.Progress = sent, over, r, Out
 	d.Attached, d.AttachResult = time.Time{}, ""
 	d.Tries++
 	return d

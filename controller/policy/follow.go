@@ -13,7 +13,8 @@ import (
 const unwatched = time.Hour
 
 // Follow says what became of every open detachment, in the order of their
-// targets: those that have ended now are among them, Closed.
+// targets: those that have ended now are among them, Closed. One about which a call
+// is under way is as that left it, and followed once its outcome is known.
 func Follow(in Input) []Detachment {
 	ds := slices.DeleteFunc(slices.Clone(in.Detachments), func(d Detachment) bool { return !d.Open() })
 	slices.SortFunc(ds, func(a, b Detachment) int { return a.Compare(&b) })
@@ -22,7 +23,9 @@ func Follow(in Input) []Detachment {
 	}
 	v := look(in, nil)
 	for i := range ds {
-		v.follow(&ds[i])
+		if !in.UnderWay.has(ds[i].Target) {
+			v.follow(&ds[i])
+		}
 	}
 	return ds
 }
@@ -60,7 +63,7 @@ func (v *view) follow(d *Detachment) {
 // no longer be told. Decided stays: the journal knows the detachment by it.
 func (d *Detachment) catchUp(now time.Time) {
 	d.Rewound = d.Rewound || d.Decided.After(now)
-	for _, at := range []*time.Time{&d.Called, &d.Attached, &d.RejectedAt, &d.Away, &d.Idle, &d.Up} {
+	for _, at := range []*time.Time{&d.Called, &d.Answered, &d.Attached, &d.RejectedAt, &d.Away, &d.Idle, &d.Up} {
 		if at.After(now) {
 			*at, d.Rewound = now, true
 		}
@@ -124,14 +127,14 @@ const lag = 20 * time.Second
 // the first time; one that has been seen initial since may be so again.
 func (d *Detachment) proves(row *fleet.Target, r fleet.Read) bool {
 	initial := row.State == fleet.TargetInitial || d.Idle.After(d.Called) && d.Idle.After(d.Away)
-	return r.Sent.After(d.Called.Add(lag)) || d.Tries == 1 && initial
+	return r.Sent.After(d.settled().Add(lag)) || d.Tries == 1 && initial
 }
 
 // followTarget notes when somebody puts the target back, and when it is in
 // service again.
 func (v *view) followTarget(d *Detachment) {
 	g := v.Snapshot.TargetGroup(d.Target.Group)
-	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Sent.After(d.Called) {
+	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Sent.After(d.settled()) {
 		return
 	}
 	there := v.registered(d)

@@ -60,6 +60,14 @@ func TestFollowEnds(t *testing.T) {
 			s.row("web", 0).State = fleet.TargetHealthy
 			s.detachments[0].Called = s.now
 		}, ""},
+		{"stopped, and a call is under way", func(s *scene) {
+			s.task("web", 0).LastStatus = fleet.Stopped
+			s.underWay = Calls{s.detachments[0].Target: s.now}
+		}, ""},
+		{"back and healthy, by a reading from before a call that took long was over", func(s *scene) {
+			s.row("web", 0).State = fleet.TargetHealthy
+			s.detachments[0].Answered = s.now
+		}, ""},
 		{"back and failing", func(s *scene) { fail(s.task("web", 0)); s.row("web", 0).State = fleet.TargetHealthy; s.read() }, ""},
 		{"back and failing, by castoff's hand", func(s *scene) {
 			s.detachments[0] = s.detachments[0].Attach(s.now.Add(-time.Second), NotAnswered)
@@ -207,13 +215,13 @@ func TestSavedWhileContested(t *testing.T) {
 	if b := s.detachments[0].Back; b == nil || !b.NotBefore.Equal(noon.Add(9800*time.Millisecond)) || !b.NotAfter.Equal(noon.Add(19900*time.Millisecond)) {
 		t.Fatalf("%+v", b)
 	}
-	s.detachments[0] = s.detachments[0].Call(noon.Add(30*time.Second), Accepted)
+	s.detachments[0] = s.detachments[0].Call(noon.Add(30*time.Second), noon.Add(30*time.Second), Accepted)
 	if d := s.detachments[0]; d.Tries != 2 || d.Back != nil || d.Serving != nil || d.Banked != (Saved{19800 * time.Millisecond, 24900 * time.Millisecond}) {
 		t.Fatalf("%+v", d)
 	}
 	step(40*time.Second, fleet.TargetDraining)
 	step(50*time.Second, fleet.TargetInitial) // back, and taken out before it was in service
-	s.detachments[0] = s.detachments[0].Call(noon.Add(52*time.Second), Accepted)
+	s.detachments[0] = s.detachments[0].Call(noon.Add(52*time.Second), noon.Add(52*time.Second), Accepted)
 	if d := s.detachments[0]; d.Tries != 3 || d.Banked != (Saved{41800 * time.Millisecond, 46900 * time.Millisecond}) {
 		t.Fatalf("%+v", d)
 	}
@@ -309,7 +317,7 @@ func TestRefusedCallsAreSpaced(t *testing.T) {
 	if !d.retry(noon.Add(-1)).IsZero() {
 		t.Error("a clock that was set back keeps it waiting")
 	}
-	if d = d.Call(noon, NotAnswered); !d.retry(noon).IsZero() {
+	if d = d.Call(noon, noon, NotAnswered); !d.retry(noon).IsZero() {
 		t.Errorf("it was not refused: %+v", d)
 	}
 }
@@ -326,18 +334,18 @@ func TestDetachmentOfAVerdict(t *testing.T) {
 	if !d.due() {
 		t.Error("no call was made, and none is due")
 	}
-	d = d.Call(noon.Add(2*time.Second), Rejected)
+	d = d.Call(noon.Add(2*time.Second), noon.Add(2*time.Second), Rejected)
 	if !d.due() || d.Tries != 0 || !d.Called.IsZero() || d.Result != Rejected {
 		t.Errorf("refused: %+v", d)
 	}
-	d = d.Call(noon.Add(3*time.Second).In(time.FixedZone("", 3600)), NotAnswered)
+	d = d.Calling(noon.Add(3 * time.Second).In(time.FixedZone("", 3600)))
 	if d.Called.Location() != time.UTC {
 		t.Errorf("it would not survive JSON as it is: %v", d.Called)
 	}
 	if d.due() || d.Tries != 1 || !d.Called.Equal(noon.Add(3*time.Second)) {
 		t.Errorf("not answered: %+v", d)
 	}
-	again := d.Call(noon.Add(9*time.Second), Rejected)
+	again := d.Call(noon.Add(9*time.Second), noon.Add(9*time.Second), Rejected)
 	if again.Rejected != 1 || !again.RejectedAt.Equal(noon.Add(9*time.Second)) {
 		t.Errorf("refused once: %+v", again)
 	}
@@ -352,7 +360,7 @@ func TestDetachmentOfAVerdict(t *testing.T) {
 	if d.Progress != Attaching || d.Rejected != 0 {
 		t.Errorf("%+v", d)
 	}
-	if again := d.Call(noon.Add(time.Minute), Accepted); again.Progress != Out || !again.Attached.IsZero() || again.Tries != 2 {
+	if again := d.Call(noon.Add(time.Minute), noon.Add(time.Minute), Accepted); again.Progress != Out || !again.Attached.IsZero() || again.Tries != 2 {
 		t.Errorf("%+v", again)
 	}
 	if same := v.Detachment(prod, []Detachment{{}, d}); same != d {
@@ -448,7 +456,7 @@ func TestAskedForAgainCounts(t *testing.T) {
 	if unmade := asked.Unmade(); !asked.Out() || unmade.Out() || unmade.Result != NotMade {
 		t.Errorf("asked for %+v, not made %+v", asked, unmade)
 	}
-	if called := asked.Call(noon, Accepted); called.Unmade() != called {
+	if called := asked.Call(noon, noon, Accepted); called.Unmade() != called {
 		t.Error("a call that was made is undone")
 	}
 	v := Verdict{Action: Detach, Target: d.Target, Task: d.Task, Started: d.Started, Mode: Detaching}

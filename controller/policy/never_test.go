@@ -70,7 +70,7 @@ func (w *world) carryOut(v Verdict) {
 		if w.odd("call fails") {
 			result = rapid.SampledFrom(Results).Draw(w.t, "result")
 		}
-		if d = d.Call(w.now, result); result == Accepted {
+		if d = d.Call(w.now, w.now, result); result == Accepted {
 			for _, g := range w.scene.groups {
 				for i := range g.Targets {
 					if g.Targets[i].Key == v.Target {

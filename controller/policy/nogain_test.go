@@ -100,7 +100,7 @@ func (s *scene) detachment(service string, i int, mode Mode) Detachment {
 	d := Detachment{Target: t.Targets[0], Task: t.ARN, Started: t.Started, Service: t.Service, Cluster: prod, Mode: mode,
 		Decided: noon, Up: noon, Seen: noon, Progress: Out}
 	if mode == Detaching {
-		d = d.Call(noon, Accepted)
+		d = d.Call(noon, noon, Accepted)
 	}
 	return d
 }

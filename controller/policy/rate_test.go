@@ -51,7 +51,7 @@ func TestRate(t *testing.T) {
 		{"what is, in observe mode", func(s *scene) { s.limits.Mode = Observing; taken(Detaching, web, 1)(s) }, Allow, OK, "", 0},
 		{"the clock was set back", func(s *scene) { taken(Detaching, web, 1)(s); s.now = s.now.Add(-24 * time.Hour) }, Hold, ServiceRate, "", time.Minute},
 		{"a call that was refused", due(func(d *Detachment) {
-			*d = (Detachment{Mode: Detaching, Target: d.Target, Task: d.Task, Started: d.Started, Progress: Out}).Call(noon, Rejected)
+			*d = (Detachment{Mode: Detaching, Target: d.Target, Task: d.Task, Started: d.Started, Progress: Out}).Call(noon, noon, Rejected)
 		}), Allow, OK, "has its token", 0},
 		{"a call that was not made", due(func(d *Detachment) { d.Called = time.Time{} }), Allow, OK, "has its token", 0},
 		{"a call that was made, and undone", due(func(*Detachment) {}), Allow, OK, "has its token", 0},
@@ -121,7 +121,7 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 func TestNothingIsGivenBackForATryAgain(t *testing.T) {
 	s := calm()
 	fail(s.task("web", 0))
-	d := s.detachment("web", 0, Detaching).Call(noon.Add(-time.Hour), Accepted)
+	d := s.detachment("web", 0, Detaching).Call(noon.Add(-time.Hour), noon.Add(-time.Hour), Accepted)
 	s.detachments = []Detachment{d}
 	s.state.take(Detaching, web, s.limits.Rate, s.now)
 	s.read()

@@ -51,7 +51,7 @@ func (v *view) registered(d *Detachment) bool {
 		return false
 	}
 	owner := v.Snapshot.Owner(d.Target)
-	return owner != nil && owner.ARN == d.Task && g.Read.Sent.After(d.Called) && g.Read.Sent.After(d.Attached)
+	return owner != nil && owner.ARN == d.Task && g.Read.Sent.After(d.settled()) && g.Read.Sent.After(d.Attached)
 }
 
 // askAttach asks the guards of Attach.
@@ -97,11 +97,14 @@ func (q *question) recovered() Finding {
 		return hold(StillFailing, time.Time{}, "the task is not healthy", value)
 	}
 	said := fmt.Sprintf("healthy for %s of %s, after %s", brief(max(0, long)), brief(window), plural(flaps, "flap"))
-	if long < window {
+	if long < window && !q.Parting {
 		return hold(Recovering, q.Now.Add(window-long), said, value)
 	}
 	if d := q.detachment; d.Progress == Attaching && d.AttachResult != Rejected && !d.Attached.After(q.Now) && q.Now.Before(d.Attached.Add(attachSpacing)) {
 		return hold(Unanswered, d.Attached.Add(attachSpacing), "it was told to go back at "+clock(d.Attached)+" and has not been seen there yet", value)
+	}
+	if f, ok := q.underWay(); ok {
+		return f
 	}
 	if next := q.detachment.retry(q.Now); q.Now.Before(next) {
 		return hold(Spaced, next, q.detachment.refused(next), value)

@@ -38,6 +38,7 @@ type scene struct {
 	pauses      []Pause
 	halts       []Halt
 	denied      []Denial
+	underWay    Calls
 	state       State
 	detachments []Detachment
 }
@@ -196,7 +197,7 @@ func (s *scene) input() Input {
 			Definitions: maps.Clone(s.definitions), Gaps: slices.Clone(s.gaps),
 		}),
 		Limits: func(fleet.ServiceID) Limits { return limits },
-		Fleet:  s.fleet, Pauses: s.pauses, Began: s.began, Halts: s.halts, Denied: s.denied,
+		Fleet:  s.fleet, Pauses: s.pauses, Began: s.began, Halts: s.halts, Denied: s.denied, UnderWay: s.underWay,
 	}
 }
 

@@ -68,13 +68,13 @@ var mistakes = []mistake{
 	{"and at once", []edit{{"policy/contested.go", "if q.Now.Before(next) {", "if q.Now.Before(next) && false {"}}, []rule{ruleContested}, ""},
 	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, "TestSafetyMachineStoodStill"},
 	{"no second look", []edit{
-		{"act.go", "s = c.options.Actor.Refresh(ctx, append(tasksOf(verdicts, of), outdated(s, group, c.now())...), []fleet.TargetGroupARN{group})", ""},
-		{"act.go", "began, until := seen(s, group, tasksOf(verdicts, of))", "began, until := c.now(), c.now().Add(holds)"},
+		{"act.go", "s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})", ""},
+		{"act.go", "began, until := seen(s, group, tasks)", "began, until := c.now(), c.now().Add(holds)"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
 	}, []rule{ruleLook}, "TestSafetyEndedAtEachStep"},
-	{"the call is not written down", []edit{{"act.go", "if len(ds) == 0 || !c.intend(intended) {", "if len(ds) == 0 {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
+	{"the call is not written down", []edit{{"write.go", "if err := c.options.Journal.Record(c.acting.guards, calling...); err != nil {", "if err := error(nil); err != nil {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
 	{"a decision holds for ever", []edit{{"act.go", "const holds = 2 * time.Second", "const holds = 20 * time.Second"}}, []rule{ruleEvidence, ruleHealthy}, "TestSafetyMachineStoodStill"},
-	{"others are not read again", []edit{{"act.go", "t.Read.Age(at) > holds", "t.Read.Age(at) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
+	{"others are not read again", []edit{{"act.go", "well(t) && t.Read.Age(at) > holds", "t.Read.Age(at) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
 	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
 	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
 	{"a restart has no startup window", []edit{{"pass.go", "c.acting.began = began.Round(0)", "c.acting.began = began.Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
@@ -84,7 +84,7 @@ var mistakes = []mistake{
 	{"what is sick goes back", []edit{
 		{"policy/reattach.go", "t == nil || t.Gone() || t.Failing() ||", "t == nil || t.Gone() ||"},
 		{"policy/reattach.go", "if !ok {\n\t\treturn hold(StillFailing", "if !ok && false {\n\t\treturn hold(StillFailing"},
-		{"policy/reattach.go", "if long < window {", "if long < window && false {"},
+		{"policy/reattach.go", "if long < window && !q.Parting {", "if false {"},
 	}, []rule{ruleEvidence}, ""},
 	{"nothing is ever confirmed", []edit{{"policy/remember.go", "if w.Reads++; w.Reads == 1 {", "if w.Reads = 1; w.Reads == 1 {"}}, []rule{ruleLeftIn}, ""},
 	{"an end is not seen", []edit{

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +88,33 @@ type life struct {
 	looked   map[fleet.TaskARN]bool        // since the pass began
 	groups   map[fleet.TargetGroupARN]bool // likewise
 	dead     bool
+
+	killed atomic.Bool // whatever it comes to next ends the goroutine that does
+}
+
+// handler is who reads its log; nil: its castoff's.
+func (l *life) handler() slog.Handler {
+	if l.of.handler == nil {
+		return nil
+	}
+	return mortal{l.of.handler, l}
+}
+
+// mortal logs nothing once its life was killed, whatever its goroutines still do.
+type mortal struct {
+	slog.Handler
+	l *life
+}
+
+func (h mortal) Enabled(ctx context.Context, level slog.Level) bool {
+	return !h.l.killed.Load() && h.Handler.Enabled(ctx, level)
+}
+
+// alive ends the goroutine of a life that was killed in another one.
+func (l *life) alive() {
+	if l.killed.Load() {
+		runtime.Goexit()
+	}
 }
 
 func newCastoff(t *testing.T, name string, o *oracle) *castoff {
@@ -123,7 +151,7 @@ func (c *castoff) start(in rules) {
 	}
 	c.life = l
 	l.daemon = start(c.t, c.region, set{
-		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: c.handler, client: c.tap, book: c.book,
+		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: l.handler(), client: c.tap, book: c.book,
 		actor:    func(a controller.Actor) controller.Actor { return &watchedActor{a, l} },
 		observer: func(o controller.Observer) controller.Observer { return &watchedObserver{o, l} },
 	})
@@ -213,7 +241,7 @@ func (c *castoff) saved() {
 func (c *castoff) file() string { return filepath.Join(c.dir, "castoff.db") }
 
 // reach ends the life when this is the step at which it is to end. A kill does
-// not return: it takes the goroutine of the passes with it.
+// not return: it takes the goroutine with it, and that of the passes at its next look.
 func (l *life) reach(ctx context.Context, s step) {
 	c := l.of
 	c.mu.Lock()
@@ -235,6 +263,7 @@ func (l *life) reach(ctx context.Context, s step) {
 	l.dead = true
 	l.mu.Unlock()
 	if kill {
+		l.killed.Store(true)
 		c.saved()
 		c.ended <- struct{}{}
 		runtime.Goexit()
@@ -258,6 +287,7 @@ type watchedObserver struct {
 
 func (o *watchedObserver) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot {
 	l := o.l
+	l.alive()
 	l.mu.Lock()
 	l.looked, l.groups = map[fleet.TaskARN]bool{}, map[fleet.TargetGroupARN]bool{}
 	l.mu.Unlock()
@@ -275,25 +305,26 @@ func (o *watchedObserver) Observe(ctx context.Context, hot []fleet.ServiceID) *f
 	return s
 }
 
+func (o *watchedObserver) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
+	o.l.alive()
+	o.l.reach(ctx, beforeLook)
+	s := o.Observer.Refresh(ctx, tasks, groups)
+	o.l.mu.Lock()
+	for _, t := range tasks {
+		o.l.looked[t] = true
+	}
+	for _, g := range groups {
+		o.l.groups[g] = true
+	}
+	o.l.mu.Unlock()
+	o.l.reach(ctx, afterLook)
+	return s
+}
+
 // watchedActor shows the oracle each call before it is made.
 type watchedActor struct {
 	controller.Actor
 	l *life
-}
-
-func (a *watchedActor) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
-	a.l.reach(ctx, beforeLook)
-	s := a.Actor.Refresh(ctx, tasks, groups)
-	a.l.mu.Lock()
-	for _, t := range tasks {
-		a.l.looked[t] = true
-	}
-	for _, g := range groups {
-		a.l.groups[g] = true
-	}
-	a.l.mu.Unlock()
-	a.l.reach(ctx, afterLook)
-	return s
 }
 
 func (a *watchedActor) Deregister(ctx context.Context, until time.Time, group fleet.TargetGroupARN, targets []fleet.TargetKey) error {

@@ -3,6 +3,7 @@ package scenario
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -273,7 +274,7 @@ func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, ke
 	var err error
 	a.open, err = l.open()
 	l.mu.Lock()
-	looked, groups := l.looked, l.groups
+	looked, groups := maps.Clone(l.looked), maps.Clone(l.groups)
 	l.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,9 @@ import (
 //
 // lag is by how much a call's effect may come to be read later than it was made. back
 // is how soon after a call the row may be in service again and taken out once more;
-// what is read no sooner says nothing of the call's time.
-func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) Milestone {
+// what is read no sooner says nothing of the call's time. A call that is pending may yet
+// turn out to have changed nothing, so that it bounds nothing.
+func (f *failure) attribute(m Milestone, call Bounds, pending bool, lag, back time.Duration) Milestone {
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
 	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
@@ -32,6 +33,9 @@ func (f *failure) attribute(m Milestone, call Bounds, lag, back time.Duration) M
 		if m.NotAfter.Sub(call.NotBefore) > back {
 			call.NotAfter = time.Time{}
 			m.Evidence += maybeAgain
+		}
+		if pending {
+			break
 		}
 		if !call.NotAfter.IsZero() || !up || f.task.Read.Sent.After(m.NotAfter) { // else ECS may have begun before it
 			m.Bounds = within(m.Bounds, call)

@@ -77,6 +77,74 @@ func TestDetachedByCastoff(t *testing.T) {
 	}
 }
 
+// A call that takes long is castoff's while it is under way, without a bound of its
+// own; its outcome then bounds the detachment, or takes all of it back, and a call from
+// before it counts again.
+func TestDetachedWhileACallIsUnderWay(t *testing.T) {
+	earlier, sent := Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}, sec(607)
+	read := Bounds{NotBefore: sec(605), NotAfter: sec(610)}
+	tests := []struct {
+		name    string
+		earlier Bounds
+		outcome func(tracker *Tracker, task fleet.TaskARN, key fleet.TargetKey)
+		by      Actor
+		within  Bounds
+	}{
+		{"accepted", Bounds{}, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) {
+			tr.Called(task, key, Bounds{NotBefore: sent, NotAfter: sec(609)})
+		}, ByCastoff, Bounds{NotBefore: sent, NotAfter: sec(609)}},
+		{"not answered", Bounds{}, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) {
+			tr.Called(task, key, Bounds{NotBefore: sent})
+		}, ByCastoff, Bounds{NotBefore: sent, NotAfter: sec(610)}},
+		{"rejected", Bounds{}, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.NotCalled(task, key, sent) }, ByOther, read},
+		{"rejected, after one that was not", earlier, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.NotCalled(task, key, sent) }, ByCastoff, earlier},
+		{"another one rejected", Bounds{}, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.NotCalled(task, key, sec(600)) }, ByCastoff, read},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(607.5), sec(907)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			key := fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080)
+			if !tt.earlier.NotBefore.IsZero() {
+				tracker.Called(l.arn(), key, tt.earlier)
+			}
+			tracker.Calling(l.arn(), key, sent)
+			c.film(tracker, sec(610), sec(625), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); m.By != ByCastoff || m.Bounds != read {
+				t.Errorf("under way: want by castoff within %v: %s", read, describe(only(t, tracker.Open())))
+			}
+			tracker.Calling(l.arn(), key, sent) // again: it is under way still
+			tt.outcome(tracker, l.arn(), key)
+			c.film(tracker, sec(630), sec(640), poll)
+			tl := only(t, tracker.Open())
+			if m := bounds(t, tl, Detach); m.By != tt.by || m.Bounds != tt.within {
+				t.Errorf("want by %s within %v: %s", tt.by, tt.within, describe(tl))
+			}
+		})
+	}
+}
+
+// What is told of a call before its failure is known is taken back as well.
+func TestCallIsTakenBackBeforeItsFailureIsKnown(t *testing.T) {
+	tracker := NewTracker(DefaultSettings())
+	key := fleet.NewTargetKey("group", "10.0.0.1", 80)
+	tracker.Calling("task", key, sec(1))
+	if len(tracker.calls) != 1 {
+		t.Fatal("it was not told")
+	}
+	if tracker.NotCalled("task", key, sec(2)); len(tracker.calls) != 1 {
+		t.Error("another call was taken back")
+	}
+	if tracker.NotCalled("task", key, sec(1)); len(tracker.calls) != 0 {
+		t.Error("it was not taken back")
+	}
+}
+
 // Castoff is killed in its call, or nobody answers it, and ECS begins before the next
 // look: whose it was nobody knows, and it may have been as early as the call.
 func TestNoOutcomeAsECSBegins(t *testing.T) {

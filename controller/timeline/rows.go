@@ -17,6 +17,10 @@ type failingTarget struct {
 	// Which time was the last and who did it nobody can tell.
 	again bool
 	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
+	// pending: that call is under way; before is the one before it, which counts again
+	// where it changes nothing.
+	pending bool
+	before  Bounds
 	// own is the latest read at which the row was surely the task's own. While
 	// nobody can read the task it may end, and its address be given to another.
 	own fleet.Read
@@ -285,7 +289,7 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			switch who := f.attribute(m, ft.call, t.settings.ReportLag, inService(s.TargetGroup(ft.Key.Group))); {
+			switch who := f.attribute(m, ft.call, ft.pending, t.settings.ReportLag, inService(s.TargetGroup(ft.Key.Group))); {
 			case !ft.again:
 				m = who
 			case m.By == ByELB: // as it was first seen

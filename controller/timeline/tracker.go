@@ -112,6 +112,42 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 	return changes
 }
 
+// Calling tells of a DeregisterTargets call of castoff's own that is under way. Called
+// or NotCalled tell what came of it.
+func (t *Tracker) Calling(task fleet.TaskARN, key fleet.TargetKey, sent time.Time) {
+	call := Bounds{NotBefore: sent}
+	if ft := t.target(task, key); ft != nil && !ft.call.NotBefore.Equal(sent) {
+		ft.before = ft.call
+		t.Called(task, key, call)
+		ft.pending = ft.call == call
+	} else if t.failure(task) == nil {
+		t.Called(task, key, call)
+	}
+}
+
+// NotCalled takes back what Calling has told: the call changed nothing.
+func (t *Tracker) NotCalled(task fleet.TaskARN, key fleet.TargetKey, sent time.Time) {
+	if about := (callOf{task, key}); t.calls[about].NotBefore.Equal(sent) {
+		delete(t.calls, about)
+	}
+	if ft := t.target(task, key); ft != nil && ft.pending && ft.call.NotBefore.Equal(sent) {
+		ft.call, ft.pending = ft.before, false
+	}
+}
+
+// target is what is kept of a failing task's row; nil when nothing is.
+func (t *Tracker) target(task fleet.TaskARN, key fleet.TargetKey) *failingTarget {
+	f := t.failure(task)
+	if f == nil {
+		return nil
+	}
+	i := slices.IndexFunc(f.targets, func(ft failingTarget) bool { return ft.Key == key })
+	if i < 0 {
+		return nil
+	}
+	return &f.targets[i]
+}
+
 // Called tells of a DeregisterTargets call of castoff's own that took effect, or
 // may have: not before it was sent and, where it was answered, not after the
 // reply was there. An unanswered call has no NotAfter, and one that is told of again
@@ -123,11 +159,16 @@ func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
 		t.calls[callOf{task, key}] = call
 		return
 	}
-	for i := range f.targets {
-		ft := &f.targets[i]
-		if _, out := find(ft.Milestones, Detach); ft.Key == key && !out && !call.NotBefore.Equal(ft.call.NotBefore) { // once out, it only keeps it out
-			ft.call = call
-		}
+	ft := t.target(task, key)
+	if ft == nil {
+		return
+	}
+	_, out := find(ft.Milestones, Detach)
+	switch told := call.NotBefore.Equal(ft.call.NotBefore); {
+	case told && ft.pending:
+		ft.call, ft.pending = call, false
+	case !told && !out: // once out, it only keeps it out
+		ft.call, ft.pending = call, false
 	}
 }
 
