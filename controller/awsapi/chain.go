@@ -1,15 +1,16 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// maxPages bounds a list: AWS's largest has 5,000 services or 5,000 tasks a
-// service, at 100 a page.
-const maxPages = 10_000
+// maxPages bounds a list, of which a page has 100 or more: AWS's largest has 5,000
+// services, and castoff is made for fleets of 10,000 tasks.
+const maxPages = 500
 
 // chain is a list that AWS gives page by page. Each page has a clock of its
 // own: a list that the budget breaks off goes on where it was, and a long one
@@ -128,15 +129,21 @@ type listed struct {
 }
 
 // list walks a chain whose pages hold ARNs.
-func (o *Observer) list(ctx context.Context, c *chain, b *bucket, interval time.Duration,
+func (o *Observer) list(ctx context.Context, c *chain, b *bucket, interval time.Duration, what string,
 	page func(ctx context.Context, token *string) (found []string, next *string, err error),
 ) listed {
 	var l listed
+	strange := ""
 	l.ended, l.err = c.walk(ctx, o, b, interval, func(token *string) (*string, error) {
 		found, next, err := page(ctx, token)
+		found, why := lawful(found, what)
+		strange = cmp.Or(strange, why)
 		l.found = append(l.found, found...)
 		return next, err
 	})
 	l.seen = l.ended || c.mended
+	if l.err == nil && strange != "" { // of the others it is good
+		l.seen, l.err = false, gapf(fleet.Invalid, "%s", strange)
+	}
 	return l
 }

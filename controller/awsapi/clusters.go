@@ -82,7 +82,7 @@ func (o *Observer) readClusters(ctx context.Context) {
 }
 
 func (o *Observer) listClusters(ctx context.Context, b *bucket) {
-	l := o.list(ctx, &o.clusterList, b, o.opts.InventoryInterval, func(ctx context.Context, token *string) ([]string, *string, error) {
+	l := o.list(ctx, &o.clusterList, b, o.opts.InventoryInterval, "cluster", func(ctx context.Context, token *string) ([]string, *string, error) {
 		out, _, err := ask(ctx, o.ecs.ListClusters, &ecs.ListClustersInput{NextToken: token})
 		if err != nil {
 			return nil, nil, err
@@ -172,6 +172,10 @@ func (c *cluster) is(arn, name string) bool {
 
 func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) {
 	arn := fleet.ClusterARN(value(in.ClusterArn))
+	if why := strangeARN("cluster", string(arn), mostName); why != "" {
+		o.fail(fleet.GapCluster, c.id, "DescribeClusters of "+c.id, gapf(fleet.Invalid, "%s", why))
+		return
+	}
 	for _, other := range o.clusters {
 		if other != c && other.arn == arn {
 			delete(o.clusters, c.id) // configured both by name and by ARN

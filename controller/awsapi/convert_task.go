@@ -22,7 +22,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 	if t.value == nil && value(in.Group) != "" && !inService {
 		return reading{other: true}
 	}
-	if fails := incomplete(t.value, in, name, read); fails != "" {
+	if fails := cmp.Or(incomplete(t.value, in, name, read), strangeTask(in, name)); fails != "" {
 		return reading{fails: fails}
 	}
 	was := t.value
@@ -61,7 +61,7 @@ func convertTask(c *cluster, t *task, in *types.Task, read fleet.Read) reading {
 		StoppedAt:        at(in.StoppedAt),
 
 		StopCode:      same(was.StopCode, string(in.StopCode)),
-		StoppedReason: same(was.StoppedReason, value(in.StoppedReason)),
+		StoppedReason: same(was.StoppedReason, cut(value(in.StoppedReason))),
 		Containers:    convertContainers(was.Containers, in.Containers),
 		Targets:       was.Targets, // until retarget has seen to them
 		Read:          read,
@@ -114,7 +114,7 @@ func convertContainers(was []fleet.Container, in []types.Container) []fleet.Cont
 	equal := len(was) == len(in)
 	for i := 0; equal && i < len(in); i++ {
 		w, c := &was[i], &in[i]
-		equal = w.Name == value(c.Name) && w.Health == containerHealth(c) && w.Reason == value(c.Reason) &&
+		equal = w.Name == value(c.Name) && w.Health == containerHealth(c) && w.Reason == cut(value(c.Reason)) &&
 			(w.ExitCode == nil) == (c.ExitCode == nil) && (w.ExitCode == nil || *w.ExitCode == int(*c.ExitCode))
 	}
 	if equal {
@@ -123,7 +123,7 @@ func convertContainers(was []fleet.Container, in []types.Container) []fleet.Cont
 	out := make([]fleet.Container, len(in))
 	for i := range in {
 		c := &in[i]
-		out[i] = fleet.Container{Name: value(c.Name), Health: containerHealth(c), Reason: value(c.Reason)}
+		out[i] = fleet.Container{Name: value(c.Name), Health: containerHealth(c), Reason: cut(value(c.Reason))}
 		if c.ExitCode != nil {
 			code := int(*c.ExitCode)
 			out[i].ExitCode = &code

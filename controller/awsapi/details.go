@@ -75,6 +75,12 @@ func (o *Observer) describeDefinition(ctx context.Context, ds []*definition) fun
 		err = gapf(fleet.Invalid, "the reply has no task definition")
 	case len(out.TaskDefinition.ContainerDefinitions) == 0: // and it would be kept for ever
 		err = gapf(fleet.Invalid, "the reply has no container definitions")
+	default:
+		for _, c := range out.TaskDefinition.ContainerDefinitions {
+			if why := strangeName("container name", value(c.Name), mostName); why != "" {
+				err = gapf(fleet.Invalid, "%s", why)
+			}
+		}
 	}
 	return func() {
 		d.failed = d.soon(err)

@@ -165,6 +165,9 @@ func (o *Observer) discover(ctx context.Context, lists []*taskList) (found bool)
 		if r.ended {
 			l.noteUnlisted()
 		}
+		if r.err == nil && len(l.cluster.byARN) >= mostTasks {
+			r.err = gapf(fleet.Invalid, "more than %d tasks, and castoff follows no more in a cluster", mostTasks)
+		}
 		ref := string(l.cluster.arn)
 		if l.service != "" {
 			ref = l.cluster.serviceRef(l.service)
@@ -195,7 +198,7 @@ func (c *cluster) listFails(service string) bool {
 }
 
 func (o *Observer) listTasks(ctx context.Context, l *taskList) listed {
-	return o.list(ctx, l.chain, o.buckets[ClusterResourceReadBucket], o.listInterval(l), func(ctx context.Context, token *string) ([]string, *string, error) {
+	return o.list(ctx, l.chain, o.buckets[ClusterResourceReadBucket], o.listInterval(l), "task", func(ctx context.Context, token *string) ([]string, *string, error) {
 		in := &ecs.ListTasksInput{
 			Cluster: aws.String(string(l.cluster.arn)), DesiredStatus: l.desired(),
 			MaxResults: aws.Int32(tasksAPage), NextToken: token,
@@ -244,6 +247,9 @@ func (o *Observer) addTasks(l *taskList, arns []string) (added bool) {
 		}
 		if t := c.byARN[arn]; t != nil {
 			t.listed, t.unlisted = now, struct{ running, stopped bool }{}
+			continue
+		}
+		if len(c.byARN) >= mostTasks {
 			continue
 		}
 		t := &task{clock: clock{known: now}, arn: arn, listed: now}

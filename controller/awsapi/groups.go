@@ -131,6 +131,11 @@ func (o *Observer) applyGroup(in *types.TargetGroup, read fleet.Read) {
 	if g == nil {
 		return
 	}
+	if why := strangeName("target group name", value(in.TargetGroupName), mostGroupName); why != "" {
+		g.round = o.groupList.rounds
+		o.fail(fleet.GapTargetGroup, string(g.arn), "DescribeTargetGroups in "+o.opts.Config.Region, gapf(fleet.Invalid, "%s", why))
+		return
+	}
 	v := &fleet.TargetGroup{
 		ARN:           g.arn,
 		Name:          cmp.Or(value(in.TargetGroupName), g.arn.Name()),
@@ -248,6 +253,9 @@ func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, 
 		d := &in[i]
 		if d.Target == nil || value(d.Target.Id) == "" {
 			return nil, gapf(fleet.Invalid, "the reply has a target without an id")
+		}
+		if why := strangeName("target id", *d.Target.Id, mostARN); why != "" { // an ALB's is its ARN
+			return nil, gapf(fleet.Invalid, "%s", why)
 		}
 		port := count(value(d.Target.Port))
 		if port == 0 && g.facts != nil {

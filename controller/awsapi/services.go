@@ -31,7 +31,7 @@ func (o *Observer) readServices(ctx context.Context) {
 	b := o.buckets[ServiceReadBucket]
 	clusters := o.watchedClusters()
 	lists := each(clusters, func(c *cluster) listed {
-		return o.list(ctx, &c.serviceList, b, o.opts.InventoryInterval, func(ctx context.Context, token *string) ([]string, *string, error) {
+		return o.list(ctx, &c.serviceList, b, o.opts.InventoryInterval, "service", func(ctx context.Context, token *string) ([]string, *string, error) {
 			out, _, err := ask(ctx, o.ecs.ListServices, &ecs.ListServicesInput{
 				Cluster: aws.String(string(c.arn)), MaxResults: aws.Int32(servicesAPage), NextToken: token,
 			})
@@ -98,7 +98,7 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return fleet.ServiceARN(value(in.ServiceArn)).Name() == s.id.Name })
 			reason := "left out of the reply"
 			if i >= 0 {
-				if reason = halfService(s.value, &out.Services[i]); reason == "" {
+				if reason = cmp.Or(halfService(s.value, &out.Services[i]), strangeService(&out.Services[i])); reason == "" {
 					o.applyService(s, &out.Services[i], read)
 					continue
 				}

@@ -55,6 +55,8 @@ const (
 	// many values there may be to a part.
 	mostListed = 10_000
 	mostValues = 8
+	// mostText is how long a text may be: the largest is a definition's.
+	mostText = 64 << 10
 	// mostTag is how long an XML tag may be: AWS's have a namespace at most.
 	mostTag = 1 << 10
 	// manyParts are those of a reply of which only one is taken apart at a time.
@@ -82,7 +84,10 @@ func measureJSON(text []byte, most int) (parts int, err error) {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
 		case '"':
-			i = endOfString(text, i)
+			began := i
+			if i = endOfString(text, i); i-began > mostText {
+				return parts, errors.New("it has a text longer than AWS can have")
+			}
 		case '{', '[':
 			parts++
 			if depth++; depth > mostDepth {
@@ -126,6 +131,9 @@ func measureXML(text []byte, most int) (parts int, err error) {
 		at := bytes.IndexByte(text, '<')
 		if at < 0 {
 			return parts, nil
+		}
+		if at > mostText {
+			return parts, errors.New("it has a text longer than AWS can have")
 		}
 		text = text[at:]
 		end := bytes.IndexByte(text[:min(len(text), mostTag)], '>')

@@ -20,6 +20,10 @@ const (
 	stoppedStaysPasses  = 3
 )
 
+// mostTasks is how many tasks of a cluster are followed: those of its longest list,
+// which lasts until what it no longer has is given up.
+const mostTasks = maxPages * tasksAPage
+
 // missingStaysSeconds is for how many of AWS's seconds a task must have read
 // MISSING before it leaves the Snapshot, besides the confirmations and the lists;
 // see task.gone.

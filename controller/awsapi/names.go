@@ -1,0 +1,119 @@
+package awsapi
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
+
+// What AWS allows a name at most. Names become labels of metrics, keys and lines of
+// the log, hundreds of times each: one of 100,000 characters would be in all of them.
+// A reading that has a longer one, or one that cannot be printed, is none of AWS's.
+//
+// Sources: CreateCluster, CreateService and ContainerDefinition in ECS's API reference,
+// CreateTargetGroup in ELBv2's.
+const (
+	mostName      = 255 // of a cluster, a service, a container
+	mostGroupName = 32
+	mostARN       = 1024 // more than two names and what is around them
+	mostReason    = 1024 // of what ECS says of a stop: longer is cut off
+)
+
+// strangeName says what is wrong with a name; empty when nothing is.
+func strangeName(what, name string, most int) string {
+	switch {
+	case len(name) > most:
+		return fmt.Sprintf("the reply has a %s of %d characters, and AWS allows %d", what, len(name), most)
+	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Sprintf("the reply has a %s that cannot be printed: %q", what, name)
+	}
+	return ""
+}
+
+// strangeARN is the same for an ARN and for the name in it.
+func strangeARN(what, arn string, most int) string {
+	if why := strangeName("ARN of a "+what, arn, mostARN); why != "" {
+		return why
+	}
+	return strangeName(what+" name", arn[strings.LastIndexByte(arn, '/')+1:], most)
+}
+
+// strangeService says what of a service no metric should be given.
+func strangeService(in *ecstypes.Service) string {
+	for _, lbs := range append([][]ecstypes.LoadBalancer{in.LoadBalancers}, taskSetBalancers(in.TaskSets)...) {
+		for _, lb := range appendLoadBalancers(nil, lbs) {
+			if why := strangeGroup(lb.Group); why != "" {
+				return why
+			}
+			if why := strangeName("container name", lb.Container, mostName); why != "" {
+				return why
+			}
+		}
+	}
+	return ""
+}
+
+func taskSetBalancers(sets []ecstypes.TaskSet) (of [][]ecstypes.LoadBalancer) {
+	for i := range sets {
+		of = append(of, sets[i].LoadBalancers)
+	}
+	return of
+}
+
+// strangeGroup says what is wrong with the ARN of a target group.
+func strangeGroup(arn fleet.TargetGroupARN) string {
+	if why := strangeName("ARN of a target group", string(arn), mostARN); why != "" {
+		return why
+	}
+	return strangeName("target group name", arn.Name(), mostGroupName)
+}
+
+// strangeTask says the same of a task.
+func strangeTask(in *ecstypes.Task, service string) string {
+	if why := strangeName("service name", service, mostName); why != "" {
+		return why
+	}
+	for _, kept := range []string{
+		value(in.TaskDefinitionArn), value(in.ContainerInstanceArn), value(in.StartedBy), value(in.AvailabilityZone), value(in.LastStatus),
+		value(in.DesiredStatus), string(in.LaunchType), string(in.HealthStatus), string(in.Connectivity), string(in.StopCode),
+	} {
+		if why := strangeName("value", kept, mostARN); why != "" {
+			return why
+		}
+	}
+	for i := range in.Containers {
+		if why := strangeName("container name", value(in.Containers[i].Name), mostName); why != "" {
+			return why
+		}
+	}
+	return ""
+}
+
+// lawful are the ARNs of a list that can be ones of AWS's, and what is wrong with the
+// first that cannot.
+func lawful(arns []string, what string) (good []string, why string) {
+	strange := func(arn string) bool {
+		w := strangeARN(what, arn, mostName)
+		if why == "" {
+			why = w
+		}
+		return w != ""
+	}
+	if !slices.ContainsFunc(arns, strange) {
+		return arns, ""
+	}
+	return slices.DeleteFunc(slices.Clone(arns), strange), why
+}
+
+// cut is a text of AWS's as far as it is kept.
+func cut(text string) string {
+	if len(text) <= mostReason {
+		return text
+	}
+	return strings.ToValidUTF8(text[:mostReason], "") + "…"
+}
