@@ -119,12 +119,8 @@ func ParseCase(text []byte) (*Case, error) {
 			errs = append(errs, fmt.Errorf("step %d must hold for more than 0 s", i+1))
 		}
 	}
-	for i := range c.Right.Checks {
-		if err := c.Right.Checks[i].validate(len(c.Steps)); err != nil {
-			errs = append(errs, fmt.Errorf("right.checks[%d]: %w", i, err))
-		}
-	}
-	if len(errs) == 0 { // are the changes possible?
+	errs = append(errs, c.Right.validate(len(c.Steps)))
+	if errors.Join(errs...) == nil { // are the changes possible?
 		w := c.World(time.Unix(1<<30, 0))
 		for i := range c.Steps {
 			if err := w.Step(i, time.Unix(1<<30, 0)); err != nil {
@@ -133,6 +129,22 @@ func ParseCase(text []byte) (*Case, error) {
 		}
 	}
 	return &c, errors.Join(errs...)
+}
+
+// ReadRight reads what is right about a record from a file.
+func ReadRight(file string) (Right, error) {
+	var r Right
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return r, err
+	}
+	if err := decode(text, &r); err != nil {
+		return r, fmt.Errorf("%s: %w", file, err)
+	}
+	if err := r.Validate(); err != nil {
+		return r, fmt.Errorf("%s: %w", file, err)
+	}
+	return r, nil
 }
 
 // decode reads one JSON value strictly, with numbers as they are written.

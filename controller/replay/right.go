@@ -70,6 +70,20 @@ const (
 	always = "always"
 )
 
+// Validate finds what could only be a mistake in the right of a record, which has no
+// steps.
+func (r Right) Validate() error { return r.validate(0) }
+
+func (r Right) validate(steps int) error {
+	var errs []error
+	for i := range r.Checks {
+		if err := r.Checks[i].validate(steps); err != nil {
+			errs = append(errs, fmt.Errorf("right.checks[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 func (c *Check) validate(steps int) error {
 	var errs []error
 	if c.Say == "" {
@@ -162,47 +176,62 @@ type Look struct {
 	Saying Saying
 }
 
-// Verify holds looks to the checks, and answers what was wrong, a line a check.
-func (r Right) Verify(looks []Look) []string {
+// Judge holds what castoff says, look by look, to the checks.
+type Judge struct {
+	checks []Check
+	found  []finding // of each check
+	last   *Look
+}
+
+type finding struct {
+	why     string
+	settled bool // whatever comes
+}
+
+// Judge begins with nothing seen.
+func (r Right) Judge() *Judge { return &Judge{checks: r.Checks, found: make([]finding, len(r.Checks))} }
+
+// Look takes one more look.
+func (j *Judge) Look(l *Look) {
+	j.last = l
+	for i := range j.checks {
+		c, f := &j.checks[i], &j.found[i]
+		switch at := c.At.(type) {
+		case json.Number:
+			if strconv.Itoa(l.Step) == at.String() {
+				f.why, f.settled = c.holds(l), true
+			}
+		case string:
+			if f.settled || at == atEnd {
+				continue
+			}
+			f.why = c.holds(l)
+			f.settled = (at == ever) == (f.why == "")
+		}
+	}
+}
+
+// Wrong answers what was wrong, a line a check.
+func (j *Judge) Wrong() []string {
 	var wrong []string
-	for i := range r.Checks {
-		if why := r.Checks[i].verify(looks); why != "" {
-			wrong = append(wrong, fmt.Sprintf("%s: %s", r.Checks[i].Say, why))
+	for i := range j.checks {
+		c, why := &j.checks[i], j.found[i].why
+		_, step := c.At.(json.Number)
+		switch {
+		case j.last == nil:
+			why = "nothing was played"
+		case step && !j.found[i].settled:
+			why = fmt.Sprintf("there was no step %v", c.At)
+		case c.At == ever && why != "":
+			why = "never; and in the last look " + why
+		case c.At == nil, c.At == atEnd:
+			why = c.holds(j.last)
+		}
+		if why != "" {
+			wrong = append(wrong, c.Say+": "+why)
 		}
 	}
 	return wrong
-}
-
-func (c *Check) verify(looks []Look) string {
-	if len(looks) == 0 {
-		return "nothing was played"
-	}
-	switch at := c.At.(type) {
-	case json.Number:
-		for i := range looks {
-			if strconv.Itoa(looks[i].Step) == at.String() {
-				return c.holds(&looks[i])
-			}
-		}
-		return "there was no step " + at.String()
-	case string:
-		why := ""
-		for i := range looks {
-			if at == atEnd && i < len(looks)-1 {
-				continue
-			}
-			why = c.holds(&looks[i])
-			if at == ever && why == "" || at == always && why != "" {
-				return why
-			}
-		}
-		if at == ever && why != "" {
-			return "never; and in the last look " + why
-		}
-		return why
-	default:
-		return c.holds(&looks[len(looks)-1])
-	}
 }
 
 // holds answers what is wrong in one look; empty when nothing is.

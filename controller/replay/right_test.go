@@ -70,7 +70,7 @@ func TestMatch(t *testing.T) {
 	}
 }
 
-func TestVerify(t *testing.T) {
+func TestJudge(t *testing.T) {
 	var looks []Look
 	for i, n := range []int{1, 5, 2} {
 		calls := make([]any, n)
@@ -98,11 +98,15 @@ func TestVerify(t *testing.T) {
 		if err := r.Checks[0].validate(2); err != nil {
 			t.Errorf("%s: %v", test.check, err)
 		}
-		if wrong := r.Verify(looks); (len(wrong) > 0) != test.wrong {
+		j := r.Judge()
+		for i := range looks {
+			j.Look(&looks[i])
+		}
+		if wrong := j.Wrong(); (len(wrong) > 0) != test.wrong {
 			t.Errorf("%s: %q", test.check, wrong)
 		}
 	}
-	if wrong := parse[Right](t, `{"prose": "", "checks": [{"say": "x", "of": "calls", "is": {"count": 0}}]}`).Verify(nil); len(wrong) != 1 {
+	if wrong := parse[Right](t, `{"prose": "", "checks": [{"say": "x", "of": "calls", "is": {"count": 0}}]}`).Judge().Wrong(); len(wrong) != 1 {
 		t.Error("what was not played is right")
 	}
 }

@@ -36,35 +36,74 @@ const lead = 5 * time.Second
 // lookEvery is how often it is noted what castoff says.
 const lookEvery = time.Second
 
+// answerer is who answers castoff in AWS's place.
+type answerer interface {
+	Do(*http.Request) (*http.Response, error)
+	Calls() []replay.Call
+	Reads() map[string]int
+}
+
+// Screened is what castoff said in the end, as its API gives it, and what was wrong.
+type Screened struct {
+	Timelines   json.RawMessage `json:"timelines"`
+	Verdicts    json.RawMessage `json:"verdicts"`
+	Detachments json.RawMessage `json:"detachments"`
+	Gaps        json.RawMessage `json:"gaps"`
+	Wrong       []string        `json:"wrong"`
+	// Last is the last look at it.
+	Last replay.Look `json:"-"`
+	At   time.Time   `json:"-"`
+}
+
 // PlayCase runs castoff as it is on a case, by the clock: in a bubble that takes no
-// time. It answers what castoff said each second and after each step.
-func PlayCase(ctx context.Context, c *replay.Case) ([]replay.Look, error) {
+// time. It looks at what castoff says each second and after each step.
+func PlayCase(ctx context.Context, c *replay.Case) (Screened, error) {
 	cfg, err := configOf(c)
 	if err != nil {
-		return nil, err
+		return Screened{}, err
 	}
-	began := time.Now().Add(lead)
 	world := c.World(time.Now())
-	p := &screening{zero: began, world: world}
-	if p.castoff, err = newPlayed(cfg, world, slog.New(&p.log)); err != nil {
-		return nil, err
+	p := &screening{zero: time.Now().Add(lead), from: world, judge: c.Right.Judge(), every: lookEvery}
+	return p.run(ctx, cfg, "eu-central-1", 1, func() error {
+		if err := wait(ctx, time.Until(p.zero)); err != nil {
+			return err
+		}
+		until := p.zero
+		for i, step := range c.Steps {
+			if err := world.Step(i, time.Now()); err != nil {
+				return err
+			}
+			until = until.Add(step.For())
+			if err := p.hold(ctx, until, i+1); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// PlayTape runs castoff as it is on a record, by the clock, which must be at the time
+// of the record's beginning. It looks at what castoff says from time to time.
+func PlayTape(ctx context.Context, t *replay.Tape, cfg config.Config, right replay.Right) (Screened, error) {
+	p := &screening{zero: t.Began(), from: t, judge: right.Judge(), every: t.Ended().Sub(t.Began())}
+	if len(right.Checks) > 0 {
+		p.every = max(lookEvery, p.every/1000)
+	}
+	return p.run(ctx, cfg, t.Region(), t.Seed(), func() error { return p.hold(ctx, t.Ended(), 0) })
+}
+
+// run is a play from start to stop.
+func (p *screening) run(ctx context.Context, cfg config.Config, region string, seed uint64, play func() error) (Screened, error) {
+	var err error
+	if p.castoff, err = newPlayed(cfg, p.from, region, seed, slog.New(&p.log)); err != nil {
+		return Screened{}, err
 	}
 	p.castoff.Start()
 	defer func() { _ = p.castoff.Stop(context.WithoutCancel(ctx)) }() // nothing is kept that could not be written
-	if err := p.hold(ctx, began, 0); err != nil {
-		return nil, err
+	if err := play(); err != nil {
+		return Screened{}, err
 	}
-	next := began
-	for i, step := range c.Steps {
-		if err := world.Step(i, time.Now()); err != nil {
-			return nil, err
-		}
-		next = next.Add(step.For())
-		if err := p.hold(ctx, next, i+1); err != nil {
-			return nil, err
-		}
-	}
-	return p.looks, nil
+	return p.screened()
 }
 
 // configOf is the configuration of a case.
@@ -102,9 +141,9 @@ func lay(over, under map[string]any) map[string]any {
 }
 
 // newPlayed is castoff with nothing of its own: no address, no journal on disk.
-func newPlayed(cfg config.Config, client *replay.World, log *slog.Logger) (*controller.Controller, error) {
-	aws := awsapi.Simulated("http://aws.invalid", "eu-central-1")
-	aws.HTTPClient = client
+func newPlayed(cfg config.Config, from answerer, region string, seed uint64, log *slog.Logger) (*controller.Controller, error) {
+	aws := awsapi.Simulated("http://aws.invalid", region)
+	aws.HTTPClient = from
 	m := metrics.New(nil, metrics.Options{})
 	poll, budgets := cfg.Polling, cfg.AWS.Budgets
 	api, err := awsapi.New(awsapi.Options{
@@ -125,44 +164,41 @@ func newPlayed(cfg config.Config, client *replay.World, log *slog.Logger) (*cont
 		Observer: api, Actor: awsapi.Actor{Observer: api},
 		Policy:  controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf},
 		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: poll, Tracker: s, Keep: cfg.Timelines.Keep, Seed: 1,
+		Polling: poll, Tracker: s, Keep: cfg.Timelines.Keep, Seed: seed,
 	})
 }
 
 // screening is one play, as far as it has come.
 type screening struct {
 	castoff *controller.Controller
-	world   *replay.World
-	zero    time.Time // of the first step
+	from    answerer
+	zero    time.Time // what instants are counted from
+	every   time.Duration
 	log     lines
-	looks   []replay.Look
+	judge   *replay.Judge
+	last    replay.Look
 }
 
-// hold waits until an instant, looking each second and at the end of a step; 0 is
-// none.
+// hold waits until an instant, looking from time to time and then; that is the end of
+// a step, unless it is 0.
 func (p *screening) hold(ctx context.Context, until time.Time, step int) error {
-	for {
+	for over := false; !over; {
 		left := time.Until(until)
-		if err := wait(ctx, min(left, lookEvery)); err != nil {
+		over = left <= p.every
+		if err := wait(ctx, min(left, p.every)); err != nil {
 			return err
-		}
-		over := left <= lookEvery
-		look := replay.Look{At: time.Since(p.zero)}
-		if over {
-			look.Step = step
 		}
 		saying, err := p.saying()
 		if err != nil {
 			return err
 		}
-		look.Saying = saying
-		if step > 0 {
-			p.looks = append(p.looks, look)
-		}
+		p.last = replay.Look{At: time.Since(p.zero), Saying: saying}
 		if over {
-			return nil
+			p.last.Step = step
 		}
+		p.judge.Look(&p.last)
 	}
+	return nil
 }
 
 func wait(ctx context.Context, d time.Duration) error {
@@ -199,7 +235,7 @@ func (p *screening) saying() (replay.Saying, error) {
 	}
 	s.Gaps, _ = s.Status["gaps"].([]any)
 	s.Calls, s.Reads = []any{}, map[string]any{}
-	for _, c := range p.world.Calls() {
+	for _, c := range p.from.Calls() {
 		targets := make([]any, len(c.Targets))
 		for i, t := range c.Targets {
 			targets[i] = t
@@ -208,7 +244,7 @@ func (p *screening) saying() (replay.Saying, error) {
 			"at": seconds(c.At.Sub(p.zero)), "op": c.Op, "group": c.Group, "targets": targets, "status": float64(c.Status),
 		})
 	}
-	for op, n := range p.world.Reads() {
+	for op, n := range p.from.Reads() {
 		s.Reads[op] = float64(n)
 	}
 	s.Log = p.log.all()
@@ -216,17 +252,53 @@ func (p *screening) saying() (replay.Saying, error) {
 }
 
 func (p *screening) ask(handler http.Handler, path string) (map[string]any, error) {
+	text, err := get(handler, path)
+	if err != nil {
+		return nil, err
+	}
+	var answer map[string]any
+	if err := json.Unmarshal(text, &answer); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return p.since(answer).(map[string]any), nil
+}
+
+// screened is what castoff says in the end.
+func (p *screening) screened() (s Screened, err error) {
+	s.Wrong, s.Last, s.At = append([]string{}, p.judge.Wrong()...), p.last, time.Now()
+	handler := status.New(status.Options{View: p.castoff.View, Metrics: http.NotFoundHandler()})
+	for _, list := range []struct {
+		path, member string
+		into         *json.RawMessage
+	}{
+		{"timelines?limit=1000", "timelines", &s.Timelines}, {"verdicts?limit=1000", "verdicts", &s.Verdicts},
+		{"detachments?limit=1000", "detachments", &s.Detachments}, {"status", "gaps", &s.Gaps},
+	} {
+		text, err := get(handler, "/api/v1/"+list.path)
+		if err != nil {
+			return s, err
+		}
+		var members map[string]json.RawMessage
+		if err := json.Unmarshal(text, &members); err != nil {
+			return s, fmt.Errorf("%s: %w", list.path, err)
+		}
+		*list.into = members[list.member]
+	}
+	return s, nil
+}
+
+// get asks castoff's API without a network.
+func get(handler http.Handler, path string) ([]byte, error) {
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://castoff.invalid"+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
 	w := answered{header: http.Header{}, code: http.StatusOK}
 	handler.ServeHTTP(&w, req)
-	var answer map[string]any
-	if err := json.Unmarshal(w.body.Bytes(), &answer); err != nil || w.code != http.StatusOK {
+	if w.code != http.StatusOK {
 		return nil, fmt.Errorf("%s answers %d: %.200s", path, w.code, &w.body)
 	}
-	return p.since(answer).(map[string]any), nil
+	return w.body.Bytes(), nil
 }
 
 // answered is an answer of castoff's own, which is asked without a network.

@@ -49,13 +49,13 @@ func TestReplays(t *testing.T) {
 // file for all that castoff said in the end.
 func playInBubble(t *testing.T, c *replay.Case) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
-		looks, err := PlayCase(t.Context(), c)
+		said, err := PlayCase(t.Context(), c)
 		must(t, err)
 		if file := os.Getenv("REPLAY_SAYS"); file != "" {
-			text, err := json.MarshalIndent(looks[len(looks)-1], "", " ")
+			text, err := json.MarshalIndent(said.Last, "", " ")
 			must(t, err, os.WriteFile(file, text, 0o600))
 		}
-		wrong = c.Right.Verify(looks)
+		wrong = said.Wrong
 	})
 	return wrong
 }

@@ -1,0 +1,507 @@
+package replay
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// header is the first line of each file of a record.
+type header struct {
+	Record        int       `json:"record"` // the form: 1
+	Version       string    `json:"version"`
+	Region        string    `json:"region"`
+	Replaced      bool      `json:"replaced"` // whose fleet it is was replaced
+	Seed          uint64    `json:"seed"`     // of castoff's intervals
+	Began         time.Time `json:"began"`    // the file
+	Missed        int64     `json:"missed"`   // replies that were left out until then, for castoff must not wait
+	Configuration string    `json:"configuration"`
+}
+
+// form is that of records made by this castoff.
+const form = 1
+
+// entry is one request, and what came back.
+type entry struct {
+	Number   int             `json:"n,omitempty"`
+	Sent     time.Time       `json:"sent"`
+	Received time.Time       `json:"received"`
+	Op       string          `json:"op"`
+	Request  json.RawMessage `json:"request"`
+	Query    bool            `json:"query,omitempty"` // of a query protocol: request is a form
+	Status   int             `json:"status,omitempty"`
+	Type     string          `json:"type,omitempty"`  // Content-Type
+	Code     string          `json:"code,omitempty"`  // X-Amzn-Errortype
+	Error    string          `json:"error,omitempty"` // instead of a reply
+	Body     string          `json:"body,omitempty"`
+	Same     int             `json:"same,omitempty"` // the body is that of the entry of this number
+	// Kept says that the entry is of an earlier file, and was copied when that may
+	// be removed.
+	Kept bool `json:"kept,omitempty"`
+}
+
+// recorded are the operations that a record has: none that gives credentials, or says
+// who asks.
+var recorded = words(`ListClusters DescribeClusters ListServices DescribeServices ListTasks DescribeTasks DescribeTaskDefinition
+	DescribeContainerInstances DescribeTaskSets DescribeServiceRevisions ListServiceDeployments DescribeServiceDeployments DescribeTargetGroups
+	DescribeTargetHealth DescribeTargetGroupAttributes DescribeTags DescribeLoadBalancers DescribeLoadBalancerAttributes DescribeListeners DescribeRules
+	RegisterTargets DeregisterTargets`)
+
+// keptFor is for how long the last reply to a request is copied from file to file, so
+// that each can be played by itself; what is not there is read once, and copied for
+// ever.
+var keptFor = map[string]time.Duration{
+	"ListTasks": time.Minute, "DescribeTasks": time.Minute, "DescribeTargetHealth": time.Minute,
+	"DescribeClusters": time.Hour, "DescribeServices": time.Hour, "DescribeTargetGroups": time.Hour, "DescribeTags": time.Hour,
+	"DescribeLoadBalancers": time.Hour, registerTargets: -1, deregisterTargets: -1,
+}
+
+// Limits of what waits to be written. More is left out, and counted.
+const (
+	waitingMost  = 4096
+	waitingBytes = 32 << 20
+	bodyMost     = 8 << 20
+)
+
+// RecordOptions are those of a Recorder.
+type RecordOptions struct {
+	Dir   string
+	Bytes int64 // of all files in the directory, about; more removes the oldest
+	Plain bool  // names, addresses and so on are not replaced
+	// Client is who asks AWS.
+	Client interface {
+		Do(*http.Request) (*http.Response, error)
+	}
+	Logger *slog.Logger
+	// State is called with whether it records, from a goroutine of its own when that
+	// ends early. It may be nil.
+	State func(recording bool)
+
+	Version, Region string
+	Seed            uint64
+	// Configuration is what is in force, without what names anybody.
+	Configuration string
+}
+
+// Recorder keeps what AWS answers, on disk, and never stands in the way of who asks.
+// It fits aws.Config.HTTPClient.
+type Recorder struct {
+	o       RecordOptions
+	scrub   *scrubber
+	waiting chan *pending
+	bytes   atomic.Int64 // of replies that wait
+	missed  atomic.Int64 // replies that were left out
+	ended   atomic.Bool  // it is stopped, or the disk failed
+	stop    sync.Once
+	stopped chan struct{}
+	done    chan struct{}
+
+	// Of the goroutine that writes.
+	run     string // names its files
+	number  int    // of the file
+	file    *os.File
+	zip     *gzip.Writer
+	written int64
+	entries int
+	last    map[string]lastBody // by request, in this file
+	kept    map[string]*entry   // by request
+}
+
+type lastBody struct {
+	number int
+	body   string
+}
+
+// pending is a request and its reply before they are written.
+type pending struct {
+	sent, received time.Time
+	request        request
+	status         int
+	header         http.Header
+	body           []byte
+	failure        string
+}
+
+// NewRecorder begins a record in a directory, which is made if need be. The error is
+// that nothing can be written there.
+func NewRecorder(o RecordOptions) (*Recorder, error) {
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	r := &Recorder{
+		o: o, scrub: newScrubber(o.Plain), waiting: make(chan *pending, waitingMost), stopped: make(chan struct{}), done: make(chan struct{}),
+		run: time.Now().UTC().Format("20060102T150405.000Z"), kept: make(map[string]*entry),
+	}
+	if err := r.open(); err != nil {
+		return nil, err
+	}
+	r.state(true)
+	go r.write()
+	return r, nil
+}
+
+func (r *Recorder) state(recording bool) {
+	if r.o.State != nil {
+		r.o.State(recording)
+	}
+}
+
+// Close writes what waits, and ends the record. It waits no longer than ctx.
+func (r *Recorder) Close(ctx context.Context) error {
+	r.stop.Do(func() { r.ended.Store(true); close(r.stopped) })
+	select {
+	case <-r.done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("the end of the record is not written: %w", ctx.Err())
+	}
+}
+
+// Do asks AWS, and has the reply written once it was read.
+func (r *Recorder) Do(req *http.Request) (*http.Response, error) {
+	if r.ended.Load() {
+		return r.o.Client.Do(req)
+	}
+	q, req, err := peek(req)
+	if err != nil || !recorded[q.op] {
+		return r.o.Client.Do(req)
+	}
+	p := &pending{sent: time.Now(), request: q}
+	resp, err := r.o.Client.Do(req)
+	if err != nil {
+		p.received, p.failure = time.Now(), kindOf(err)
+		r.queue(p)
+		return resp, err
+	}
+	p.status, p.header = resp.StatusCode, resp.Header
+	resp.Body = &copied{ReadCloser: resp.Body, p: p, to: r}
+	return resp, nil
+}
+
+// Start notes that castoff begins to watch: a play begins then too, and not with what
+// castoff asked before.
+func (r *Recorder) Start() {
+	now := time.Now()
+	r.queue(&pending{sent: now, received: now, request: request{op: startOp, text: "{}"}})
+}
+
+// startOp is no operation of AWS's.
+const startOp = "start"
+
+// kindOf is what happened instead of a reply: not in the words of the error, which
+// may have an address in them.
+func kindOf(err error) string {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	default:
+		return "connection failed"
+	}
+}
+
+// peek reads a request that is to be sent still.
+func peek(req *http.Request) (request, *http.Request, error) {
+	if req.Body == nil {
+		return request{}, req, errors.New("a request without a body is none of AWS's")
+	}
+	body, err := io.ReadAll(req.Body)
+	_ = req.Body.Close() // it has been read
+	again := *req
+	again.Body = io.NopCloser(bytes.NewReader(body))
+	if err != nil {
+		again.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), broken{err}))
+		return request{}, &again, err
+	}
+	look := *req
+	look.Body = io.NopCloser(bytes.NewReader(body))
+	q, err := readRequest(&look)
+	return q, &again, err
+}
+
+type broken struct{ err error }
+
+func (b broken) Read([]byte) (int, error) { return 0, b.err }
+
+// copied is a reply that is noted while it is read.
+type copied struct {
+	io.ReadCloser
+	p    *pending
+	to   *Recorder
+	once sync.Once
+}
+
+func (c *copied) Read(b []byte) (int, error) {
+	n, err := c.ReadCloser.Read(b)
+	if len(c.p.body) < bodyMost {
+		c.p.body = append(c.p.body, b[:n]...)
+	}
+	if err != nil {
+		if !errors.Is(err, io.EOF) {
+			c.p.failure = kindOf(err)
+		}
+		c.over()
+	}
+	return n, err
+}
+
+func (c *copied) Close() error {
+	c.over()
+	return c.ReadCloser.Close()
+}
+
+func (c *copied) over() {
+	c.once.Do(func() {
+		c.p.received = time.Now()
+		c.to.queue(c.p)
+	})
+}
+
+// queue hands a reply over without waiting.
+func (r *Recorder) queue(p *pending) {
+	if r.ended.Load() {
+		return
+	}
+	size := int64(len(p.body) + len(p.request.text))
+	if len(p.body) >= bodyMost || r.bytes.Add(size) > waitingBytes {
+		r.bytes.Add(-size)
+		r.missed.Add(1)
+		return
+	}
+	select {
+	case r.waiting <- p:
+	default:
+		r.bytes.Add(-size)
+		r.missed.Add(1)
+	}
+}
+
+// write is the goroutine that writes, until the record is closed or cannot be
+// written.
+func (r *Recorder) write() {
+	defer close(r.done)
+	flush := time.NewTicker(time.Second)
+	defer flush.Stop()
+	var err error
+	for err == nil {
+		select {
+		case p := <-r.waiting:
+			err = r.add(p)
+		case <-flush.C:
+			err = r.zip.Flush()
+		case <-r.stopped:
+			for len(r.waiting) > 0 && err == nil {
+				err = r.add(<-r.waiting)
+			}
+			if err = errors.Join(err, r.shut()); err == nil {
+				r.state(false)
+				return
+			}
+		}
+	}
+	r.ended.Store(true)
+	_ = r.file.Close() // it is lost already
+	r.o.Logger.Warn("recording has stopped: the record cannot be written; castoff goes on without it", "dir", r.o.Dir, "error", err)
+	r.state(false)
+}
+
+// add writes one entry. One that cannot be made out is left out.
+func (r *Recorder) add(p *pending) error {
+	r.bytes.Add(-int64(len(p.body) + len(p.request.text)))
+	e, err := r.entry(p)
+	if err != nil {
+		r.missed.Add(1)
+		return nil //nolint:nilerr // it is counted
+	}
+	if r.written >= r.o.Bytes/8 {
+		if err := errors.Join(r.shut(), r.open()); err != nil {
+			return err
+		}
+	}
+	key := e.Op + " " + string(e.Request)
+	if keptFor[e.Op] >= 0 && e.Status == http.StatusOK {
+		whole := *e
+		r.kept[key] = &whole
+	}
+	return r.put(key, e)
+}
+
+func (r *Recorder) put(key string, e *entry) error {
+	r.entries++
+	e.Number = r.entries
+	if was, ok := r.last[key]; ok && was.body == e.Body && e.Body != "" {
+		e.Body, e.Same = "", was.number
+	} else {
+		r.last[key] = lastBody{e.Number, e.Body}
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	_, err = r.zip.Write(append(line, '\n'))
+	return err
+}
+
+// entry is a request and its reply with what is to be replaced replaced.
+func (r *Recorder) entry(p *pending) (*entry, error) {
+	e := &entry{Sent: p.sent.UTC(), Received: p.received.UTC(), Op: p.request.op, Query: p.request.form != nil, Error: p.failure}
+	var asked any
+	if e.Query {
+		form, err := r.scrub.form(p.request.form)
+		if err != nil {
+			return nil, err
+		}
+		asked = form
+	} else {
+		if err := decode([]byte(p.request.text), &asked); err != nil {
+			return nil, err
+		}
+		var err error
+		if asked, err = r.scrub.json("", asked); err != nil {
+			return nil, err
+		}
+	}
+	var err error
+	if e.Request, err = json.Marshal(asked); err != nil {
+		return nil, err
+	}
+	if p.failure != "" {
+		return e, nil
+	}
+	e.Status, e.Type = p.status, p.header.Get("Content-Type")
+	if code := p.header.Get("X-Amzn-Errortype"); plainWord.MatchString(strings.TrimSuffix(code, ":")) {
+		e.Code = code
+	}
+	body, err := unpacked(p)
+	if err != nil {
+		return nil, err
+	}
+	e.Body, err = r.scrub.body(e.Query, body)
+	return e, err
+}
+
+// unpacked is a body that may have come compressed.
+func unpacked(p *pending) ([]byte, error) {
+	if p.header.Get("Content-Encoding") != "gzip" {
+		return p.body, nil
+	}
+	z, err := gzip.NewReader(bytes.NewReader(p.body))
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(io.LimitReader(z, bodyMost))
+	if len(body) >= bodyMost {
+		return nil, errors.New("too large")
+	}
+	return body, err
+}
+
+// open begins a file, with what is needed of those before it, and removes the oldest
+// so that the directory stays within its limit.
+func (r *Recorder) open() error {
+	if err := r.trim(); err != nil {
+		return err
+	}
+	r.number++
+	name := filepath.Join(r.o.Dir, fmt.Sprintf("%s-%06d%s", r.run, r.number, suffix))
+	file, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	r.file, r.written, r.entries, r.last = file, 0, 0, make(map[string]lastBody)
+	r.zip = gzip.NewWriter(&counted{file, &r.written})
+	line, err := json.Marshal(header{
+		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Began: time.Now().UTC(), Missed: r.missed.Load(),
+		Configuration: r.o.Configuration,
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := r.zip.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	maps.DeleteFunc(r.kept, func(_ string, e *entry) bool {
+		most := keptFor[e.Op]
+		return most > 0 && time.Since(e.Received) > most
+	})
+	for _, key := range slices.Sorted(maps.Keys(r.kept)) {
+		e := *r.kept[key]
+		e.Kept = true
+		if err := r.put(key, &e); err != nil {
+			return err
+		}
+	}
+	return r.zip.Flush()
+}
+
+func (r *Recorder) shut() error { return errors.Join(r.zip.Close(), r.file.Close()) }
+
+// suffix is that of a record's files.
+const suffix = ".castoff.gz"
+
+// trim removes the oldest files, of earlier runs too.
+func (r *Recorder) trim() error {
+	files, err := recordFiles(r.o.Dir)
+	if err != nil {
+		return err
+	}
+	var sizes []int64
+	all := r.o.Bytes / 8 // of the next one
+	for _, file := range files {
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		sizes = append(sizes, info.Size())
+		all += info.Size()
+	}
+	for i := 0; i < len(files) && all > r.o.Bytes; i++ {
+		if err := os.Remove(files[i]); err != nil {
+			return err
+		}
+		all -= sizes[i]
+	}
+	return nil
+}
+
+// recordFiles are a directory's, oldest first.
+func recordFiles(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var files []string
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), suffix) {
+			files = append(files, filepath.Join(dir, e.Name()))
+		}
+	}
+	return files, nil // they are sorted by name, which begins with the time
+}
+
+// counted counts what is written.
+type counted struct {
+	w io.Writer
+	n *int64
+}
+
+func (c *counted) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	*c.n += int64(n)
+	return n, err
+}
