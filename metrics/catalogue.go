@@ -47,6 +47,10 @@ var (
 		"castoff_last_pass_timestamp_seconds", Gauge, nil,
 		"Unix time at which the last pass ended, whatever its result; absent until the first has.",
 	}
+	recording = Metric{
+		"castoff_recording", Gauge, nil,
+		"1 while AWS's answers are recorded, 0 once that has stopped because they could not be written; absent when nobody asked for it.",
+	}
 
 	snapshotAge = Metric{
 		"castoff_snapshot_age_seconds", Gauge, nil,
@@ -191,7 +195,7 @@ func Catalogue() []Metric {
 		notificationsTotal, notificationsQueued, notificationsSkipped,
 		tasks, targets,
 		snapshotAge, snapshotGaps,
-		passesTotal, passDuration, lastPass,
+		passesTotal, passDuration, lastPass, recording,
 		awsRequests, awsRequestDuration, awsBudget, awsPacingWait,
 		buildInfo,
 	}

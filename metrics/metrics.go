@@ -31,7 +31,8 @@ type Metrics struct {
 	// Notifications has no series while there are no receivers.
 	Notifications *Notifications
 
-	fleet *fleetCollector
+	recording *prometheus.GaugeVec
+	fleet     *fleetCollector
 }
 
 // Options say what is running.
@@ -57,12 +58,22 @@ func New(reg prometheus.Registerer, o Options) *Metrics {
 
 		Notifications: newNotifications(f),
 
-		fleet: newFleetCollector(),
+		recording: recording.gauge(f),
+		fleet:     newFleetCollector(),
 	}
 	if reg != nil {
 		reg.MustRegister(m.fleet)
 	}
 	return m
+}
+
+// Recording says whether AWS's answers are recorded.
+func (m *Metrics) Recording(now bool) {
+	v := 0.0
+	if now {
+		v = 1
+	}
+	m.recording.WithLabelValues().Set(v)
 }
 
 // Publish makes a pass's Snapshot, the timelines open after it and the Posture

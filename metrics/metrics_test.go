@@ -100,6 +100,7 @@ func lived(now time.Time) *prometheus.Registry {
 	s.Gaps = []fleet.Gap{{Kind: fleet.GapTargetHealth, Ref: "a", Class: fleet.Denied}, {Kind: fleet.GapTargetHealth, Ref: "b", Class: fleet.Denied}}
 	m.Publish(region(now.Add(-2*time.Minute), 1, 10), nil, posture(api, now))
 	m.Publish(s, []*timeline.Timeline{{Service: api}}, posture(api, now))
+	m.Recording(true)
 	m.Passes.Done(metrics.PassOK, 130*time.Millisecond, now.Add(-2*time.Second))
 	m.Passes.Done(metrics.PassPartial, 200*time.Millisecond, now.Add(-time.Second/2))
 	m.AWS.Request("ecs", "DescribeTasks", "ecs_cluster_resource_read", "ok", 42*time.Millisecond)

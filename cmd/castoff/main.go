@@ -50,6 +50,7 @@ type streams struct {
 // cli is the command line. Each command has a Run method in a file of its own.
 type cli struct {
 	Run      runCmd      `cmd:"" help:"Watch AWS and serve what is seen."`
+	Replay   replayCmd   `cmd:"" help:"Run castoff on a record of what AWS answered, or on a case, and say what it said."`
 	Demo     demoCmd     `cmd:"" help:"Time a hung gRPC task in a simulated region on this machine. Needs no AWS account."`
 	Region   regionCmd   `cmd:"" help:"Serve the simulated region by itself, to rehearse configuration, alerts and notifications on it. Needs no AWS account."`
 	Simulate simulateCmd `cmd:"" help:"Say what castoff would do for a service, from many simulated failures. Needs no AWS account."`
@@ -149,11 +150,12 @@ func explain(w io.Writer, err error) int {
 		web    *controller.WebConfigError
 		listen *controller.ListenError
 		state  stateError
+		play   replayError
 	)
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.As(err, &wrong), errors.As(err, &file), errors.As(err, &web):
+	case errors.As(err, &wrong), errors.As(err, &file), errors.As(err, &web), errors.As(err, &play):
 		return exitConfig
 	case errors.As(err, &aws):
 		return exitAWS

@@ -44,6 +44,8 @@ type runCmd struct {
 	Interval  *time.Duration `help:"How often every task is read (default 5s)."`
 	Mode      *string        `help:"observe, or detach: take sick targets out of their balancer, within limits (default observe). Of services for which neither the configuration nor a tag says another." placeholder:"MODE"`
 	State     *string        `help:"Directory for what must outlive a restart. Default: in memory." placeholder:"DIR"`
+	Record    *string        `help:"Directory for a record of what AWS answers, which castoff replay plays: the last of it, account ids, names, addresses and texts replaced. Default: none." placeholder:"DIR"`
+	KeepNames bool           `name:"record-keep-names" help:"Record account ids, names, addresses and texts as they are. Secrets are never recorded."`
 	LogLevel  *string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
 	LogFormat *string        `help:"json or text (default json)." placeholder:"FORMAT"`
 }
@@ -68,6 +70,8 @@ func (c runCmd) settle() (config.Config, error) {
 	override(&cfg.Web.Listen, c.Listen)
 	override(&cfg.Web.ConfigFile, c.WebConfig)
 	override(&cfg.State, c.State)
+	override(&cfg.Record.Dir, c.Record)
+	cfg.Record.KeepNames = cfg.Record.KeepNames || c.KeepNames
 	override((*string)(&cfg.Mode), c.Mode)
 	override((*string)(&cfg.Log.Level), c.LogLevel)
 	override((*string)(&cfg.Log.Format), c.LogFormat)
@@ -100,6 +104,7 @@ func (c runCmd) named() error {
 		{"--listen", c.Listen, "an address, host:port"},
 		{"--web.config.file", c.WebConfig, "a file"},
 		{"--state", c.State, "a directory"},
+		{"--record", c.Record, "a directory"},
 	} {
 		if f.value != nil && *f.value == "" {
 			lines = append(lines, f.flag+" must name "+f.must)
@@ -216,6 +221,14 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		return awsError{err}
 	}
 	reg, m := newMetrics()
+	tape, err := newRecorder(cfg, aws.HTTPClient, aws.Region, m, log)
+	if err != nil {
+		return err
+	}
+	defer tape.close()
+	if tape.Recorder != nil {
+		aws.HTTPClient = tape
+	}
 	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws}))
 	if err != nil {
 		return awsError{err}
@@ -237,7 +250,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
 		LeftBehind: left, Leave: observer.Leave,
 		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
-		Calls: calls(m.AWS),
+		Calls: calls(m.AWS), Seed: tape.seed,
 	})
 	if err != nil {
 		return errors.Join(err, kept.Close())
@@ -250,6 +263,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		return errors.Join(err, stop(daemon, slog.New(slog.DiscardHandler)))
 	}
 	if ctx.Err() == nil {
+		tape.start()
 		daemon.Start()
 		log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters), "mode", cfg.Mode)
 	}

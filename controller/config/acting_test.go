@@ -84,7 +84,7 @@ func TestParseRefusesActing(t *testing.T) {
 	tests := []struct{ text, want string }{
 		{"limits: {percent: 50}", "f:1: limits.percent: is no setting; did you mean limits.correlated.percent or limits.floor.percent?"},
 		{"floor: {percent: 50}", "f:1: floor: is no setting; did you mean limits.floor?"},
-		{"detach: true", "f:1: detach: is no setting; there are: aws, clusters, fleet, limits, log, mode, notifications, pause, polling, region, services, state, timelines, web"},
+		{"detach: true", "f:1: detach: is no setting; there are: aws, clusters, fleet, limits, log, mode, notifications, pause, polling, record, region, services, state, timelines, web"},
 		{"services: [{match: a/b}, {match: b/b, Mode: detach}]", "f:1: services[1].Mode: is no setting; did you mean services[1].mode?"},
 		{"services: [{match: a/b, limits: {rate: {minute: 5}}}]", "f:1: services[0].limits.rate.minute: is no setting; there are: burst, per_minute"},
 		{"services: [{match: */b}]", "f:1: services[0].match: must be written out: anchors, aliases and merge keys are not read, and text that begins with * or & needs quotes"},

@@ -33,6 +33,7 @@ type Config struct {
 	Services []Service          `yaml:"services"`
 	Fleet    policy.FleetLimits `yaml:"fleet"` // of all services together
 	Pause    []Pause            `yaml:"pause"`
+	Record   Record             `yaml:"record"`
 	// Notifications are the receivers of what happens.
 	Notifications []Receiver `yaml:"notifications"`
 	Web           Web        `yaml:"web"`
@@ -94,6 +95,23 @@ type Timelines struct {
 type Keep struct {
 	Count int           `yaml:"count"` // default 10000
 	Age   time.Duration `yaml:"age"`   // since the timeline closed; default 168h
+}
+
+// Record is what is kept of AWS's answers, to be played by `castoff replay`.
+type Record struct {
+	// Dir is where; empty: nothing is kept. A relative path starts from the
+	// directory in which castoff runs.
+	Dir       string `yaml:"dir"`
+	MaxMB     int    `yaml:"max_mb"`     // of all that is there, in millions of bytes; the oldest goes first; default 256
+	KeepNames bool   `yaml:"keep_names"` // account ids, names, addresses and texts are not replaced
+}
+
+// Anonymous is the configuration without what names anybody: as much of it as
+// decides what castoff says, but for the rules and pauses of single services.
+func (c Config) Anonymous() Config {
+	a := Default()
+	a.AWS.Budgets, a.Polling, a.Timelines, a.Mode, a.Limits, a.Fleet = c.AWS.Budgets, c.Polling, c.Timelines, c.Mode, c.Limits, c.Fleet
+	return a
 }
 
 // Web is where castoff is seen.
@@ -206,6 +224,7 @@ func Default() Config {
 		Mode:   policy.Observing,
 		Limits: policy.DefaultLimits(),
 		Fleet:  policy.DefaultFleetLimits(),
+		Record: Record{MaxMB: 256},
 		Web:    Web{Listen: ":9468"},
 		Log:    Log{Level: Info, Format: JSON},
 	}

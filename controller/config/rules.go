@@ -57,7 +57,7 @@ func rules() []rule {
 			modeChoice,
 			patternFormat, patternRequired, patternReached, serviceModeChoice,
 			scopeChoice, pauseCluster, pauseService, pauseEnd, pauseOwner, pauseReason,
-			listenFormat, externalURL, hostsFormat,
+			recordSize, listenFormat, externalURL, hostsFormat,
 			oneOf("log.level", func(c *Config) string { return string(c.Log.Level) }, string(Debug), string(Info), string(Warn), string(Error)),
 			oneOf("log.format", func(c *Config) string { return string(c.Log.Format) }, string(JSON), string(Text)),
 		},
@@ -151,6 +151,14 @@ func timelineRules() []rule {
 		}},
 	}
 }
+
+// recordSize: less holds no useful part of a fleet's answers.
+var recordSize = rule{"record.max_mb.range", []string{"record.max_mb"}, func(c *Config, blame blame) {
+	const least, most = 1, 1_000_000
+	if n := c.Record.MaxMB; n < least || n > most {
+		blame("record.max_mb", fmt.Sprintf("must be between %d and %d", least, most), strconv.Itoa(n))
+	}
+}}
 
 // duration is a setting that is a duration.
 type duration struct {

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const playedCase = "../../controller/scenario/testdata/replay/lost_instance_holds.json"
+
+func replayed(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"replay"}, args...), streams{out: &o, err: &e})
+	return code, o.String(), e.String()
+}
+
+// It says what castoff said, and ends as that is right or not.
+func TestReplay(t *testing.T) {
+	code, out, errs := replayed(t, playedCase)
+	if code != exitOK || !strings.Contains(out, "shop/fg  cae8a623") || !strings.Contains(out, "draining already") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+	code, out, errs = replayed(t, "--json", "--speed", "1000", playedCase)
+	var said struct {
+		Timelines []struct{ Service string }
+		Wrong     []string
+	}
+	if err := json.Unmarshal([]byte(out), &said); err != nil || code != exitOK || len(said.Timelines) != 1 || said.Timelines[0].Service != "fg" || said.Wrong == nil {
+		t.Errorf("exit code %d, %v\n%s%s", code, err, out, errs)
+	}
+	text, err := os.ReadFile(playedCase)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong := filepath.Join(t.TempDir(), "wrong.json")
+	if err := os.WriteFile(wrong, bytes.Replace(text, []byte(`"10.0.5.0:8080"]`), []byte(`"10.0.5.1:8080"]`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, out, errs = replayed(t, wrong); code != exitFailed || !strings.Contains(out, "wrong: ") || !strings.Contains(errs, "1 times") {
+		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+func TestReplayOfNothing(t *testing.T) {
+	empty, garbage := t.TempDir(), filepath.Join(t.TempDir(), "case.json")
+	if err := os.WriteFile(garbage, []byte(`{"name": 1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{empty}, exitConfig, "no record"},
+		{[]string{garbage}, exitConfig, "cannot play it"},
+		{[]string{filepath.Join(empty, "none.json")}, exitConfig, "no such file"},
+		{[]string{"--speed", "-1", playedCase}, exitUsage, "--speed"},
+		{[]string{"--config", "x.yaml", playedCase}, exitUsage, "--config"},
+		{[]string{""}, exitUsage, "FILE"},
+	} {
+		if code, out, errs := replayed(t, test.args...); code != test.code || !strings.Contains(errs, test.says) {
+			t.Errorf("%q: exit code %d\n%s%s", test.args, code, out, errs)
+		}
+	}
+}
