@@ -201,6 +201,9 @@ func full(s *fleet.Snapshot) (until time.Time) {
 	until = s.At
 	blind := make(map[string]bool)
 	for _, g := range s.Gaps {
+		if g.Kind == fleet.GapServiceRevision {
+			continue // castoff can do without, as far as it can
+		}
 		switch g.Class {
 		case fleet.Denied, fleet.NotFound:
 			switch g.Kind {

@@ -88,6 +88,9 @@ func unread(s *fleet.Snapshot, id fleet.ServiceID) (missing string, hopeless boo
 		}
 	}
 	for _, lb := range svc.LoadBalancers {
+		if lb.Former {
+			continue
+		}
 		g := s.TargetGroup(lb.Group)
 		if g == nil || g.TargetType == "" {
 			if text, hopeless := why(fleet.GapTargetGroup, string(lb.Group), "target group "+lb.Group.Name()); hopeless {

@@ -65,7 +65,7 @@ func TestTargetsOfATask(t *testing.T) {
 			service: map[string]any{"loadBalancers": []any{lb("g", map[string]any{"advancedConfiguration": map[string]any{"alternateTargetGroupArn": groupARN("alt")}})}},
 		},
 		{
-			name: "task sets", kind: "ip", ip: "10.0.1.7", want: []string{"alt 10.0.1.7:10080", "g 10.0.1.7:10080"},
+			name: "task sets: its own", kind: "ip", ip: "10.0.1.7", want: []string{"alt 10.0.1.7:10080"}, task: map[string]any{"startedBy": "ecs-svc/2"},
 			service: map[string]any{
 				"loadBalancers": []any{}, "deploymentController": map[string]any{"type": "EXTERNAL"}, "deployments": []any{},
 				"taskSets": []any{
@@ -100,7 +100,7 @@ func TestTargetsOfATask(t *testing.T) {
 				if !slices.Equal(got, c.want) {
 					t.Errorf("targets %q, want %q", got, c.want)
 				}
-				if d := s.Services[0].Deployments; c.name == "task sets" && (len(d) != 2 || d[1].Rollout != "STABILIZING" || s.Services[0].Controller != fleet.ControllerExternal) {
+				if d := s.Services[0].Deployments; c.name == "task sets: its own" && (len(d) != 2 || d[1].Rollout != "STABILIZING" || s.Services[0].Controller != fleet.ControllerExternal) {
 					t.Errorf("deployments %+v", d)
 				}
 			})
@@ -156,27 +156,94 @@ func TestTargetWithTwoAddressesWhileGroupsAreUnread(t *testing.T) {
 	}
 }
 
-// Targets follow the inventory although the task was not read again: a new
-// value with the old Read.
+// What belongs to a task follows from its own deployment, and not from what the
+// service names by now.
+func TestTargetsFollowTheDeployment(t *testing.T) {
+	lb := func(group string, port int) map[string]any {
+		return map[string]any{"targetGroupArn": groupARN(group), "containerName": "nginx", "containerPort": port}
+	}
+	const first = "c00-s0000"
+	for _, c := range []struct {
+		name string
+		lbs  []any // of the second deployment
+		want []string
+		next []string // of a task of it
+	}{
+		{"another group", []any{lb("second", 10080)}, []string{first + " 10.0.0.1:10080"}, []string{"second 10.0.0.2:10080"}},
+		{"another port", []any{lb(first, 9000)}, []string{first + " 10.0.0.1:10080"}, []string{first + " 10.0.0.2:9000"}},
+		{"one group more", []any{lb(first, 10080), lb("second", 9000)}, []string{first + " 10.0.0.1:10080"}, []string{first + " 10.0.0.2:10080", "second 10.0.0.2:9000"}},
+		{"none any more", []any{}, []string{first + " 10.0.0.1:10080"}, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 2)
+				cl := f.clusters[0]
+				f.groups = append(f.groups, &fakeGroup{name: "second", kind: "ip"})
+				later := cl.tasks[1]
+				cl.tasks = cl.tasks[:1]
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				pass(t, o, 0)
+				was := cl.describeServices([]string{ecsARN("service/c00/s0000")}).(map[string]any)["services"].([]any)[0].(map[string]any)["deployments"].([]any)[0].(map[string]any)
+				was["status"] = "ACTIVE"
+				cl.services[0].extra = map[string]any{"loadBalancers": c.lbs, "deployments": []any{
+					map[string]any{"id": "ecs-svc/2", "status": "PRIMARY", "rolloutState": "IN_PROGRESS", "taskDefinition": ecsARN("task-definition/s0000:2")}, was,
+				}}
+				later.extra = map[string]any{"startedBy": "ecs-svc/2"}
+				cl.tasks = append(cl.tasks, later)
+				// The first deployment leaves the list while its task still drains.
+				for _, deployments := range []int{2, 2, 1} {
+					list := cl.services[0].extra["deployments"].([]any)
+					cl.services[0].extra["deployments"] = list[:deployments]
+					s := pass(t, o, 2*time.Minute)
+					for i, want := range [][]string{c.want, c.next} {
+						var got []string
+						for _, k := range s.Tasks[i].Targets {
+							got = append(got, k.Group.Name()+" "+k.Address())
+						}
+						if !slices.Equal(got, want) {
+							t.Errorf("%d deployments: targets of task %d: %q, want %q", deployments, i, got, want)
+						}
+					}
+					if len(s.Gaps) != 0 || s.TargetGroup(fleet.TargetGroupARN(groupARN(first))) == nil {
+						t.Errorf("gaps %v, groups %d", gapsOf(s), len(s.TargetGroups))
+					}
+					if i := slices.IndexFunc(s.Services[0].LoadBalancers, func(lb fleet.LoadBalancer) bool { return lb.Group.Name() == first }); i < 0 {
+						t.Errorf("the service has %v", s.Services[0].LoadBalancers)
+					} else if former := s.Services[0].LoadBalancers[i].Former; former != (c.name == "another group" || c.name == "none any more") {
+						t.Errorf("%s former: %t", first, former)
+					}
+				}
+				if n := tally(f.taken())["DescribeServiceRevisions"]; n != 0 {
+					t.Errorf("%d revisions asked for, although both deployments were seen as the primary one", n)
+				}
+				cl.tasks = cl.tasks[1:] // the last one in the old group
+				for range 5 {
+					pass(t, o, time.Minute)
+				}
+				s := pass(t, o, time.Minute)
+				if gone := s.TargetGroup(fleet.TargetGroupARN(groupARN(first))) == nil; gone != (c.name == "another group" || c.name == "none any more") {
+					t.Errorf("when its last task has gone: group dropped %t, service has %v", gone, s.Services[0].LoadBalancers)
+				}
+			})
+		})
+	}
+}
+
+// A task that was not read again gets a target in a group that comes to be known: a
+// new value with the old Read.
 func TestTargetsFollowTheInventory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 1)
-		f.groups = append(f.groups, &fakeGroup{name: "second", kind: "ip"})
+		f.groups[0].kind = "instance"
 		o := observer(t, Options{Config: f.config(), Interval: time.Hour, DiscoveryInterval: time.Hour})
 		a := pass(t, o, 0).Tasks[0]
-		f.clusters[0].services[0].groups = append(f.clusters[0].services[0].groups, "second")
+		f.groups[0].kind = "ip"
 		b := pass(t, o, time.Minute).Tasks[0]
-		if a == b || len(b.Targets) != 2 || len(a.Targets) != 1 || a.Read != b.Read {
+		if a == b || len(b.Targets) != 1 || len(a.Targets) != 0 || a.Read != b.Read {
 			t.Errorf("targets %v read %v, were %v read %v", b.Targets, b.Read, a.Targets, a.Read)
 		}
 		if c := pass(t, o, time.Minute).Tasks[0]; c != b {
 			t.Error("nothing changed, and the task is a new value")
-		}
-		f.clusters[0].services[0].extra = map[string]any{"loadBalancers": []any{
-			map[string]any{"targetGroupArn": groupARN("second"), "containerName": "nginx", "containerPort": 9000},
-		}}
-		if d := pass(t, o, time.Minute).Tasks[0]; len(d.Targets) != 1 || d.Targets[0].Port != 9000 || d.Read != a.Read {
-			t.Errorf("after a change of the port: targets %v", d.Targets)
 		}
 	})
 }

@@ -29,6 +29,7 @@ var bucketOf = map[string]string{
 	"DescribeContainerInstances":     ClusterResourceReadBucket,
 	"ListServices":                   ServiceReadBucket,
 	"DescribeServices":               ServiceReadBucket,
+	"DescribeServiceRevisions":       ServiceReadBucket,
 	"DescribeTaskDefinition":         TaskDefinitionReadBucket,
 	"DescribeTargetGroups":           BalancerReadBucket,
 	"DescribeTargetGroupAttributes":  BalancerReadBucket,

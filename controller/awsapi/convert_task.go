@@ -219,18 +219,22 @@ func (a addresses) with(in *types.Task) addresses {
 	return a
 }
 
-// targets are the rows that the load balancers of a task's service should have
+// targets are the rows that the load balancers of a task's deployment should have
 // for it, as far as is known.
 func (o *Observer) targets(t *task) []fleet.TargetKey {
 	s := o.services[t.service]
 	if s == nil || s.value == nil {
 		return t.value.Targets // of a service that is gone: what it had
 	}
-	if t.remembered = t.remembered && !o.located(t, s.value); t.remembered {
+	lbs, known := s.loadBalancers(t.value.StartedBy)
+	if t.remembered = t.remembered && !(known && o.located(t, lbs)); t.remembered && known {
 		return t.value.Targets
 	}
 	var keys []fleet.TargetKey
-	for _, lb := range s.value.LoadBalancers {
+	if !known { // what was known when it ran, and what its address shows
+		keys = append(slices.Clone(t.value.Targets), o.found(t, s)...)
+	}
+	for _, lb := range lbs {
 		var facts fleet.TargetGroup
 		g := o.groups[lb.Group]
 		if g != nil && g.facts != nil {

@@ -36,6 +36,9 @@ type fake struct {
 	calls    []fakeCall
 	// networkMode is that of every task definition; empty for awsvpc.
 	networkMode string
+	// revisions are the load balancers of service revisions, by ARN, and their task
+	// definitions.
+	revisions map[string]fakeRevision
 	// fault answers a call instead of the fake when it returns a reply.
 	fault func(c fakeCall) *fakeReply
 }
@@ -91,6 +94,11 @@ type fakeGroup struct {
 	targets []fakeTarget
 	absent  bool
 	ipv6    bool
+}
+
+type fakeRevision struct {
+	definition string
+	lbs        []any // nil: left out
 }
 
 type fakeTarget struct {
@@ -214,13 +222,14 @@ func (f *fake) ecs(op string, body []byte) *fakeReply {
 	var in struct {
 		Cluster, NextToken, ServiceName, DesiredStatus, TaskDefinition string
 		Clusters, Services, Tasks, ContainerInstances                  []string
+		ServiceRevisionArns                                            []string
 		MaxResults                                                     int
 	}
 	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&in); err != nil {
 		panic(err)
 	}
 	call := fakeCall{op: op, cluster: lastSegment(in.Cluster), desired: in.DesiredStatus, service: in.ServiceName, token: in.NextToken}
-	for _, refs := range [][]string{in.Clusters, in.Services, in.Tasks, in.ContainerInstances} {
+	for _, refs := range [][]string{in.Clusters, in.Services, in.Tasks, in.ContainerInstances, in.ServiceRevisionArns} {
 		call.refs = append(call.refs, refs...)
 	}
 	if in.TaskDefinition != "" {
@@ -262,6 +271,21 @@ func (f *fake) ecs(op string, body []byte) *fakeReply {
 		out = page("taskArns", all, in.NextToken, in.MaxResults)
 	case "DescribeTasks":
 		out = cluster.describeTasks(in.Tasks)
+	case "DescribeServiceRevisions":
+		found, failures := []any{}, []any{}
+		for _, arn := range in.ServiceRevisionArns {
+			r, ok := f.revisions[arn]
+			if !ok {
+				failures = append(failures, map[string]any{"arn": arn, "reason": "MISSING"})
+				continue
+			}
+			one := map[string]any{"serviceRevisionArn": arn, "taskDefinition": r.definition}
+			if r.lbs != nil {
+				one["loadBalancers"] = r.lbs
+			}
+			found = append(found, one)
+		}
+		out = map[string]any{"serviceRevisions": found, "failures": failures}
 	case "DescribeTaskDefinition":
 		mode := f.networkMode
 		if mode == "" {

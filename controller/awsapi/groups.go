@@ -65,13 +65,23 @@ func (o *Observer) addGroup(arn fleet.TargetGroupARN) {
 	}
 }
 
-// dropGroups forgets the groups that no service names any more.
+// dropGroups forgets the groups that no service names any more, nor any task has a
+// row in.
 func (o *Observer) dropGroups() {
 	named := make(map[fleet.TargetGroupARN]bool, len(o.groups))
 	for _, s := range o.services {
 		if s.value != nil {
 			for _, lb := range s.value.LoadBalancers {
 				named[lb.Group] = true
+			}
+		}
+	}
+	for _, c := range o.clusters {
+		for _, t := range c.tasks {
+			if t.value != nil {
+				for _, key := range t.value.Targets {
+					named[key.Group] = true
+				}
 			}
 		}
 	}

@@ -34,6 +34,7 @@ var iamPrefix = map[string]string{
 var resourceOf = map[string]string{
 	"ecs:DescribeClusters":                   "arn:aws:ecs:*:*:cluster/*",
 	"ecs:DescribeServices":                   "arn:aws:ecs:*:*:service/*",
+	"ecs:DescribeServiceRevisions":           "arn:aws:ecs:*:*:service-revision/*",
 	"ecs:DescribeTasks":                      "arn:aws:ecs:*:*:task/*",
 	"ecs:DescribeContainerInstances":         "arn:aws:ecs:*:*:container-instance/*",
 	"elasticloadbalancing:RegisterTargets":   "arn:aws:elasticloadbalancing:*:*:targetgroup/*/*",

@@ -360,7 +360,7 @@ func TestDeletedService(t *testing.T) {
 		}
 		pass(t, o, time.Minute)
 		d := pass(t, o, time.Minute)
-		if len(d.Services) != 1 || len(d.Gaps) != 0 || len(d.TargetGroups) != 1 {
+		if len(d.Services) != 1 || len(d.Gaps) != 0 || len(d.TargetGroups) != 2 { // its task is still in its group
 			t.Errorf("after three: %d services, %d groups, gaps %v", len(d.Services), len(d.TargetGroups), gapsOf(d))
 		}
 		if len(d.Tasks) != 2 || len(d.Tasks[1].Targets) != 1 {

@@ -110,6 +110,7 @@ func (o *Observer) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Sn
 	o.readDetails(ctx)
 	o.readTasks(ctx)
 	o.readDetails(ctx) // of tasks that are new
+	o.settle(ctx)
 	o.retarget()
 	o.readBalancers(ctx)
 	o.sweep()

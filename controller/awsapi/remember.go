@@ -30,6 +30,9 @@ func (o *Observer) Remember(tasks []*fleet.Task) {
 		}
 		c.byARN[v.ARN] = t
 		c.tasks = append(c.tasks, t)
+		for _, key := range v.Targets {
+			o.addGroup(key.Group) // whatever its service names by now
+		}
 	}
 	for _, c := range o.clusters {
 		slices.SortFunc(c.tasks, func(a, b *task) int { return cmp.Compare(a.arn, b.arn) })
@@ -116,8 +119,8 @@ func (o *Observer) clusterOf(arn fleet.ClusterARN) *cluster {
 // located reports that enough has been read to say where a remembered task is.
 // Until then what is remembered counts: ECS may no longer tell of one that is
 // stopping.
-func (o *Observer) located(t *task, s *fleet.Service) bool {
-	for _, lb := range s.LoadBalancers {
+func (o *Observer) located(t *task, lbs []fleet.LoadBalancer) bool {
+	for _, lb := range lbs {
 		if g := o.groups[lb.Group]; g == nil || g.facts == nil {
 			return false
 		}

@@ -14,6 +14,13 @@ func (o *Observer) hides(key gapKey) *fleet.Scope {
 	switch key.kind {
 	case fleet.GapTargetGroups:
 		return o.unlisted()
+	case fleet.GapServiceRevision:
+		for _, s := range o.services {
+			if s.ref() == key.ref && s.value != nil {
+				return o.astray(s)
+			}
+		}
+		return nil
 	case fleet.GapTasks:
 		is = func(t *task) bool { return !t.unread.IsZero() || t.value == nil && t.missing == 0 }
 	case fleet.GapContainerInstances:

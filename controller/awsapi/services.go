@@ -21,6 +21,14 @@ type service struct {
 	cluster *cluster
 	value   *fleet.Service // nil until described
 	missing int            // descriptions in a row that said it is not there
+
+	primary   string               // the deployment that the service's own settings are of; empty with task sets
+	settings  map[string]*settings // by what the tasks of each deployment were started by
+	current   []fleet.LoadBalancer // those that the service names now
+	former    []fleet.LoadBalancer // those of other deployments that have tasks
+	live      []string             // deployments other than the primary one with tasks that have not stopped
+	revisions []string             // ARNs of the current service revisions
+	revising  clock
 }
 
 // ref is how Gaps call the service.
@@ -77,7 +85,8 @@ func (o *Observer) addService(c *cluster, arn string) {
 	if id.Name == "" || o.services[id] != nil {
 		return
 	}
-	o.services[id] = &service{clock: clock{known: time.Now()}, id: id, arn: arn, cluster: c}
+	now := clock{known: time.Now()}
+	o.services[id] = &service{clock: now, id: id, arn: arn, cluster: c, settings: make(map[string]*settings), revising: now}
 }
 
 func (o *Observer) describeServices(ctx context.Context, c *cluster, services []*service) func() {
@@ -137,6 +146,9 @@ func halfService(was *fleet.Service, in *types.Service) string {
 
 func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) {
 	v := o.convertService(s, in, read)
+	s.learn(v, in)
+	s.current = v.LoadBalancers
+	v.LoadBalancers = s.withFormer(s.current)
 	if s.value == nil || !slices.Equal(s.value.LoadBalancers, v.LoadBalancers) {
 		o.moved = true
 	}

@@ -71,7 +71,7 @@ func (o *Observer) dropGaps() {
 			wanted = clusters[key.ref] != nil
 		case fleet.GapTaskList:
 			wanted = clusters[key.ref] != nil || lists[key.ref]
-		case fleet.GapService:
+		case fleet.GapService, fleet.GapServiceRevision:
 			wanted = services[key.ref]
 		case fleet.GapTaskDefinition:
 			wanted = definitions()[fleet.TaskDefinitionARN(key.ref)]
@@ -159,6 +159,7 @@ func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
 	}
 	for _, s := range o.services {
 		add(s.value == nil && s.missing == 0, fleet.GapService, s.ref(), s.known, "")
+		add(s.value != nil && len(s.unknown()) > 0, fleet.GapServiceRevision, s.ref(), s.revising.known, "")
 	}
 	definitions := sync.OnceValue(o.needed)
 	for arn, d := range o.definitions {

@@ -422,7 +422,7 @@ func (o *Observer) retarget() {
 			if !t.unread.IsZero() && (unread.IsZero() || t.unread.Before(unread)) {
 				unread = t.unread
 			}
-			if t.value == nil || !t.moved && !o.moved {
+			if t.value == nil || !t.moved && !o.moved && !o.unsettled(t) {
 				continue
 			}
 			t.moved = false

@@ -13,10 +13,11 @@ type GapKind string
 const (
 	GapClusters           GapKind = "clusters" // the list of clusters
 	GapCluster            GapKind = "cluster"
-	GapServices           GapKind = "services"  // the list of a cluster's services
-	GapService            GapKind = "service"   // one service
-	GapTaskList           GapKind = "task_list" // the list of a cluster's or a service's tasks
-	GapTasks              GapKind = "tasks"     // tasks already known
+	GapServices           GapKind = "services"         // the list of a cluster's services
+	GapService            GapKind = "service"          // one service
+	GapServiceRevision    GapKind = "service_revision" // of a deployment whose tasks are there
+	GapTaskList           GapKind = "task_list"        // the list of a cluster's or a service's tasks
+	GapTasks              GapKind = "tasks"            // tasks already known
 	GapTaskDefinition     GapKind = "task_definition"
 	GapContainerInstances GapKind = "container_instances"
 	GapTargetGroups       GapKind = "target_groups" // the list of target groups
@@ -28,7 +29,7 @@ const (
 
 // GapKinds lists every kind, for whoever must know them all beforehand.
 var GapKinds = []GapKind{
-	GapClusters, GapCluster, GapServices, GapService, GapTaskList, GapTasks, GapTaskDefinition,
+	GapClusters, GapCluster, GapServices, GapService, GapServiceRevision, GapTaskList, GapTasks, GapTaskDefinition,
 	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapTags,
 }
 

@@ -1,6 +1,9 @@
 package fleet
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Cluster is an ECS cluster.
 type Cluster struct {
@@ -45,9 +48,14 @@ type Service struct {
 	Grace time.Duration
 
 	Deployments   []Deployment
-	LoadBalancers []LoadBalancer // sorted; task sets' and alternate groups included
+	LoadBalancers []LoadBalancer // sorted; task sets', alternate and former groups included
 	Tags          map[string]string
 	Read          Read
+}
+
+// Balanced reports that the service's new tasks are registered in a target group.
+func (s *Service) Balanced() bool {
+	return slices.ContainsFunc(s.LoadBalancers, func(lb LoadBalancer) bool { return !lb.Former })
 }
 
 // Active reports that the service still wants its tasks.
@@ -76,6 +84,9 @@ type LoadBalancer struct {
 	Container string
 	Port      int // container port
 	Alternate bool
+	// Former: only tasks of earlier deployments are in the group; the service names
+	// it no more. The entry goes with the last of them.
+	Former bool
 }
 
 // Network modes of a task definition. With awsvpc a task has an address of its

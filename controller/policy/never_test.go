@@ -241,7 +241,7 @@ func (w *world) judgeEvidence(v Verdict) error {
 			about = g.Ref == string(v.Target.Group)
 		case fleet.GapTaskDefinition:
 			about = g.Ref == string(definitionARN(v.Service.Name))
-		case fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
+		case fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapServiceRevision, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
 			about = g.Ref == "prod" || g.Ref == string(prod) || g.Ref == v.Service.String()
 		}
 		if about {

@@ -354,15 +354,28 @@ func (s *script) cmdScale(a *arguments) string {
 	return ""
 }
 
-// deploy SERVICE [FATE]
+// deploy SERVICE [FATE] [group=NAME] [container=NAME] [port=N] [no-group]
 //
 // A deployment of a new revision, by the service's own strategy. FATE, as of
-// next, is that of every task of the revision.
+// next, is that of every task of the revision. With group, container
+// and port the service has that target group from now on; with no-group none.
 func (s *script) cmdDeploy(a *arguments) string {
 	id := s.service(a, a.need("service"))
 	var r sim.Revision
 	if word, ok := a.word(); ok {
 		r.Fate = fate(a, word)
+	}
+	name, named := a.value("group")
+	port, moved := a.number("port")
+	container, _ := a.value("container")
+	switch {
+	case a.is("no-group"):
+		r.Groups = []sim.GroupSpec{}
+	case named || moved:
+		if !named {
+			name = id.Name
+		}
+		r.Groups = []sim.GroupSpec{{Name: name, Container: container, Port: port, Tags: map[string]string{"castoff:managed": "true"}}}
 	}
 	s.must(a, s.region.DeployRevision(id, r))
 	return ""

@@ -25,9 +25,10 @@ type deployment struct {
 	def       *definition
 	rollout   string
 	why       string
-	alternate bool    // its tasks go into the alternate groups
-	percent   float64 // of the service's desired count, where it is kept at its number by itself
-	leaving   bool    // its tasks are to go
+	groups    []serviceGroup // the service's when it began, which it keeps
+	alternate bool           // its tasks go into the alternate groups
+	percent   float64        // of the service's desired count, where it is kept at its number by itself
+	leaving   bool           // its tasks are to go
 	failed    int
 	proven    bool // a task of it has been healthy: failures no longer count
 	completed bool // once
@@ -43,6 +44,10 @@ type deployment struct {
 type Revision struct {
 	// Containers of the new task definition; nil keeps those of the newest one.
 	Containers []ContainerSpec
+	// Groups are the service's target groups from now on, as UpdateService's
+	// loadBalancers; nil keeps them, and an empty list leaves it none. One of a name
+	// that is there is that group. Tasks of earlier deployments stay where they are.
+	Groups []GroupSpec
 	// Fate of every task of the revision that [Region.NextTasks] says nothing
 	// about: with StartsHung, NeverStarts or Exits it is a bad revision.
 	Fate Fate
@@ -70,6 +75,11 @@ func (s *service) rollOut(rev Revision, def *definition) error {
 	if err := s.revise(rev); err != nil {
 		return err
 	}
+	if rev.Groups != nil {
+		if err := s.regroup(); err != nil {
+			return err
+		}
+	}
 	if s.shift != nil {
 		s.abandon()
 	}
@@ -90,6 +100,9 @@ func (s *service) revise(rev Revision) error {
 	if rev.Containers != nil {
 		given.Containers = rev.Containers
 	}
+	if rev.Groups != nil {
+		given.Groups = rev.Groups
+	}
 	spec, err := given.withDefaults()
 	if err == nil {
 		s.given, s.spec = given, spec
@@ -102,7 +115,7 @@ func (s *service) deploy(def *definition) *deployment {
 	r := s.region
 	d := &deployment{
 		id: "ecs-svc/" + r.digits(19), def: def, percent: 100,
-		created: r.now, stableAt: r.now,
+		created: r.now, stableAt: r.now, groups: s.groups,
 	}
 	d.revision = ecsARN("service-revision/" + s.cluster.name + "/" + s.spec.Name + "/" + d.id[len("ecs-svc/"):])
 	d.turn(s, rolloutInProgress, "ECS deployment "+d.id+" in progress.")

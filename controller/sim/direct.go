@@ -92,7 +92,7 @@ func (s *service) word(read fleet.Read) *fleet.Service {
 		w.Running, w.Pending = count(s.live, func(t *task) bool { return t.deployment == d })
 		groups := s.groupsOf(d)
 		if s.spec.Controller == fleet.ControllerECS {
-			groups = s.groups
+			groups = d.groups
 			w.Status, w.Rollout, w.Desired, w.Failed = "ACTIVE", d.rollout, s.poolOf(d).desired, d.failed
 			if i == 0 {
 				w.Status = "PRIMARY"
@@ -106,6 +106,10 @@ func (s *service) word(read fleet.Read) *fleet.Service {
 		v.Deployments = append(v.Deployments, w)
 		for _, g := range groups {
 			lb := fleet.LoadBalancer{Group: g.group.arn, Container: g.container, Port: g.port}
+			lb.Former = s.spec.Controller == fleet.ControllerECS && !slices.ContainsFunc(s.groups, func(o serviceGroup) bool { return o.group == g.group })
+			if lb.Former && w.Running == 0 && w.Pending == 0 {
+				continue // nobody is there
+			}
 			v.LoadBalancers = append(v.LoadBalancers, lb)
 			if g.alternate != nil && s.spec.Controller == fleet.ControllerECS {
 				lb.Group, lb.Alternate = g.alternate.arn, true

@@ -21,34 +21,72 @@ const targetTypeLambda = "lambda"
 // each kind that they need.
 func (r *Region) addGroups(s *service) error {
 	balancers := map[string]*balancer{}
+	for _, spec := range s.spec.Groups {
+		if err := r.addServiceGroup(s, spec, balancers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// addServiceGroup makes one of them.
+func (r *Region) addServiceGroup(s *service, spec GroupSpec, balancers map[string]*balancer) error {
 	targetType := fleet.TargetTypeInstance
 	if s.spec.NetworkMode == fleet.NetworkAWSVPC {
 		targetType = fleet.TargetTypeIP
 	}
-	for _, spec := range s.spec.Groups {
-		b := balancers[spec.Balancer]
-		if !spec.Unattached && b == nil {
-			name := s.spec.Name
-			if len(balancers) > 0 {
-				name += "-" + spec.Balancer
-			}
-			b = r.addBalancer(name, spec.Balancer, s.spec.Zones, s.spec.CrossZone)
-			balancers[spec.Balancer] = b
+	b := balancers[spec.Balancer]
+	if !spec.Unattached && b == nil {
+		name := s.spec.Name
+		if len(balancers) > 0 {
+			name += "-" + spec.Balancer
 		}
-		g := serviceGroup{container: spec.Container, port: spec.Port}
-		var err error
-		if g.group, err = r.addGroup(targetType, spec, spec.Name, b); err != nil {
+		b = r.addBalancer(name, spec.Balancer, s.spec.Zones, s.spec.CrossZone)
+		balancers[spec.Balancer] = b
+	}
+	g := serviceGroup{container: spec.Container, port: spec.Port}
+	var err error
+	if g.group, err = r.addGroup(targetType, spec, spec.Name, b); err != nil {
+		return err
+	}
+	if spec.Alternate {
+		spare := spec
+		spare.Traffic = Traffic{}
+		if g.alternate, err = r.addGroup(targetType, spare, spec.Name+"-alt", b); err != nil {
 			return err
 		}
-		if spec.Alternate {
-			spare := spec
-			spare.Traffic = Traffic{}
-			if g.alternate, err = r.addGroup(targetType, spare, spec.Name+"-alt", b); err != nil {
-				return err
-			}
+	}
+	s.groups = append(s.groups, g)
+	s.listenFor(len(s.groups) - 1)
+	return nil
+}
+
+// regroup gives the service the groups of its spec: those that it has had, by their
+// names, and new ones behind the same load balancers.
+func (s *service) regroup() error {
+	balancers := map[string]*balancer{}
+	var had []serviceGroup
+	for _, d := range s.deployments {
+		had = append(had, d.groups...)
+	}
+	for _, g := range had {
+		if b := g.group.balancer; b != nil {
+			balancers[g.group.kind] = b
 		}
-		s.groups = append(s.groups, g)
-		s.listenFor(len(s.groups) - 1)
+	}
+	was := s.groups
+	s.groups = nil
+	for _, spec := range s.spec.Groups {
+		if i := slices.IndexFunc(had, func(g serviceGroup) bool { return g.group.name == spec.Name }); i >= 0 {
+			g := had[i]
+			g.container, g.port = spec.Container, spec.Port
+			s.groups = append(s.groups, g)
+			continue
+		}
+		if err := s.region.addServiceGroup(s, spec, balancers); err != nil {
+			s.groups = was
+			return err
+		}
 	}
 	return nil
 }

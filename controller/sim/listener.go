@@ -38,20 +38,17 @@ func (s *service) listenFor(i int) {
 	if b == nil {
 		return
 	}
-	live := func() *targetGroup {
-		if s.primary == nil {
-			return s.groups[i].group
+	blue, green := g.group, g.alternate
+	of := func(d *deployment) *targetGroup {
+		if d != nil && d.alternate && green != nil {
+			return green
 		}
-		return s.groupsOf(s.primary)[i].group
+		return blue
 	}
+	live := func() *targetGroup { return of(s.primary) }
 	g.listener = b.listen(g.group, live).arn
 	if g.alternate != nil && s.spec.TestListener {
-		g.test = b.listen(g.alternate, func() *targetGroup {
-			if s.deployments[0].alternate {
-				return s.groups[i].alternate
-			}
-			return s.groups[i].group
-		}).arn
+		g.test = b.listen(g.alternate, func() *targetGroup { return of(s.deployments[0]) }).arn
 	}
 }
 

@@ -67,7 +67,7 @@ type opening struct {
 
 // groupsOf are the groups that tasks of a deployment go into.
 func (s *service) groupsOf(d *deployment) []serviceGroup {
-	groups := slices.Clone(s.groups)
+	groups := slices.Clone(d.groups)
 	for i, g := range groups {
 		if d.alternate && g.alternate != nil {
 			groups[i].group, groups[i].alternate = g.alternate, g.group

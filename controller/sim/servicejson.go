@@ -280,7 +280,7 @@ type resolvedGroupJSON struct {
 func (s *service) revisionJSON(d *deployment) serviceRevisionJSON {
 	j := serviceRevisionJSON{
 		ARN: d.revision, Service: string(s.arn), Cluster: string(s.cluster.arn), Definition: string(d.def.arn()),
-		LaunchType: s.spec.LaunchType, LoadBalancers: s.loadBalancersJSON(s.groups, s.spec.Controller), Images: []imageJSON{},
+		LaunchType: s.spec.LaunchType, LoadBalancers: s.loadBalancersJSON(d.groups, s.spec.Controller), Images: []imageJSON{},
 		Created: epoch(d.created), Resolved: resolvedJSON{[]resolvedGroupJSON{}},
 	}
 	if s.spec.LaunchType == fleet.Fargate {

@@ -344,7 +344,7 @@ func (f *failure) settled(t *Tracker, s *fleet.Snapshot) bool {
 	if f.tl.Outcome != Retired || svc == nil || !svc.Active() {
 		return true // nobody means to replace it
 	}
-	if len(svc.LoadBalancers) > 0 {
+	if svc.Balanced() {
 		return f.known(ReplacementServing)
 	}
 	return f.known(ReplacementRunning)
