@@ -58,6 +58,13 @@ func TestTargetsOfATask(t *testing.T) {
 			task: with(instance, "containers", bindings(
 				map[string]any{"containerPort": 10080, "hostPort": 32768, "protocol": "udp"}, map[string]any{"containerPort": 10080, "hostPort": 32769, "protocol": "tcp"})),
 		},
+		{
+			name: "bridge, a port for IPv4 and one for IPv6", kind: "instance", want: []string{"g i-abc:49154", "g i-abc:49254"},
+			task: with(instance, "containers", bindings(
+				map[string]any{"bindIP": "0.0.0.0", "containerPort": 10080, "hostPort": 49154, "protocol": "tcp"},
+				map[string]any{"bindIP": "::", "containerPort": 10080, "hostPort": 49254, "protocol": "tcp"},
+				map[string]any{"containerPort": 10080, "hostPort": 49354, "protocol": "udp"})),
+		},
 		{name: "bridge before its ports are known", kind: "instance", mode: "bridge", task: instance},
 		{name: "host without bindings", kind: "instance", mode: "host", task: instance, want: []string{"g i-abc:10080"}},
 		{

@@ -242,8 +242,11 @@ func (o *Observer) targets(t *task) []fleet.TargetKey {
 		} else if g != nil {
 			facts.IPAddressType = g.family
 		}
-		if id, port := o.address(t, lb, &facts); id != "" && port > 0 {
-			keys = append(keys, fleet.NewTargetKey(lb.Group, id, port))
+		id, ports := o.address(t, lb, &facts)
+		for _, port := range ports {
+			if id != "" && port > 0 {
+				keys = append(keys, fleet.NewTargetKey(lb.Group, id, port))
+			}
 		}
 	}
 	slices.SortFunc(keys, fleet.TargetKey.Compare)
@@ -251,11 +254,13 @@ func (o *Observer) targets(t *task) []fleet.TargetKey {
 }
 
 // address is how a target group of these facts, which are empty while they are
-// not known, names a task. One with an address of each kind has no name until it
-// is known which: under the wrong one its row would seem to be gone.
+// not known, names a task: by one id, and each port of it that leads to the
+// container's. An instance may publish that on several, as on one for IPv4 and one for
+// IPv6. One with an address of each kind has no name until it is known which: under
+// the wrong one its row would seem to be gone.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-load-balancing.html
-func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup) (id string, port int) {
+func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup) (id string, ports []int) {
 	byIP := g.TargetType == fleet.TargetTypeIP
 	if g.TargetType == "" {
 		byIP = t.addr.ipv4 != "" || t.addr.ipv6 != ""
@@ -263,29 +268,41 @@ func (o *Observer) address(t *task, lb fleet.LoadBalancer, g *fleet.TargetGroup)
 	if byIP {
 		switch {
 		case g.IPAddressType == "ipv6":
-			return t.addr.ipv6, lb.Port
+			return t.addr.ipv6, []int{lb.Port}
 		case g.IPAddressType == "" && t.addr.ipv6 != "":
 			if t.addr.ipv4 != "" {
-				return "", 0
+				return "", nil
 			}
-			return t.addr.ipv6, lb.Port
+			return t.addr.ipv6, []int{lb.Port}
 		}
-		return t.addr.ipv4, lb.Port
+		return t.addr.ipv4, []int{lb.Port}
 	}
 	instance := o.instances[t.value.ContainerInstance]
 	if instance == nil || instance.ec2 == "" {
-		return "", 0
+		return "", nil
 	}
-	udp := g.Protocol == "UDP" || g.Protocol == "QUIC"
-	for _, exact := range []bool{true, false} {
-		for _, b := range t.addr.bindings {
-			if b.port == lb.Port && (lb.Container == "" || b.container == lb.Container) && (b.udp == udp || !exact) {
-				return instance.ec2, b.host
-			}
-		}
+	if ports = t.addr.published(lb, g.Protocol); len(ports) > 0 {
+		return instance.ec2, ports
 	}
 	if d := o.definitions[t.value.Definition]; d != nil && d.value != nil && d.value.NetworkMode == fleet.NetworkHost {
-		return instance.ec2, lb.Port // ECS need not list what is the same port
+		return instance.ec2, []int{lb.Port} // ECS need not list what is the same port
 	}
-	return "", 0
+	return "", nil
+}
+
+// published are the instance's ports that lead to a container's: those of the group's
+// protocol, or of any where it has none of that.
+func (a *addresses) published(lb fleet.LoadBalancer, protocol string) (ports []int) {
+	for _, exact := range []bool{true, false} {
+		for _, b := range a.bindings {
+			is := b.udp == (protocol == "UDP" || protocol == "QUIC") || strings.HasPrefix(protocol, "TCP_")
+			if b.port == lb.Port && (lb.Container == "" || b.container == lb.Container) && (is || !exact) {
+				ports = append(ports, b.host)
+			}
+		}
+		if len(ports) > 0 {
+			break
+		}
+	}
+	return ports
 }

@@ -3,6 +3,8 @@ package policy
 import (
 	"fmt"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 // used is how many are out by castoff's hand, the target itself included.
@@ -10,16 +12,16 @@ type used struct {
 	service, group, fleet int
 }
 
-// used counts tasks once, however many targets of theirs are out.
+// used counts tasks once, however many targets of theirs are out, of the group too.
 func (q *question) used() used {
 	out := q.gone[q.mode]
 	n := used{service: out.services[q.of], group: out.groups[q.key.Group], fleet: len(out.tasks)}
+	if !out.places[place{q.key.Group, q.id}] && !out.targets[q.key] {
+		n.group++
+	}
 	if !out.tasks[q.id] {
 		n.service++
 		n.fleet++
-	}
-	if !out.targets[q.key] {
-		n.group++
 	}
 	return n
 }
@@ -40,7 +42,7 @@ func (q *question) budget() Finding {
 		of     int
 	}{
 		{ServiceBudget, "service_out", "task of " + q.svc.ID.String(), n.service, q.limits.Budget.Service, q.svc.Desired},
-		{GroupBudget, "group_out", "target of " + q.group.ARN.Name(), n.group, q.limits.Budget.Group, len(q.group.Targets)},
+		{GroupBudget, "group_out", "target of " + q.group.ARN.Name(), n.group, q.limits.Budget.Group, q.places()},
 		{FleetBudget, "fleet_out", "task of the fleet", n.fleet, q.view.Input.Fleet.Budget, q.running},
 	}
 	var values []Value
@@ -59,6 +61,18 @@ func (q *question) budget() Finding {
 	}
 	return allow(fmt.Sprintf("with this, %d of %d allowed are out of the service, %.0f of %.0f of the group, %.0f of %.0f of the fleet",
 		n.service, int(values[0].Limit), values[1].Got, values[1].Limit, values[2].Got, values[2].Limit), values...)
+}
+
+// places counts the group's rows, those of one task once.
+func (q *question) places() int {
+	n, seen := 0, map[fleet.TaskARN]bool{}
+	for _, r := range q.rows(q.group) {
+		if r.task == "" || !seen[r.task] {
+			n++
+		}
+		seen[r.task] = true
+	}
+	return n
 }
 
 // ordinal is 1st, 2nd, 3rd, 11th.

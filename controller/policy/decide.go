@@ -279,11 +279,37 @@ func (q *question) ask() Verdict {
 		if !bad {
 			f = g.ask(q)
 		}
+		if together := g.name == Identity || g.name == Zone || g.name == Contested; together && f.Decision == Allow {
+			for _, other := range q.others() {
+				if said := g.ask(other); said.Decision != Allow && f.Decision == Allow {
+					f = said
+					f.Sentence = "of " + other.key.Address() + ", which goes with it: " + f.Sentence
+				}
+			}
+		}
 		f.Guard = g.name
 		verdict.Findings = append(verdict.Findings, f)
 	}
 	verdict.settle(fmt.Sprintf("every guard allows taking %s of task %s out of %s", q.key.Address(), q.id.ID(), q.key.Group.Name()))
 	return verdict
+}
+
+// others are the task's other targets in the group that get new flows too. A task may
+// have several there, as on an instance that publishes a port for IPv4 and IPv6: they
+// go together or not at all, or it would go on serving through the ones that stay.
+func (q *question) others() (others []*question) {
+	if q.task == nil {
+		return nil
+	}
+	for _, key := range q.task.Targets {
+		if key == q.key || key.Group != q.key.Group || q.Snapshot.Target(key) == nil {
+			continue
+		}
+		if other := q.view.question(q.id, key); other.noGain().Decision == Allow {
+			others = append(others, other)
+		}
+	}
+	return others
 }
 
 // verdict is one that says nothing yet.
@@ -306,6 +332,9 @@ func (v *view) claim(qs []*question) {
 	v.claims = make(map[fleet.TargetKey]int, len(qs))
 	for _, q := range qs {
 		v.claims[q.key] = 0
+		for _, other := range q.others() {
+			v.claims[other.key] = 0
+		}
 	}
 	for _, t := range v.Snapshot.Tasks {
 		if t.Gone() {
@@ -362,9 +391,16 @@ func GiveBack(in Input, was Verdict) State {
 // gone is what counts as out for a decision in one mode.
 type gone struct {
 	targets  map[fleet.TargetKey]bool
+	places   map[place]bool
 	tasks    map[fleet.TaskARN]bool
 	services map[fleet.ServiceID]int      // tasks
-	groups   map[fleet.TargetGroupARN]int // targets
+	groups   map[fleet.TargetGroupARN]int // tasks
+}
+
+// place is a task in a group, with all of its rows there.
+type place struct {
+	group fleet.TargetGroupARN
+	task  fleet.TaskARN
 }
 
 // takeOut counts the open detachments, and what was allowed a moment ago.
@@ -372,7 +408,7 @@ func (v *view) takeOut() {
 	v.gone = make(map[Mode]*gone, len(Modes))
 	for _, mode := range Modes {
 		v.gone[mode] = &gone{
-			targets: make(map[fleet.TargetKey]bool), tasks: make(map[fleet.TaskARN]bool),
+			targets: make(map[fleet.TargetKey]bool), places: make(map[place]bool), tasks: make(map[fleet.TaskARN]bool),
 			services: make(map[fleet.ServiceID]int), groups: make(map[fleet.TargetGroupARN]int),
 		}
 	}
@@ -394,10 +430,11 @@ func (v *view) add(out Grant) {
 			continue
 		}
 		g := v.gone[mode]
-		if !g.targets[out.Target] {
-			g.targets[out.Target] = true
-			g.groups[out.Target.Group]++
+		if at := (place{out.Target.Group, out.Task}); !g.places[at] && !g.targets[out.Target] {
+			g.places[at] = true
+			g.groups[at.group]++
 		}
+		g.targets[out.Target] = true
 		if !g.tasks[out.Task] {
 			g.tasks[out.Task] = true
 			g.services[out.Service]++

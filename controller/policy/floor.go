@@ -15,6 +15,7 @@ type row struct {
 	key     fleet.TargetKey
 	zone    string // empty: not known
 	service fleet.ServiceID
+	task    fleet.TaskARN // empty: nobody's
 	// good: the balancer calls it healthy, and it is the target of a running
 	// task that was read lately and that ECS calls HEALTHY, or cannot judge.
 	good bool
@@ -31,7 +32,7 @@ func (v *view) rows(g *fleet.TargetGroup) []row {
 		t := &g.Targets[i]
 		r := row{key: t.Key, zone: t.Zone}
 		if owner := v.Snapshot.Owner(t.Key); owner != nil {
-			r.service = owner.Service
+			r.service, r.task = owner.Service, owner.ARN
 			if r.zone == "" {
 				r.zone = owner.Zone // AWS need not fill it in for instances
 			}
@@ -78,17 +79,41 @@ type tally struct {
 	left int
 }
 
-// tally counts the rows that a filter takes.
+// tally counts the rows that a filter takes. All of the task's own count as out: they
+// go together.
 func (q *question) tally(filter func(*row) bool) tally {
 	var n tally
-	rows, out := q.rows(q.group), q.gone[q.mode].targets
+	rows := q.rows(q.group)
 	for i := range rows {
-		r := &rows[i]
-		if !filter(r) {
-			continue
+		if r := &rows[i]; filter(r) {
+			n.all++
+			if q.stays(r) {
+				n.left++
+			}
 		}
-		n.all++
-		if r.good && r.key != q.key && !out[r.key] {
+	}
+	return n
+}
+
+// stays reports that a row is good and not among those that go or are out.
+func (q *question) stays(r *row) bool {
+	return r.good && r.key != q.key && (q.id == "" || r.task != q.id) && !q.gone[q.mode].targets[r.key]
+}
+
+// tasks counts the service's tasks that have rows in the group: what is desired are
+// tasks. One with several stays if all of them do.
+func (q *question) tasks() tally {
+	stays := map[fleet.TaskARN]bool{}
+	rows := q.rows(q.group)
+	for i := range rows {
+		if r := &rows[i]; r.service == q.svc.ID {
+			was, seen := stays[r.task]
+			stays[r.task] = (was || !seen) && q.stays(r)
+		}
+	}
+	n := tally{all: len(stays)}
+	for _, is := range stays {
+		if is {
 			n.left++
 		}
 	}
@@ -101,7 +126,7 @@ func (q *question) floor() Finding {
 	if q.task == nil || q.svc == nil || q.group == nil || q.group.Read.Never() {
 		return hold(SettingsUnknown, time.Time{}, "the task, its service or its target group has not been read")
 	}
-	own := q.tally(func(r *row) bool { return r.service == q.svc.ID })
+	own := q.tasks()
 	group := q.tally(func(*row) bool { return true })
 	least := q.limits.Floor.of(q.svc.Desired)
 	value := count("healthy_left", own.left, least)

@@ -88,7 +88,7 @@ func (v *view) least(s *serviceView) (n int, ok bool) {
 			continue
 		}
 		q := &question{view: v, serviceView: s, group: g}
-		own := q.tally(func(r *row) bool { return r.service == s.svc.ID })
+		own := q.tasks()
 		if own.all > 0 && (!ok || own.left < n) {
 			n, ok = own.left, true
 		}
