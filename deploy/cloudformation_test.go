@@ -127,8 +127,9 @@ func TestTemplateContainer(t *testing.T) {
 	if got := texts(at(c, "HealthCheck", "Command")); !slices.Equal(got, []string{"CMD", "/castoff", "healthcheck"}) {
 		t.Errorf("health check %q", got)
 	}
-	if got := texts(at(c, "Command")); !slices.Equal(got, []string{"run", "--state", "/state"}) {
-		t.Errorf("command %q", got)
+	with, without := texts(at(c, "Command", 1)), texts(at(c, "Command", 2))
+	if at(c, "Command", 0) != "KeepsState" || !slices.Equal(with, []string{"run", "--state", "/state"}) || !slices.Equal(without, []string{"run"}) {
+		t.Errorf("command %v, with a file system %q, without one %q", at(c, "Command", 0), with, without)
 	}
 	// castoff takes 10 s at most to stop, and ECS kills it after this.
 	if stop, _ := at(c, "StopTimeout").(uint64); stop < 15 || stop > 120 {

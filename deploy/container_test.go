@@ -114,7 +114,7 @@ func ofTask(t *testing.T, i image) (c container, check []string) {
 	if len(check) < 2 || check[0] != "CMD" {
 		t.Fatalf("health check %q", check)
 	}
-	return container{image: i, args: texts(at(d, "Command")), user: user, volume: volume}, check[1:]
+	return container{image: i, args: texts(at(d, "Command", 1)), user: user, volume: volume}, check[1:]
 }
 
 // spec is the container in the words of the OCI runtime specification: the

@@ -174,6 +174,7 @@ polling: {interval: 1s, hot_interval: 1s, calm_interval: 1s, discovery_interval:
 timelines: {recovery_window: 5s, settle_window: 5s}
 limits: {startup: 5s}
 services: [{match: prod/acting, mode: detach}]
+state: none
 web: {listen: "%s"}
 notifications: [{name: sre, kind: webhook, url: "%s", secret: YW4gZXhhbXBsZSwgbm90IGEgc2VjcmV0IG9mIHlvdXJz}]
 `

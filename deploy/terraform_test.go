@@ -63,7 +63,7 @@ func TestTerraformTask(t *testing.T) {
 	list := func(value any) string { return `["` + strings.Join(texts(value), `", "`) + `"]` }
 	sizes := at(template(t, "castoff.yaml"), "Mappings", "Sizes")
 	for name, value := range map[string]any{
-		"command": list(at(c, "Command")), "user": quote(at(c, "User")), "readonlyRootFilesystem": at(c, "ReadonlyRootFilesystem"), "stopTimeout": at(c, "StopTimeout"),
+		"command": "var.state_file_system_id == null ? " + list(at(c, "Command", 2)) + " : " + list(at(c, "Command", 1)), "user": quote(at(c, "User")), "readonlyRootFilesystem": at(c, "ReadonlyRootFilesystem"), "stopTimeout": at(c, "StopTimeout"),
 		"healthCheck": fmt.Sprintf("{ command = %s interval = %v timeout = %v retries = %v startPeriod = %v }", list(at(c, "HealthCheck", "Command")),
 			at(c, "HealthCheck", "Interval"), at(c, "HealthCheck", "Timeout"), at(c, "HealthCheck", "Retries"), at(c, "HealthCheck", "StartPeriod")),
 		"family": "var.name", "name": "var.name", "execution_role_arn": "aws_iam_role.execution.arn skip_destroy = true",

@@ -10,9 +10,10 @@ import (
 )
 
 type checkCmd struct {
-	File string `arg:"" help:"Configuration file, for instance castoff.yaml."`
-	Show bool   `help:"Print the configuration in force, defaults filled in and secrets hidden."`
-	Send bool   `name:"send-test" help:"Also send a test message to every receiver of the notifications, and say whether it was taken."`
+	File  string  `arg:"" help:"Configuration file, for instance castoff.yaml."`
+	Show  bool    `help:"Print the configuration in force, defaults filled in and secrets hidden."`
+	State *string `help:"Directory of the state, where castoff run is given it by its own --state." placeholder:"DIR"`
+	Send  bool    `name:"send-test" help:"Also send a test message to every receiver of the notifications, and say whether it was taken."`
 }
 
 func (c checkCmd) Help() string {
@@ -27,7 +28,7 @@ func (c checkCmd) Run(ctx context.Context, to streams) error {
 	if c.File == "" {
 		return usageError("FILE must name a file")
 	}
-	cfg, err := readConfig(c.File)
+	cfg, err := readConfig(c.File, stateFlag(c.State))
 	if err != nil {
 		return err
 	}
@@ -62,10 +63,10 @@ func (e *fileError) Error() string {
 
 func (e *fileError) Unwrap() error { return e.err }
 
-func readConfig(file string) (config.Config, error) {
+func readConfig(file string, flags ...func(*config.Config)) (config.Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return config.Config{}, &fileError{err: err}
 	}
-	return config.Parse(file, data)
+	return config.Parse(file, data, flags...)
 }

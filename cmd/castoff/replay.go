@@ -104,7 +104,7 @@ func (c replayCmd) open() (show, error) {
 	if c.Config != "" {
 		cfg, err = readConfig(c.Config)
 	} else {
-		cfg, err = config.Parse("the configuration in the record", []byte(tape.Configuration()))
+		cfg, err = config.Parse("the configuration in the record", []byte(tape.Configuration()), func(c *config.Config) { c.State = config.NoState })
 	}
 	if err != nil {
 		return show{}, err

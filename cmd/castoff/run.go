@@ -43,7 +43,7 @@ type runCmd struct {
 	WebConfig *string        `name:"web.config.file" help:"Web configuration of the Prometheus exporter-toolkit, for TLS and basic authentication." placeholder:"FILE"`
 	Interval  *time.Duration `help:"How often every task is read (default 5s)."`
 	Mode      *string        `help:"observe, or detach: take sick targets out of their balancer, within limits (default observe). Of services for which neither the configuration nor a tag says another." placeholder:"MODE"`
-	State     *string        `help:"Directory for what must outlive a restart. Default: in memory." placeholder:"DIR"`
+	State     *string        `help:"Directory for what must outlive a restart; mode detach needs one. Default: in memory; none says that this is meant, in mode detach too." placeholder:"DIR"`
 	Record    *string        `help:"Directory for a record of what AWS answers, which castoff replay plays: the last of it, account ids, names, addresses and texts replaced. Default: none." placeholder:"DIR"`
 	KeepNames bool           `name:"record-keep-names" help:"Record account ids, names, addresses and texts as they are. Secrets are never recorded."`
 	LogLevel  *string        `help:"debug, info, warn or error (default info)." placeholder:"LEVEL"`
@@ -189,15 +189,20 @@ func givenFlags(command any) map[string]bool {
 // wordStart is where a field's name has its next word, which its flag begins with a dash.
 var wordStart = regexp.MustCompile(`([a-z])([A-Z])`)
 
+// stateFlag puts --state over a file: whether a mode may be detach depends on it.
+func stateFlag(dir *string) func(*config.Config) {
+	return func(cfg *config.Config) { override(&cfg.State, dir) }
+}
+
 func (c runCmd) base() (config.Config, error) {
 	inline := os.Getenv(configEnv)
 	switch {
 	case inline != "" && c.Config != nil:
 		return config.Config{}, usageError("both --config and " + configEnv + " are given; give one")
 	case c.Config != nil:
-		return readConfig(*c.Config)
+		return readConfig(*c.Config, stateFlag(c.State))
 	case inline != "":
-		return config.Parse(configEnv, []byte(inline))
+		return config.Parse(configEnv, []byte(inline), stateFlag(c.State))
 	default:
 		return config.Default(), nil
 	}
@@ -274,7 +279,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 func openJournal(cfg config.Config, log *slog.Logger) (*journal.Journal, journal.Contents, error) {
 	v, _ := build()
 	o := journal.Options{Version: v, Keep: journal.Keep{Count: cfg.Timelines.Keep.Count, Age: cfg.Timelines.Keep.Age}}
-	if cfg.State == "" {
+	if cfg.StateDir() == "" {
 		log.Warn("state is kept in memory: a restart forgets timelines, and which targets castoff took out; give it a directory with --state")
 		return journal.Memory(o), journal.Contents{Fresh: true}, nil
 	}
@@ -430,7 +435,7 @@ func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Reg
 	o.Version, _ = build()
 	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
 	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
-	o.Configuration, o.State = cfg.String(), cfg.State
+	o.Configuration, o.State, o.Forgets = cfg.String(), cfg.StateDir(), cfg.StateDir() == ""
 	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
 	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
 	o.Listen, o.WebConfigFile, o.Hosts = cfg.Web.Listen, cfg.Web.ConfigFile, hostNames(cfg)

@@ -19,8 +19,9 @@ type Config struct {
 	Clusters []string `yaml:"clusters"`
 	AWS      AWS      `yaml:"aws"`
 	// State is the directory of the journal. Empty: in memory, and a restart
-	// forgets what castoff took out. A relative path starts from the directory in
-	// which castoff runs.
+	// forgets what castoff took out, so that mode detach is refused. [NoState] is
+	// the same, and meant. A relative path starts from the directory in which
+	// castoff runs.
 	State     string    `yaml:"state"`
 	Polling   Polling   `yaml:"polling"`
 	Timelines Timelines `yaml:"timelines"`
@@ -38,6 +39,18 @@ type Config struct {
 	Notifications []Receiver `yaml:"notifications"`
 	Web           Web        `yaml:"web"`
 	Log           Log        `yaml:"log"`
+}
+
+// NoState is a State that says: in memory, whatever castoff may do. A directory of
+// that name is ./none.
+const NoState = "none"
+
+// StateDir is the directory of the journal; empty for none.
+func (c Config) StateDir() string {
+	if c.State == NoState {
+		return ""
+	}
+	return c.State
 }
 
 // AWS is how castoff calls AWS.

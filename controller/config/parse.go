@@ -36,11 +36,12 @@ const (
 
 // Parse reads a configuration over the defaults. An empty one is the defaults,
 // and so is a setting that is there without a value. The name is only used in
-// reports: a file's path, or the environment variable that the data came from.
+// reports: a file's path, or the environment variable that the data came from. What
+// the command line says is put over it by flags, before its rules are asked.
 //
 // The error is a *ValidationError with every mistake; the Config is then the
 // zero one, which is not fit for use.
-func Parse(name string, data []byte) (Config, error) {
+func Parse(name string, data []byte, flags ...func(*Config)) (Config, error) {
 	root, problem := document(data)
 	if problem != nil {
 		return Config{}, asError(name, []Problem{*problem})
@@ -48,6 +49,9 @@ func Parse(name string, data []byte) (Config, error) {
 	c := Default()
 	r := newReader(&c)
 	r.read(root)
+	for _, put := range flags {
+		put(&c)
+	}
 	if err := asError(name, slices.Concat(r.problems, broken(&c, r), senseless(&c, r))); err != nil {
 		return Config{}, err
 	}

@@ -54,7 +54,7 @@ func rules() []rule {
 		timelineRules(),
 		notificationRules(),
 		[]rule{
-			modeChoice,
+			modeChoice, stateRequired,
 			patternFormat, patternRequired, patternReached, serviceModeChoice,
 			scopeChoice, pauseCluster, pauseService, pauseEnd, pauseOwner, pauseReason,
 			recordSize, listenFormat, externalURL, hostsFormat,

@@ -69,6 +69,15 @@ var serviceModeChoice = rule{"services.mode.choice", []string{"services"}, func(
 	}
 }}
 
+// A castoff that forgets what it took out leaves it out, however well its task gets.
+var stateRequired = rule{"state.required", []string{"state", "mode", "services"}, func(c *Config, blame blame) {
+	detaches := c.Mode == policy.Detaching || slices.ContainsFunc(c.Services, func(s Service) bool { return s.Mode == policy.Detaching })
+	if c.State == "" && detaches {
+		blame("state", "must be a directory (or --state DIR be given), since a mode is detach: else a restart forgets what castoff took out, and it stays out. "+
+			"Say none if that is meant: then castoff puts back what is healthy when it is stopped", quoted(""))
+	}
+}}
+
 func listed[S ~string](all []S) string {
 	var names []string
 	for _, s := range all {

@@ -118,7 +118,7 @@ func configOf(c *replay.Case) (config.Config, error) {
 	if err != nil {
 		return config.Config{}, err
 	}
-	cfg, err := config.Parse("the configuration of "+c.Name, text)
+	cfg, err := config.Parse("the configuration of "+c.Name, text, func(c *config.Config) { c.State = config.NoState })
 	if err != nil {
 		return config.Config{}, err
 	}

@@ -39,7 +39,7 @@ func (s *script) cmdCastoff(a *arguments) string {
 	if s.daemons[name] != nil {
 		a.fail("it runs already")
 	}
-	cfg, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+	cfg, err := parse(a.d.Input)
 	s.must(a, err)
 	if s.judge != nil {
 		s.startJudged(name, cfg)
@@ -59,7 +59,7 @@ func (s *script) start(name string, cfg config.Config, past journal.Contents) {
 //
 // Why castoff does not start with a configuration file like that.
 func (s *script) cmdMistakes(a *arguments) string {
-	_, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+	_, err := parse(a.d.Input)
 	if err == nil {
 		return "none\n"
 	}
@@ -88,7 +88,7 @@ func (s *script) cmdRestart(a *arguments) string {
 		return ""
 	}
 	if a.d.Input != "" {
-		cfg, err := config.Parse("castoff.yaml", []byte(a.d.Input+"\n"))
+		cfg, err := parse(a.d.Input)
 		s.must(a, err)
 		d.config = cfg
 	}
@@ -471,4 +471,9 @@ func (h logHandler) Handle(_ context.Context, r slog.Record) error {
 	}
 	h.to.add(r.Time, h.name, strings.TrimRight(text, " "))
 	return nil
+}
+
+// parse reads a script's configuration. Whether the state is kept the harness decides.
+func parse(text string) (config.Config, error) {
+	return config.Parse("castoff.yaml", []byte(text+"\n"), func(c *config.Config) { c.State = config.NoState })
 }

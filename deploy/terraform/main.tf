@@ -148,7 +148,7 @@ resource "aws_ecs_task_definition" "castoff" {
     name                   = "castoff"
     image                  = var.image
     essential              = true
-    command                = ["run", "--state", "/state"]
+    command                = var.state_file_system_id == null ? ["run"] : ["run", "--state", "/state"] # without a file system what is in /state ends with the task
     user                   = "65532:65532"
     readonlyRootFilesystem = true
     linuxParameters        = { capabilities = { drop = ["ALL"] } }

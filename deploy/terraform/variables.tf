@@ -115,7 +115,7 @@ variable "assume_role_arn" {
 
 variable "state_file_system_id" {
   type        = string
-  description = "EFS file system for castoff's state, with a mount target in each of the subnets. null means that state is lost with the task, so that a new one does not know what the old one took out. Give one before castoff may detach"
+  description = "EFS file system for castoff's state, with a mount target in each of the subnets. null means that state is lost with the task, so that a new one does not know what the old one took out; a configuration with mode detach is refused then, unless it says state none"
   default     = null
 }
 
