@@ -264,6 +264,11 @@ soak-check: ## the same for the worlds that ever failed, and SOAKWORLDS (60) fre
 	@$(SOAK) -timeout 30m -soakworlds 0
 	@$(SOAK) -timeout 30m -soakworlds $(SOAKWORLDS) -soakseed $(SOAKSEED)
 
+.PHONY: hostile
+hostile: ## an AWS that lies about each member of each reply, from the start, later, and while a target is out (many minutes)
+	$(call announce,hostile)
+	@go test -count=1 -timeout 0 -run '^TestSafetyHostileReplies$$' ./controller/scenario -hostile all
+
 .PHONY: browser
 browser: ## every page in Chromium: both widths and colour schemes, accessibility, live updates; SCREENSHOTS=DIR keeps pictures
 	$(call announce,browser)

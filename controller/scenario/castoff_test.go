@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -37,6 +39,7 @@ type castoff struct {
 	config  *config.Config
 	handler slog.Handler
 	book    *stateBook
+	lies    *liar // between it and the tap; nil: nobody lies
 
 	mu sync.Mutex
 	// ending is how it ends at a step of acting, once; empty: it does not.
@@ -150,8 +153,12 @@ func (c *castoff) start(in rules) {
 		c.oracle.forgotten()
 	}
 	c.life = l
+	var client aws.HTTPClient = c.tap
+	if c.lies != nil {
+		client = c.lies
+	}
 	l.daemon = start(c.t, c.region, set{
-		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: l.handler(), client: c.tap, book: c.book,
+		config: c.config, rules: in, journal: j, past: past, log: &c.log, handler: l.handler(), client: client, book: c.book,
 		actor:    func(a controller.Actor) controller.Actor { return &watchedActor{a, l} },
 		observer: func(o controller.Observer) controller.Observer { return &watchedObserver{o, l} },
 	})

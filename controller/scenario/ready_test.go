@@ -34,7 +34,7 @@ func (f *flaky) Do(req *http.Request) (*http.Response, error) {
 	}
 	f.mu.Unlock()
 	if lose {
-		return &http.Response{StatusCode: 503, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString("<html>busy</html>")), Request: req}, nil
+		return &http.Response{StatusCode: http.StatusServiceUnavailable, Header: http.Header{}, Body: io.NopCloser(bytes.NewBufferString("<html>busy</html>")), Request: req}, nil
 	}
 	return f.Doer.Do(req)
 }
