@@ -60,6 +60,29 @@ func TestWritesNameIDPortAndOnlyTheZoneThatIsNeeded(t *testing.T) {
 	}
 }
 
+// The call without a zone was lost once before AWS asked for one: it may have been
+// carried out, whatever becomes of the call with it.
+func TestLostCallIsNotForgottenWhereAWSAsksForAZone(t *testing.T) {
+	f := newFake(1, 1, 1)
+	n := 0
+	f.fault = func(fakeCall) *fakeReply {
+		switch n++; n {
+		case 1:
+			return &fakeReply{err: syscall.ECONNRESET}
+		case 2:
+			return &fakeReply{status: 400, body: `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code>` +
+				`<Message>You must specify an Availability Zone for the target '10.0.0.1'</Message></Error></ErrorResponse>`}
+		default:
+			return elbError(403, "AccessDenied")
+		}
+	}
+	o := observer(t, Options{Config: f.retrying(3), Budgets: unlimited})
+	err := o.Register(t.Context(), web(), []Registration{{Key: webTarget(0), Zone: "eu-central-1b"}})
+	if n != 3 || Classify(err) != fleet.Denied || !Applied(err) {
+		t.Errorf("%d requests: %v", n, err)
+	}
+}
+
 // A target outside the VPC that is served from one zone cannot be told from one
 // inside it, until AWS asks.
 func TestRegisterGivesTheZoneThatAWSAsksFor(t *testing.T) {

@@ -1,0 +1,32 @@
+package journal
+
+import "testing"
+
+// After a write that failed, bbolt's picture of the file may no longer be the disk's:
+// the next write opens it anew, once.
+func TestFileIsOpenedAnewAfterAFailedWrite(t *testing.T) {
+	j, err := Open(t.TempDir(), Options{Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	f := j.store.(*file)
+	good := []change{{about, "key", []byte("sealed")}}
+	if err := f.write(good); err != nil {
+		t.Fatal(err)
+	}
+	before := f.db
+	if err := f.write([]change{{"no such bucket", "key", []byte("sealed")}}); err == nil {
+		t.Fatal("a write into no bucket has not failed")
+	}
+	if err := f.write(good); err != nil {
+		t.Fatal(err)
+	}
+	after := f.db
+	if after == before {
+		t.Error("it was not opened anew")
+	}
+	if err := f.write(good); err != nil || f.db != after {
+		t.Errorf("it was opened anew for nothing, or %v", err)
+	}
+}
