@@ -211,8 +211,8 @@ func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, 
 	settings, limits := trackerSettings(cfg.Timelines), &cfg.Limits
 	for _, d := range []*time.Duration{
 		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
-		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval,
-		&settings.RecoveryWindow, &settings.SettleWindow, &settings.LostAfter, &settings.ReportLag, &settings.ExitLag,
+		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval, &cfg.Polling.ReplyAge,
+		&settings.RecoveryWindow, &settings.SettleWindow, &settings.LostAfter, &settings.ReportLag, &settings.CallLag, &settings.ExitLag,
 	} {
 		*d = shorten(*d, speed)
 	}

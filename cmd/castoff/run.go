@@ -391,6 +391,7 @@ func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) aw
 	o.Clusters = cfg.Clusters
 	o.Interval, o.HotInterval, o.CalmInterval = cfg.Polling.Interval, cfg.Polling.HotInterval, cfg.Polling.CalmInterval
 	o.DiscoveryInterval, o.InventoryInterval = cfg.Polling.DiscoveryInterval, cfg.Polling.InventoryInterval
+	o.ReplyAge = cfg.Polling.ReplyAge
 	b := cfg.AWS.Budgets
 	o.Budgets = awsapi.Budgets{
 		ClusterRead: b.ClusterRead, ClusterResourceRead: b.ClusterResourceRead, ServiceRead: b.ServiceRead,
@@ -422,11 +423,11 @@ func calls(m *metrics.AWS) func() status.Calls {
 	}
 }
 
-// trackerSettings are the windows of the configuration, and the lags that
+// trackerSettings are the windows and lags of the configuration, and the lags that
 // nobody sets.
 func trackerSettings(cfg config.Timelines) timeline.Settings {
 	s := timeline.DefaultSettings()
-	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter
+	s.RecoveryWindow, s.SettleWindow, s.LostAfter, s.ReportLag = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter, cfg.ReportLag
 	return s
 }
 

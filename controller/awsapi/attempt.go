@@ -42,11 +42,12 @@ var bucketOf = map[string]string{
 
 // call is what the attempts of one call share.
 type call struct {
-	hasty  bool      // further attempts do not wait for their tokens
-	paid   bool      // the token of the next attempt has been taken
-	sent   time.Time // when the last attempt left
-	err    error     // what it failed with
-	unsure bool      // an attempt failed that may have been carried out
+	hasty  bool          // further attempts do not wait for their tokens
+	paid   bool          // the token of the next attempt has been taken
+	sent   time.Time     // when the last attempt left
+	behind time.Duration // how much older its reply may be
+	err    error         // what it failed with
+	unsure bool          // an attempt failed that may have been carried out
 }
 
 type callKey struct{}
@@ -94,7 +95,7 @@ func ask[In, Out, Opt any](ctx context.Context, op func(context.Context, *In, ..
 	}
 	out, err := op(ctx, in, options...)
 	// Without monotonic readings: these instants are compared with AWS's own.
-	read := fleet.Read{Sent: c.sent.Round(0).UTC(), Received: time.Now().Round(0).UTC()}
+	read := fleet.Read{Sent: c.sent.Round(0).UTC(), Received: time.Now().Round(0).UTC(), Behind: c.behind}
 	return out, read, err
 }
 
@@ -129,6 +130,7 @@ type attempts struct {
 	service  string
 	buckets  map[string]*bucket
 	recorder Recorder
+	behind   time.Duration
 }
 
 // ID names the middleware in the SDK's stack.
@@ -158,7 +160,7 @@ func (a *attempts) HandleFinalize(ctx context.Context, in middleware.FinalizeInp
 	if err := c.late(ctx); err != nil {
 		return middleware.FinalizeOutput{}, middleware.Metadata{}, err
 	}
-	c.sent = time.Now()
+	c.sent, c.behind = time.Now(), a.behind
 	out, metadata, err := next.HandleFinalize(ctx, in)
 	c.err = err
 	c.unsure = c.unsure || err != nil && unsure(err)

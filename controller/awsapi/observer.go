@@ -67,7 +67,7 @@ func New(o Options) (*Observer, error) {
 		o.Recorder.Budget(name, buckets[name].perSecond())
 	}
 	watch := func(service string) func(*middleware.Stack) error {
-		return (&attempts{service: service, buckets: buckets, recorder: o.Recorder}).add
+		return (&attempts{service: service, buckets: buckets, recorder: o.Recorder, behind: o.ReplyAge}).add
 	}
 	from := new(replies)
 	obs := &Observer{

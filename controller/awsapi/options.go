@@ -23,6 +23,10 @@ type Options struct {
 	DiscoveryInterval time.Duration // lists of tasks; default 15 s
 	InventoryInterval time.Duration // clusters, services, target groups; default 60 s
 
+	// ReplyAge is by how much a reply may be older than its request; every
+	// [fleet.Read] says so. Zero: by nothing.
+	ReplyAge time.Duration
+
 	Budgets Budgets
 	// Second is how long AWS's second lasts: [time.Second], or less against a
 	// simulated region that runs faster than the clock. Whatever AWS gives in
@@ -138,6 +142,7 @@ func (o Options) validate() error {
 		{"discovery interval", o.DiscoveryInterval},
 		{"inventory interval", o.InventoryInterval},
 		{"second", o.Second},
+		{"reply age", o.ReplyAge},
 	} {
 		if d.value < 0 {
 			errs = append(errs, fmt.Errorf("%s must be above 0 (got %s)", d.name, d.value))

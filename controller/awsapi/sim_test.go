@@ -170,6 +170,25 @@ func TestAlternateGroup(t *testing.T) {
 	})
 }
 
+// Every reading says by how much its reply may be older than its request.
+func TestReadingsSayHowOldRepliesMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := region(t, sim.Options{Seed: 1}, "c", sim.ClusterOptions{}, sim.ServiceSpec{Name: "web", Settled: true, Groups: []sim.GroupSpec{{Name: "web"}}})
+		const age = 3 * time.Second
+		s := newObserver(t, awsapi.Options{Config: config(r), ReplyAge: age}).Observe(t.Context(), nil)
+		if len(s.Tasks) == 0 || len(s.TargetGroups) == 0 || len(s.Services) == 0 {
+			t.Fatalf("%d tasks, %d groups, %d services", len(s.Tasks), len(s.TargetGroups), len(s.Services))
+		}
+		for what, read := range map[string]fleet.Read{
+			"task": s.Tasks[0].Read, "group": s.TargetGroups[0].Read, "service": s.Services[0].Read, "cluster": s.Clusters[0].Read,
+		} {
+			if !read.Earliest().Equal(read.Sent.Add(-age)) {
+				t.Errorf("the %s was read at %+v, and is not of before %s", what, read, read.Earliest())
+			}
+		}
+	})
+}
+
 // The four steps of a hung task: each status is seen, at the hot interval, and
 // every Read holds an instant at which the region said so.
 func TestHungTaskIsSeenToItsEnd(t *testing.T) {

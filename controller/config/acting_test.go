@@ -323,7 +323,7 @@ func drawOverrides(t *rapid.T, name string) []override {
 		{fmt.Sprintf("rate: {per_minute: %d.5}", n), func(l *policy.Limits) { l.Rate.PerMinute = float64(n) + 0.5 }},
 		{fmt.Sprintf("correlated: {percent: %d}", n), func(l *policy.Limits) { l.Correlated.Percent = float64(n) }},
 		{fmt.Sprintf("startup: %ds", n), func(l *policy.Limits) { l.Startup = seconds }},
-		{fmt.Sprintf("stale: {targets: %ds}", n), func(l *policy.Limits) { l.Stale.Targets = seconds }},
+		{fmt.Sprintf("stale: {targets: %ds}", n+2), func(l *policy.Limits) { l.Stale.Targets = seconds + 2*time.Second }}, // more than polling.reply_age
 		{fmt.Sprintf("during_deployment: %t", n%2 == 0), func(l *policy.Limits) { l.DuringDeployment = n%2 == 0 }},
 		{fmt.Sprintf("recovery: {growth: %d}", n), func(l *policy.Limits) { l.Recovery.Growth = float64(n) }},
 	}

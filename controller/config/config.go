@@ -93,6 +93,14 @@ type Polling struct {
 	DiscoveryInterval time.Duration `yaml:"discovery_interval"` // looking for tasks not known yet; default 15s
 	InventoryInterval time.Duration `yaml:"inventory_interval"` // clusters, services, target groups; default 60s
 	Deadline          time.Duration `yaml:"deadline"`           // of one pass; default 15s
+	// ReplyAge is by how much a reply of AWS's may be older than its request; default
+	// 2s. ECS documents eventual consistency and no figure: a new task was seen to be
+	// unknown for 1 s, and AWS advises to wait a couple of seconds before reading what
+	// was just written. ELBv2 says nothing.
+	//
+	// Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html
+	// and https://github.com/dask/dask-cloudprovider/issues/483
+	ReplyAge time.Duration `yaml:"reply_age"`
 }
 
 // Timelines is when timelines close, and how many closed ones are kept.
@@ -100,7 +108,11 @@ type Timelines struct {
 	RecoveryWindow time.Duration `yaml:"recovery_window"` // healthy for so long is recovered; default 3m
 	SettleWindow   time.Duration `yaml:"settle_window"`   // after the task stopped, for its replacement to serve and its rows to go; default 10m
 	LostAfter      time.Duration `yaml:"lost_after"`      // without evidence; default 1h
-	Keep           Keep          `yaml:"keep"`
+	// ReportLag is the longest that a container's health change may take to reach ECS;
+	// default 20s, at which the EC2 agent reports (amazon-ecs-agent,
+	// DefaultContainerMetricsPublishInterval). Fargate's is not published.
+	ReportLag time.Duration `yaml:"report_lag"`
+	Keep      Keep          `yaml:"keep"`
 }
 
 // Keep limits the closed timelines that are kept: whichever limit is met first
@@ -227,11 +239,13 @@ func Default() Config {
 			DiscoveryInterval: 15 * time.Second,
 			InventoryInterval: time.Minute,
 			Deadline:          15 * time.Second,
+			ReplyAge:          2 * time.Second,
 		},
 		Timelines: Timelines{
 			RecoveryWindow: 3 * time.Minute,
 			SettleWindow:   10 * time.Minute,
 			LostAfter:      time.Hour,
+			ReportLag:      20 * time.Second,
 			Keep:           Keep{Count: 10_000, Age: 168 * time.Hour},
 		},
 		Mode:   policy.Observing,

@@ -121,6 +121,7 @@ func pollingRules() []rule {
 		discovery = duration{"polling.discovery_interval", func(c *Config) time.Duration { return c.Polling.DiscoveryInterval }}
 		inventory = duration{"polling.inventory_interval", func(c *Config) time.Duration { return c.Polling.InventoryInterval }}
 		deadline  = duration{"polling.deadline", func(c *Config) time.Duration { return c.Polling.Deadline }}
+		replyAge  = duration{"polling.reply_age", func(c *Config) time.Duration { return c.Polling.ReplyAge }}
 		lostAfter = duration{"timelines.lost_after", func(c *Config) time.Duration { return c.Timelines.LostAfter }}
 	)
 	return []rule{
@@ -132,6 +133,8 @@ func pollingRules() []rule {
 		discovery.within(time.Second, 10*time.Minute),
 		inventory.within(10*time.Second, time.Hour),
 		deadline.within(time.Second, 5*time.Minute),
+		replyAge.within(0, time.Minute),
+		replyAgeAllows,
 		// Less, and every timeline would be lost between two passes.
 		lostAfter.atLeast(interval),
 	}
@@ -143,6 +146,7 @@ func timelineRules() []rule {
 		duration{"timelines.recovery_window", func(c *Config) time.Duration { return c.Timelines.RecoveryWindow }}.within(time.Second, 24*time.Hour),
 		duration{"timelines.settle_window", func(c *Config) time.Duration { return c.Timelines.SettleWindow }}.within(time.Second, 24*time.Hour),
 		duration{"timelines.lost_after", func(c *Config) time.Duration { return c.Timelines.LostAfter }}.within(time.Minute, 168*time.Hour),
+		duration{"timelines.report_lag", func(c *Config) time.Duration { return c.Timelines.ReportLag }}.within(0, 10*time.Minute),
 		duration{"timelines.keep.age", func(c *Config) time.Duration { return c.Timelines.Keep.Age }}.within(time.Minute, 8760*time.Hour),
 		{"timelines.keep.count.range", []string{"timelines.keep.count"}, func(c *Config, blame blame) {
 			if n := c.Timelines.Keep.Count; n < least || n > most {
@@ -157,6 +161,18 @@ var recordSize = rule{"record.max_mb.range", []string{"record.max_mb"}, func(c *
 	const least, most = 1, 1_000_000
 	if n := c.Record.MaxMB; n < least || n > most {
 		blame("record.max_mb", fmt.Sprintf("must be between %d and %d", least, most), strconv.Itoa(n))
+	}
+}}
+
+// replyAgeAllows: evidence counts as old as its reply may be, so that no reading
+// would ever be fresh enough to act upon.
+var replyAgeAllows = rule{"polling.reply_age.stale", []string{"polling.reply_age", "limits.stale.tasks", "limits.stale.targets"}, func(c *Config, blame blame) {
+	path, limit := "limits.stale.tasks", c.Limits.Stale.Tasks
+	if c.Limits.Stale.Targets < limit {
+		path, limit = "limits.stale.targets", c.Limits.Stale.Targets
+	}
+	if limit > 0 && c.Polling.ReplyAge >= limit {
+		blame("polling.reply_age", fmt.Sprintf("must be less than %s, which is %s", path, brief(limit)), brief(c.Polling.ReplyAge))
 	}
 }}
 

@@ -7,17 +7,24 @@ import (
 )
 
 // Read says when a part of the fleet was read. The value read was true at some
-// instant between Sent and Received; nothing says which. A zero Read means
+// instant between Earliest and Received; nothing says which. A zero Read means
 // never.
 type Read struct {
 	Sent     time.Time // just before the request left
 	Received time.Time // just after the reply was there
+	// Behind is by how much the reply may be older than its request, at most: AWS
+	// answers from copies that follow one another, and says of none how far.
+	Behind time.Duration `json:",omitzero"`
 }
 
 // Never reports that the part was never read.
 func (r Read) Never() bool { return r.Received.IsZero() }
 
-// Age is how old the evidence may be at now: since before the request left.
+// Earliest is the earliest instant that the reading may be of. What it shows was
+// so then or later; and what came before this instant, it would show.
+func (r Read) Earliest() time.Time { return r.Sent.Add(-r.Behind) }
+
+// Age is for how long nobody has asked: since just before the request left.
 func (r Read) Age(now time.Time) time.Duration { return now.Sub(r.Sent) }
 
 // Class says why something is a Gap.
@@ -80,7 +87,7 @@ func NewSnapshot(s Snapshot) *Snapshot {
 	s.owners = make(map[TargetKey]*Task, rows)
 	for _, t := range s.Tasks {
 		for _, key := range t.Targets {
-			if r, ok := s.rows[key]; ok && t.Created.After(r.group.Read.Sent) {
+			if r, ok := s.rows[key]; ok && t.Created.After(r.group.Read.Earliest()) {
 				continue // the row was read before this task was there: it was another's
 			}
 			if was := s.owners[key]; was == nil || ownsOver(t, was) {

@@ -43,14 +43,14 @@ func (q *question) contested() Finding {
 	}
 	l := q.limits.Contested
 	value := count("tries", d.Tries, l.Tries)
-	if q.group == nil || !q.group.Read.Sent.After(d.settled()) {
+	if q.group == nil || !q.group.Read.Earliest().After(d.settled()) {
 		return hold(Unanswered, time.Time{}, "its group has not been read since castoff took it out at "+clock(d.Called), value)
 	}
 	switch {
 	case !q.registered(d):
 		return allow("nobody has put it back", value)
 	case !d.proves(q.row, q.group.Read):
-		return hold(Unanswered, d.settled().Add(lag), "it is in its group by a reading that may be older than castoff's call at "+clock(d.Called), value)
+		return hold(Unanswered, d.settled().Add(lag+q.group.Read.Behind), "it is in its group by a reading that may be older than castoff's call at "+clock(d.Called), value)
 	}
 	if d.Tries >= l.Tries {
 		return refuse(GaveUp, fmt.Sprintf("castoff took it out %s and somebody put it back: left alone, limit %d", times(d.Tries), l.Tries), value)

@@ -317,7 +317,7 @@ func (q *question) verdict(a Action) Verdict {
 	verdict := Verdict{Action: a, Target: q.key, Task: q.id, Service: q.of, Mode: q.mode, At: plain(q.Now)}
 	switch {
 	case q.task != nil:
-		verdict.Started = q.task.Started
+		verdict.Started, verdict.Read = q.task.Started, plain(q.task.Read.Earliest())
 	case q.again != nil:
 		verdict.Started = q.again.Started
 	}

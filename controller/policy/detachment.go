@@ -82,20 +82,21 @@ type Detachment struct {
 	RejectedAt time.Time `json:"rejected_at,omitzero"`
 	// Back is when the target was seen in the group again after Called.
 	Back *Bounds `json:"back,omitempty"`
-	// Away is the latest reading that did not have it in the group, by when it was
-	// sent.
+	// Away is the latest reading that did not have it in the group, by its earliest
+	// instant.
 	Away time.Time `json:"away,omitzero"`
 	// Serving is when it was seen in service again after Called: until then a
-	// target that was put back gets no new flows.
+	// target that was put back gets no new flows. While the reading may be from before
+	// the call took effect it has no NotAfter.
 	Serving *Bounds `json:"serving,omitempty"`
-	// Idle is the latest reading that did not have it in service, by when it was
-	// sent.
+	// Idle is the latest reading that did not have it in service, by its earliest
+	// instant.
 	Idle time.Time `json:"idle,omitzero"`
 	// Banked is the time saved before the last call, when there was one before it.
 	Banked Saved `json:"banked,omitzero"`
 
-	// Up is the latest reading that showed the task not being taken down, by when
-	// it was sent.
+	// Up is the latest reading that showed the task not being taken down, by its
+	// earliest instant.
 	Up time.Time `json:"up,omitzero"`
 	// ECS is when ECS itself began to take the task down.
 	ECS *Bounds `json:"ecs,omitempty"`
@@ -164,7 +165,7 @@ func (v *Verdict) Detachment(cluster fleet.ClusterARN, among []Detachment) Detac
 	}
 	return Detachment{
 		Target: v.Target, Task: v.Task, Started: v.Started, Service: v.Service, Cluster: cluster, Zone: v.Zone,
-		Mode: v.Mode, Decided: plain(v.At), Up: plain(v.At), Seen: plain(v.At), Progress: Out,
+		Mode: v.Mode, Decided: plain(v.At), Up: v.Read, Seen: plain(v.At), Progress: Out,
 	}
 }
 
@@ -188,8 +189,10 @@ func (d Detachment) Call(sent, over time.Time, r Result) Detachment {
 		}
 		return d
 	}
-	if d.Serving != nil {
-		d.Banked = d.until(*d.Serving)
+	if s := d.Serving; s != nil && s.NotAfter.IsZero() {
+		d.Banked = d.until(Bounds{s.NotBefore, sent})
+	} else if s != nil {
+		d.Banked = d.until(*s)
 	} else if !d.Called.IsZero() {
 		d.Banked = d.until(Bounds{sent, sent})
 	}
@@ -276,7 +279,7 @@ func (d *Detachment) Saved() (s Saved, ok bool) {
 	if d.ECS == nil || d.from().IsZero() || d.Rewound {
 		return Saved{}, false
 	}
-	if d.Serving != nil && d.Serving.NotAfter.Before(d.ECS.NotBefore) {
+	if d.Serving != nil && !d.Serving.NotAfter.IsZero() && d.Serving.NotAfter.Before(d.ECS.NotBefore) {
 		return d.until(*d.Serving), true
 	}
 	if d.Serving != nil && d.Serving.NotBefore.Before(d.ECS.NotBefore) {

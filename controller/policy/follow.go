@@ -99,8 +99,8 @@ func (d *Detachment) followTask(t *fleet.Task) {
 		return
 	}
 	if !t.LastStatus.AtLeast(fleet.Deactivating) {
-		if sent := plain(t.Read.Sent); sent.After(d.Up) {
-			d.Up = sent
+		if up := plain(t.Read.Earliest()); up.After(d.Up) {
+			d.Up = up
 		}
 		return
 	}
@@ -117,8 +117,9 @@ func (d *Detachment) followTask(t *fleet.Task) {
 	d.ECS = ordered(d.Up, end)
 }
 
-// lag is how much older than its request a reply may be, as far as is minded:
-// ELBv2 promises nothing. The agent's reports, too, come every 20 s.
+// lag is how long after castoff's call a reading may not show it yet, beside the age
+// of the reply: a call that is not answered is made again, and may have been carried
+// out by any of its attempts.
 const lag = 20 * time.Second
 
 // proves reports that a reading which has the target in its group shows that
@@ -127,34 +128,39 @@ const lag = 20 * time.Second
 // the first time; one that has been seen initial since may be so again.
 func (d *Detachment) proves(row *fleet.Target, r fleet.Read) bool {
 	initial := row.State == fleet.TargetInitial || d.Idle.After(d.Called) && d.Idle.After(d.Away)
-	return r.Sent.After(d.settled().Add(lag)) || d.Tries == 1 && initial
+	return r.Earliest().After(d.settled().Add(lag)) || d.Tries == 1 && initial
 }
 
 // followTarget notes when somebody puts the target back, and when it is in
 // service again.
 func (v *view) followTarget(d *Detachment) {
 	g := v.Snapshot.TargetGroup(d.Target.Group)
-	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Sent.After(d.settled()) {
+	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Earliest().After(d.settled()) {
 		return
 	}
 	there := v.registered(d)
 	row := v.Snapshot.Target(d.Target)
-	since(there, &d.Back, &d.Away, d.Called, g.Read)
-	since(there && row.State != fleet.TargetInitial, &d.Serving, &d.Idle, d.Called, g.Read)
+	proven := there && d.proves(row, g.Read) // else it may be from before the call took effect
+	if !there || proven {
+		since(there, proven, &d.Back, &d.Away, d.Called, g.Read)
+	}
+	since(there && row.State != fleet.TargetInitial, proven, &d.Serving, &d.Idle, d.Called, g.Read)
 }
 
 // since notes from when on something is so: after the latest reading in which it
-// was not, or the call.
-func since(so bool, began **Bounds, not *time.Time, called time.Time, r fleet.Read) {
+// was not, or the call. By when it is so is only known once a reading proves it.
+func since(so, proven bool, began **Bounds, not *time.Time, called time.Time, r fleet.Read) {
 	switch {
 	case !so:
-		*not, *began = plain(r.Sent), nil
-	case *began == nil:
+		*not, *began = plain(r.Earliest()), nil
+	case *began == nil || (*began).NotAfter.IsZero():
 		from := called
 		if not.After(from) {
 			from = *not
 		}
-		*began = ordered(from, plain(r.Received))
+		if *began = (&Bounds{NotBefore: from}); proven {
+			*began = ordered(from, plain(r.Received))
+		}
 	}
 }
 

@@ -254,19 +254,60 @@ func TestSavedWhileContested(t *testing.T) {
 	}
 }
 
-// A reply right after the call may still have the target.
+// A reply right after the call may still have the target: nobody has put it back, and
+// what was saved is not known until a reading proves the one or the other.
 func TestBackByALateReply(t *testing.T) {
+	for _, behind := range []time.Duration{0, 10 * time.Second} {
+		s := calm()
+		s.behind = behind
+		fail(s.task("web", 0))
+		s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+		called := s.detachments[0].Called
+		read := func(after time.Duration) Detachment {
+			s.now = called.Add(after)
+			s.read()
+			return s.follow()
+		}
+		d := read(behind + lag/2)
+		if d.Back != nil || d.Serving == nil || !d.Serving.NotBefore.Equal(called) || !d.Serving.NotAfter.IsZero() {
+			t.Fatalf("by a reading that may be from before the call: back %+v, serving %+v", d.Back, d.Serving)
+		}
+		d.ECS = &Bounds{called.Add(lag), called.Add(lag + time.Second)}
+		if got, _ := d.Saved(); got != (Saved{0, lag + time.Second}) {
+			t.Errorf("saved %+v, and it may never have been out", got)
+		}
+		d.ECS = nil
+		if again := d.Call(called.Add(lag), called.Add(lag), Accepted); again.Banked != (Saved{0, lag}) {
+			t.Errorf("banked %+v, and it may never have been out", again.Banked)
+		}
+		if d = read(behind + lag + time.Minute); d.Back == nil || !d.Back.NotBefore.Equal(called) || d.Serving == nil || d.Serving.NotAfter.IsZero() {
+			t.Errorf("by a reading of after the call: back %+v, serving %+v", d.Back, d.Serving)
+		}
+		s.row("web", 0).State = fleet.TargetDraining
+		if d = read(behind + lag + 2*time.Minute); d.Back != nil || !d.Away.Equal(s.group("web").Read.Earliest()) {
+			t.Errorf("it never was away: %+v", d)
+		}
+	}
+}
+
+// A reading whose reply may be from before the call tells nothing that came after it.
+func TestOlderRepliesProveNothing(t *testing.T) {
 	s := calm()
+	s.behind = 10 * time.Second
 	fail(s.task("web", 0))
 	s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
+	s.row("web", 0).State = fleet.TargetInitial
 	s.read()
-	if d := s.follow(); d.Back == nil || !d.Back.NotBefore.Equal(d.Called) {
-		t.Fatalf("it is there, and not back: %+v", d)
+	if d := s.follow(); d.Back != nil {
+		t.Errorf("initial %s after the call, by a reply that may be %s old: %+v", s.now.Sub(d.Called), s.behind, d.Back)
 	}
-	s.row("web", 0).State = fleet.TargetDraining
+	s.now = s.detachments[0].Called.Add(s.behind)
 	s.read()
-	if d := s.follow(); d.Back != nil || !d.Away.Equal(s.group("web").Read.Sent) {
-		t.Errorf("it never was away: %+v", d)
+	if d := s.follow(); d.Back == nil {
+		t.Errorf("initial, by a reply of after the call: %+v", d)
+	}
+	if up := s.detachments[0].Up; !up.Equal(s.task("web", 0).Read.Earliest()) {
+		t.Errorf("the task was up at %s by a reading of %s at the earliest", up, s.task("web", 0).Read.Earliest())
 	}
 }
 
@@ -324,10 +365,10 @@ func TestRefusedCallsAreSpaced(t *testing.T) {
 
 func TestDetachmentOfAVerdict(t *testing.T) {
 	v := Verdict{Action: Detach, Target: fleet.TargetKey{Group: groupARN("web"), ID: "10.0.0.1", Port: 1}, Task: taskARN("web", 0), Service: web,
-		Started: noon, Zone: "eu-central-1a", Mode: Detaching, At: noon.Add(time.Second)}
+		Started: noon, Zone: "eu-central-1a", Mode: Detaching, At: noon.Add(time.Second), Read: noon}
 	d := v.Detachment(prod, nil)
 	want := Detachment{Target: v.Target, Task: v.Task, Started: noon, Service: web, Cluster: prod, Zone: v.Zone, Mode: Detaching,
-		Decided: v.At, Up: v.At, Seen: v.At, Progress: Out}
+		Decided: v.At, Up: v.Read, Seen: v.At, Progress: Out}
 	if d != want {
 		t.Errorf("%+v, want %+v", d, want)
 	}
@@ -477,7 +518,10 @@ func TestFollowReadsNothingFromWhatTellsNothing(t *testing.T) {
 		change func(*scene)
 		back   bool
 	}{
-		{"it is back", func(*scene) {}, true},
+		{"it is back", func(s *scene) {
+			s.group("web").Read.Sent = s.now.Add(lag)
+			s.group("web").Read.Received = s.now.Add(lag)
+		}, true},
 		{"read before the call", func(s *scene) { s.group("web").Read.Sent = noon }, false},
 		{"ECS has begun", func(s *scene) { s.detachments[0].ECS = ordered(noon, noon) }, false},
 		{"the group is not there", func(s *scene) { s.groups = s.groups[1:] }, false},

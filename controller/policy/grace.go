@@ -37,5 +37,5 @@ func (q *question) grace() Finding {
 // that is still booting is none of those that fail at once, nor a replacement that
 // failed. How long it is given must be known for that.
 func (v *view) fails(t *fleet.Task) bool {
-	return t.Failing() && !t.Booting(v.Snapshot.Grace(t).Checks(), t.Read.Sent)
+	return t.Failing() && !t.Booting(v.Snapshot.Grace(t).Checks(), t.Read.Earliest())
 }

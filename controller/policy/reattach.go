@@ -44,14 +44,14 @@ func Reattach(in Input) []Verdict {
 }
 
 // registered reports that a detachment's target is in its group, as its own
-// task's, by a reading that is newer than castoff's calls.
+// task's, by a reading that is certainly of after castoff's calls.
 func (v *view) registered(d *Detachment) bool {
 	row, g := v.Snapshot.Target(d.Target), v.Snapshot.TargetGroup(d.Target.Group)
 	if row == nil || row.Unused() || row.Draining() || g == nil {
 		return false
 	}
 	owner := v.Snapshot.Owner(d.Target)
-	return owner != nil && owner.ARN == d.Task && g.Read.Sent.After(d.settled()) && g.Read.Sent.After(d.Attached)
+	return owner != nil && owner.ARN == d.Task && g.Read.Earliest().After(d.settled()) && g.Read.Earliest().After(d.Attached)
 }
 
 // askAttach asks the guards of Attach.

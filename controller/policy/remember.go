@@ -115,10 +115,10 @@ func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 	if w.Read.After(now) { // the clock was set back: begin again
 		*w = Watch{Task: w.Task, Service: w.Service, Flaps: w.Flaps}
 	}
-	if t.Read.Sent.Equal(w.Read) { // not later: a step back of the clock makes no reading an old one
+	if t.Read.Earliest().Equal(w.Read) { // not later: a step back of the clock makes no reading an old one
 		return
 	}
-	w.Read = t.Read.Sent
+	w.Read = t.Read.Earliest()
 	at := plain(t.Read.Received)
 	if t.Connectivity == fleet.Disconnected {
 		w.Well = time.Time{} // no evidence of health, and none of its end

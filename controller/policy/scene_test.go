@@ -24,6 +24,7 @@ var (
 // scene is a fleet that a test can change: one service of four tasks in two
 // zones behind one group, all well, unless it is told otherwise.
 type scene struct {
+	behind      time.Duration // how old replies may be
 	now         time.Time
 	began       time.Time
 	tick        time.Duration // from one reading to the next
@@ -155,7 +156,7 @@ func (s *scene) row(service string, i int) *fleet.Target {
 // read lets time pass and reads everything again.
 func (s *scene) read() {
 	s.now = s.now.Add(s.tick)
-	r := fleet.Read{Sent: s.now.Add(-200 * time.Millisecond), Received: s.now.Add(-100 * time.Millisecond)}
+	r := fleet.Read{Sent: s.now.Add(-200 * time.Millisecond), Received: s.now.Add(-100 * time.Millisecond), Behind: s.behind}
 	for _, t := range s.tasks {
 		t.Read = r
 	}

@@ -31,19 +31,27 @@ func (q *question) stale() Finding {
 		if p.read.Never() {
 			return hold(Unseen, time.Time{}, p.what+" has not been read", values...)
 		}
-		age := p.read.Age(q.Now)
+		age := q.Now.Sub(p.read.Earliest())
 		values = append(values, seconds(p.name, age, p.limit))
 		switch {
-		case age < 0 || p.read.Received.After(q.Now):
-			return hold(ClockBack, time.Time{}, fmt.Sprintf("%s was read %s in the future: the clock was set back", p.what, brief(-age)), values...)
+		case p.read.Received.After(q.Now):
+			return hold(ClockBack, time.Time{}, fmt.Sprintf("%s was read %s in the future: the clock was set back", p.what, brief(-p.read.Age(q.Now))), values...)
 		case age > p.limit:
-			return hold(Old, time.Time{}, fmt.Sprintf("%s was read %s ago, limit %s", p.what, brief(age), brief(p.limit)), values...)
+			return hold(Old, time.Time{}, fmt.Sprintf("%s was read %s ago%s, limit %s", p.what, brief(p.read.Age(q.Now)), behind(p.read), brief(p.limit)), values...)
 		case p.again && q.again != nil && p.read.Sent.Before(q.again.At):
 			return hold(NotReadAgain, time.Time{}, p.what+" has not been read again since the decision", values...)
 		}
 	}
 	return allow(fmt.Sprintf("all of it was read, the task %s ago and its target group %s ago",
 		brief(q.task.Read.Age(q.Now)), brief(q.group.Read.Age(q.Now))), values...)
+}
+
+// behind says how much older than its request a reply may be; nothing where it is not.
+func behind(r fleet.Read) string {
+	if r.Behind == 0 {
+		return ""
+	}
+	return ", by a reply that may be " + brief(r.Behind) + " older"
 }
 
 // gap finds something that could not be read and that the decision rests on.

@@ -26,7 +26,7 @@ type State struct {
 type Watch struct {
 	Task    fleet.TaskARN   `json:"task"`
 	Service fleet.ServiceID `json:"service"`
-	// Read is the newest reading that has been counted, by when it was sent.
+	// Read is the newest reading that has been counted, by its earliest instant.
 	Read time.Time `json:"read"`
 	// Sick is when the first of the latest readings in a row that show a
 	// container check failing was received, Reads how many they are; zero when

@@ -201,8 +201,9 @@ type Verdict struct {
 	Zone    string    // the row's own, needed to register it again; may be empty
 	// Mode says whether an Allow is carried out or only recorded.
 	Mode Mode
-	// At is when it was decided.
-	At time.Time
+	// At is when it was decided, Read the earliest instant of the reading of the task
+	// that it rests on.
+	At, Read time.Time
 
 	// What the first guard that did not allow said; of an Allow, that all did.
 	Decision Decision

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/sim"
@@ -68,6 +69,7 @@ func randomParams(rng *rand.Rand) sim.Params {
 	p.FullDrainWait = rng.IntN(2) == 0
 	p.HostBindings = rng.IntN(2) == 0
 	p.DeregisterDelay = sim.Range{Max: time.Duration(rng.Int64N(int64(10 * time.Second)))}
+	p.ReplyAge = sim.Range{Max: time.Duration(rng.Int64N(int64(config.Default().Polling.ReplyAge)))}
 	p.RegistrationLag = sim.Range{Min: 5 * time.Second, Max: time.Duration(10+rng.IntN(120)) * time.Second}
 	return p
 }
@@ -164,7 +166,7 @@ type tally struct {
 // shape, with AWS failing now and then, a group that nobody may read and a
 // restart, the truth is within the bounds of every milestone of every timeline,
 // and half of the bounds of each kind of milestone are no wider than one polling
-// interval.
+// interval and the age of a reply.
 func TestSafetyTruthWithinBounds(t *testing.T) {
 	sum := tally{missed: map[timeline.Kind]int{}, widths: map[timeline.Kind][]time.Duration{}, outcomes: map[timeline.Outcome]int{}}
 	var interval, calm time.Duration
@@ -184,12 +186,12 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 		all = append(all, sum.widths[k]...)
 		median := quantile(sum.widths[k], .5)
 		t.Logf("%-20s n=%-4d width: median %-8s p95 %-8s  not seen %d", k, len(sum.widths[k]), median, quantile(sum.widths[k], .95), sum.missed[k])
-		limit := interval
+		limit := interval + config.Default().Polling.ReplyAge
 		switch k {
 		case timeline.Onset:
 			continue // an estimate: as wide as the check's interval, timeouts and reporting lag
 		case timeline.LBUnhealthy:
-			limit = calm + interval // where nothing else fails, the balancer's verdict is read at the calm interval
+			limit += calm // where nothing else fails, the balancer's verdict is read at the calm interval
 		}
 		if median > limit {
 			t.Errorf("half of the bounds of %s are wider than %s", k, limit)

@@ -104,7 +104,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	api, err := awsapi.New(awsapi.Options{
 		Config: aws, Recorder: m.AWS, Clusters: cfg.Clusters,
 		Interval: poll.Interval, HotInterval: poll.HotInterval, CalmInterval: poll.CalmInterval,
-		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval,
+		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval, ReplyAge: poll.ReplyAge,
 		Budgets: awsapi.Budgets{
 			ClusterRead: budgets.ClusterRead, ClusterResourceRead: budgets.ClusterResourceRead, ServiceRead: budgets.ServiceRead,
 			TaskDefinitionRead: budgets.TaskDefinitionRead, BalancerRead: budgets.ELBRead, Registration: budgets.ELBWrite,
@@ -146,7 +146,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 // windows are the tracker's, as a configuration sets them.
 func windows(cfg config.Timelines) timeline.Settings {
 	s := timeline.DefaultSettings()
-	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter
+	s.RecoveryWindow, s.SettleWindow, s.LostAfter, s.ReportLag = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter, cfg.ReportLag
 	return s
 }
 

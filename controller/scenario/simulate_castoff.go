@@ -24,7 +24,7 @@ func (w *simulated) Refresh(context.Context, []fleet.TaskARN, []fleet.TargetGrou
 }
 
 func (w *simulated) read() *fleet.Snapshot {
-	read := fleet.Read{Sent: w.now, Received: w.now.Add(w.latency)}
+	read := fleet.Read{Sent: w.now, Received: w.now.Add(w.latency), Behind: w.Polling.ReplyAge}
 	w.pass(w.now.Add(w.latency / 2).Truncate(time.Millisecond))
 	s := w.region.Snapshot(read)
 	w.pass(read.Received)

@@ -29,6 +29,19 @@ type drawn struct {
 	hostile  bool     // castoff and AWS are troubled too
 	lively   bool     // services are large and what fails may soon recover: much is taken out and put back
 	bad      map[string]bool
+	lags     lags
+}
+
+// lags are how late AWS tells of things in a world, and what castoff's
+// configuration says of that: never less.
+type lags struct{ reply, report time.Duration }
+
+// drawLags draws from a source of its own: what else is drawn for a seed stays.
+func drawLags(seed uint64) (l lags, region string) {
+	d := &drawn{rng: rand.New(rand.NewPCG(seed, 78))}
+	l.reply = pick(d, time.Second, 2*time.Second, 5*time.Second, 10*time.Second)
+	l.report = pick(d, 20*time.Second, time.Minute, 2*time.Minute)
+	return l, " reply-age=" + d.span(l.reply) + " health-report-fargate=" + d.span(l.report)
 }
 
 // livelySince is the first seed of which a world may be lively: those that failed
@@ -67,7 +80,6 @@ func (d *drawn) beginning(seed uint64) []line {
 		{"registration-lag", d.span(pick(d, 20*time.Second, 2*time.Minute, 5*time.Minute))},
 		{"propagation-deregister", d.span(pick(d, 20*time.Second, 5*time.Minute))},
 		{"react", d.span(pick(d, time.Minute, 3*time.Minute, 6*time.Minute))},
-		{"health-report-fargate", d.span(10 * time.Second)},
 		{"deregister-delay", d.span(10 * time.Second)},
 		{"unchecked-unknown", pick(d, "true", "false")},
 		{"stamp-on-deactivating", pick(d, "true", "false")},
@@ -79,7 +91,9 @@ func (d *drawn) beginning(seed uint64) []line {
 			region += " " + p.name + "=" + p.value
 		}
 	}
-	lines := []line{{text: region}, {text: "judge"}}
+	lags, late := drawLags(seed)
+	d.lags = lags
+	lines := []line{{text: region + late}, {text: "judge"}}
 	for i, kind := range d.kinds() {
 		svc := drawnService{fmt.Sprintf("s%d", i+1), kind}
 		d.services = append(d.services, svc)
@@ -137,9 +151,11 @@ func (d *drawn) configuration() []string {
 		floors, many = floors[:3], 3
 	}
 	lines := []string{"mode: " + pick(d, "detach", "detach", "detach", "detach", "observe")}
+	polling := ""
 	if d.chance(3) {
-		lines = append(lines, "polling: {interval: "+pick(d, "3s", "5s", "8s")+", hot_interval: "+pick(d, "1s", "2s", "3s")+"}")
+		polling = ", interval: " + pick(d, "3s", "5s", "8s") + ", hot_interval: " + pick(d, "1s", "2s", "3s")
 	}
+	lines = append(lines, fmt.Sprintf("polling: {reply_age: %s%s}", d.lags.reply, polling), fmt.Sprintf("timelines: {report_lag: %s}", d.lags.report))
 	var limits []string
 	for _, l := range []string{
 		fmt.Sprintf("confirm: {reads: %d, for: %s}", 1+d.rng.IntN(3), pick(d, "0s", "0s", "4s")),

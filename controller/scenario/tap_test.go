@@ -61,6 +61,7 @@ type taskReading struct {
 	Health       fleet.HealthStatus `json:"healthStatus"`
 	Connectivity string             `json:"connectivity"`
 	ARN          fleet.TaskARN      `json:"taskArn"`
+	Version      int64              `json:"version"`
 }
 
 // sick is what confirms a failure; a check that fails is behind it, for in the
@@ -128,10 +129,22 @@ func (p *tap) last(subject string) *reading {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	rs := p.reads[subject]
-	if len(rs) == 0 {
-		return nil
+	for i := len(rs) - 1; i >= 0; i-- {
+		if !outdone(rs, i) {
+			return rs[i].decoded()
+		}
 	}
-	return rs[len(rs)-1].decoded()
+	return nil
+}
+
+// outdone reports that a reading of a task is of an older version of it than one
+// before: it tells nothing.
+func outdone(rs []reading, i int) bool {
+	r := rs[i].decoded()
+	return r.task != nil && slices.ContainsFunc(rs[max(0, i-20):i], func(was reading) bool {
+		before := was.decoded().task
+		return before != nil && before.Version > r.task.Version
+	})
 }
 
 // knows is the latest reading of a subject that told something; nil: none.
@@ -154,7 +167,7 @@ func (p *tap) sick(arn fleet.TaskARN) (n int, since time.Time) {
 	rs := p.reads[ofTask(arn)]
 	for i := len(rs) - 1; i >= 0; i-- {
 		switch r := rs[i].decoded(); {
-		case !r.ok:
+		case !r.ok, outdone(rs, i):
 		case !r.task.sick():
 			return n, since
 		default:

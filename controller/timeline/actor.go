@@ -37,11 +37,11 @@ func (f *failure) attribute(m Milestone, call Bounds, pending bool, lag, back ti
 		if pending {
 			break
 		}
-		if !call.NotAfter.IsZero() || !up || f.task.Read.Sent.After(m.NotAfter) { // else ECS may have begun before it
+		if !call.NotAfter.IsZero() || !up || f.task.Read.Earliest().After(m.NotAfter) { // else ECS may have begun before it
 			m.Bounds = within(m.Bounds, call)
 		}
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),
-		up && f.task.Read.Sent.After(m.NotAfter) && !f.task.Leaving():
+		up && f.task.Read.Earliest().After(m.NotAfter) && !f.task.Leaving():
 		m.By = ByOther
 	case !m.NotBefore.After(f.task.Created) && m.NotAfter.Sub(f.deactivating.NotBefore) < glance:
 		// The task was up a moment ago: ECS may have begun since, or somebody else long before.

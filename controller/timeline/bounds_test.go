@@ -120,12 +120,16 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 			within: func() (time.Duration, time.Duration) {
 				return time.Duration(next(jitter+1)) * time.Millisecond, time.Duration(next(jitter+1)) * time.Millisecond
 			},
-			skip: func(string) bool { return next(100) < failing },
+			skip:   func(string) bool { return next(100) < failing },
+			behind: time.Duration(rapid.SampledFrom([]int{0, 0, 1000, 10_000}).Draw(t, "behind")) * time.Millisecond,
+		}
+		c.age = func() time.Duration {
+			return time.Duration(next(int(c.behind)/int(time.Millisecond)+1)) * time.Millisecond
 		}
 		restarts := rapid.SampledFrom([]int{0, 0, 0, 1, 3, 10}).Draw(t, "restarts")
 		tracker := NewTracker(DefaultSettings())
 		var closed []*Timeline
-		now, end := sec(590), sec(2200)
+		now, end := sec(590).Add(-c.behind), sec(2200)
 		for range restarts {
 			stop := now.Add(time.Duration(next(1600/restarts)) * time.Second)
 			closed = append(closed, c.film(tracker, now, stop, every)...)
@@ -146,7 +150,7 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 			t.Fatalf("%d opened, %d closed", len(c.opened), len(closed))
 		}
 		pass := 2 * time.Duration(jitter) * time.Millisecond
-		tight := max(every, pass+time.Millisecond) + pass
+		tight := max(every, pass+time.Millisecond) + pass + c.behind
 		byTask := map[string]*Timeline{}
 		for _, tl := range closed {
 			if byTask[tl.Task.ID()] != nil {
@@ -171,7 +175,7 @@ func TestSafetyTruthWithinBounds(t *testing.T) {
 			}
 			checkBounds(t, w, l, tl, pairingCertain)
 			if failing == 0 && restarts == 0 {
-				checkWidths(t, tl, tight)
+				checkWidths(t, tl, tight, c.behind)
 			}
 		}
 	})
@@ -276,14 +280,18 @@ func (w *world) outcome(l *life) Outcome {
 
 // checkWidths holds the promise of the polling interval: when every read
 // succeeds, what is observed is known to within one of them.
-func checkWidths(t *rapid.T, tl *Timeline, tight time.Duration) {
+func checkWidths(t *rapid.T, tl *Timeline, tight, behind time.Duration) {
 	for _, m := range tl.Milestones {
 		limit := tight
 		switch {
 		case m.Source == Estimated, m.Evidence == "not seen; ECS gave it as the reason for the stop":
 			continue
+		case tight > glance && strings.HasSuffix(m.Evidence, maybeAgain): // nobody can have watched closely
+			continue
 		case m.Kind == Onset:
 			limit += DefaultSettings().ExitLag
+		case m.Kind == Recovery && behind > 0: // it takes a reading that is certainly of after the last sick one
+			limit += tight
 		case m.Source == AWS:
 			limit = 0
 		}

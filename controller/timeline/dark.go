@@ -11,7 +11,7 @@ import (
 // agent was back. Only castoff knows when that began: ECS has a timestamp for the
 // return alone (connectivityAt).
 type Darkness struct {
-	// Since is when the last reading before it was sent; zero when there was none.
+	// Since is the earliest instant of the last reading before it; zero when there was none.
 	Since time.Time
 	// Well: that reading showed every check passing.
 	Well bool
@@ -48,7 +48,7 @@ func (t *Tracker) watchAgent(s *fleet.Snapshot, was, is *fleet.Task) {
 		d.Until = is.Read.Received
 		t.dark[is.ARN] = d
 	case t.awaitsOnset(is.ARN): // and will be reasoned from what was known then
-	case was != nil && !was.Read.Sent.Before(d.Until.Add(max(t.settings.ReportLag, t.settings.ExitLag))):
+	case was != nil && !was.Read.Earliest().Before(d.Until.Add(max(t.settings.ReportLag, t.settings.ExitLag))):
 		delete(t.dark, is.ARN) // all that there was to tell has been told
 	}
 }
@@ -69,7 +69,7 @@ func (t *Tracker) lastHeard(s *fleet.Snapshot, was, is *fleet.Task) (d Darkness)
 	if was == nil && t.undarkened {
 		return d
 	}
-	d.Since = t.before(was, is).Sent
+	d.Since = t.before(was, is).Earliest()
 	if was != nil {
 		_, d.Well = was.Checks(s.Definitions[was.Definition])
 	}
@@ -97,12 +97,12 @@ func (t *Tracker) wasAway(was, is *fleet.Task) bool {
 }
 
 // heard is the last reading that would have told of what happened to a task before
-// it, when the one that was sent at an instant did not: that one, unless the task's
+// it, when the one that may be as early as an instant did not: that one, unless the task's
 // agent was cut off then, or had what takes up to lag to report. Zero: none.
-func (t *Tracker) heard(task fleet.TaskARN, sent time.Time, lag time.Duration) time.Time {
+func (t *Tracker) heard(task fleet.TaskARN, earliest time.Time, lag time.Duration) time.Time {
 	d, dark := t.dark[task]
-	if dark && d.Since.Before(sent) && (d.Until.IsZero() || sent.Before(d.Until.Add(lag))) {
+	if dark && d.Since.Before(earliest) && (d.Until.IsZero() || earliest.Before(d.Until.Add(lag))) {
 		return d.Since
 	}
-	return sent
+	return earliest
 }

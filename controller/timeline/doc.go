@@ -6,10 +6,12 @@
 //
 // # Bounds
 //
-// A read shows what was true at some instant between sending the request and
-// receiving the reply. So a change between two reads happened not before the
-// earlier one was sent and not after the later one was received: those are the
-// bounds of an observed milestone. A read that failed leaves no trace but wider
+// A read shows what was true at some instant between its earliest, which is as long
+// before sending the request as a reply may be old ([fleet.Read]), and receiving the
+// reply. So a change between two reads happened not before the earliest of the one and
+// not after the other was received: those are the bounds of an observed milestone. Where
+// two readings of a row contradict one another and may be of either order, the later one
+// says nothing; of a task, its version tells. A read that failed leaves no trace but wider
 // bounds. AWS's own timestamps make both bounds equal. Estimates are reasoned
 // from settings; see onset.go.
 //

@@ -80,7 +80,7 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 	}
 	if f.tl.Trigger == Exit && !f.known(Onset) {
 		before := t.beforeFailure(was, is)
-		before.Sent = t.heard(f.tl.Task, before.Sent, t.settings.ExitLag)
+		before = fleet.Read{Sent: t.heard(f.tl.Task, before.Earliest(), t.settings.ExitLag), Received: before.Received}
 		f.set(exitOnset(before, is, t.settings.ExitLag))
 	}
 }
@@ -171,7 +171,7 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 		return
 	}
 	sick, served := f.task.Failing(), false
-	unsure := !f.byTarget() && !f.task.Read.Sent.After(f.sick.Received)
+	unsure := !f.byTarget() && !f.task.Read.Earliest().After(f.sick.Received)
 	sickAt, wellAt := fleet.Read{}, f.task.Read
 	if sick {
 		sickAt = f.task.Read
@@ -194,7 +194,7 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 		if ft.sick || f.byTarget() {
 			wellAt = later(wellAt, ft.read)
 			// Well in the pass that read another one sick is not yet well after it.
-			unsure = unsure || !ft.read.Sent.After(f.sick.Received)
+			unsure = unsure || !ft.read.Earliest().After(f.sick.Received)
 		}
 	}
 	if sick {
@@ -203,7 +203,7 @@ func (f *failure) judge(t *Tracker, s *fleet.Snapshot) {
 			f.tl.Flaps++
 		}
 		if sickAt.Sent.After(f.sick.Sent) {
-			f.sick = fleet.Read{Sent: sickAt.Sent, Received: s.At}
+			f.sick = fleet.Read{Sent: sickAt.Sent, Received: s.At, Behind: sickAt.Behind}
 		}
 		f.evidence = f.sick.Sent
 		return
@@ -314,11 +314,11 @@ func (f *failure) lost(since time.Time) bool {
 // wellUntil is the latest instant for which there is evidence of health. The
 // clock going on is none.
 func (f *failure) wellUntil(t *Tracker, now time.Time) time.Time {
-	until := f.task.Read.Sent
+	until := f.task.Read.Earliest()
 	if f.byTarget() {
 		for i := range f.targets {
-			if !t.blindTo(&f.targets[i], now) && f.targets[i].read.Sent.Before(until) {
-				until = f.targets[i].read.Sent
+			if !t.blindTo(&f.targets[i], now) && f.targets[i].read.Earliest().Before(until) {
+				until = f.targets[i].read.Earliest()
 			}
 		}
 	}
@@ -336,7 +336,7 @@ func (f *failure) settled(t *Tracker, s *fleet.Snapshot) bool {
 	}
 	left := cmp.Or(f.deactivating, stopped.Bounds).NotAfter
 	for i := range f.targets {
-		if f.targets[i].read.Sent.Before(left) {
+		if f.targets[i].read.Earliest().Before(left) {
 			return false // ECS may have put it back since
 		}
 	}

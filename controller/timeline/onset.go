@@ -121,7 +121,7 @@ func afterCreation(b Bounds, task *fleet.Task, wasHealthy bool) Bounds {
 // showed the task up, less what the news may have needed, and before the first
 // sign of its stop.
 func exitOnset(before fleet.Read, is *fleet.Task, lag time.Duration) Milestone {
-	before.Sent = before.Sent.Add(-lag)
+	before.Behind += lag
 	b := since(before, is.Read, is.Created)
 	for _, at := range []time.Time{upTo(is.ExecutionStopped), is.StoppingAt, is.StoppedAt} {
 		if !at.IsZero() && at.Before(b.NotAfter) && !at.Before(b.NotBefore) {

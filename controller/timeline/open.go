@@ -30,7 +30,7 @@ func booting(s *fleet.Snapshot, task *fleet.Task, balancer bool) bool {
 	if balancer {
 		return task.Booting(grace.Service, s.At)
 	}
-	return task.Booting(grace.Checks(), task.Read.Sent)
+	return task.Booting(grace.Checks(), task.Read.Earliest())
 }
 
 // cause tells which failure, if any, ECS names as the reason for a stop.
@@ -84,7 +84,7 @@ func (t *Tracker) failing(s *fleet.Snapshot, was, is *fleet.Task) *failure {
 func (t *Tracker) unseen(was, is *fleet.Task) Bounds {
 	from := is.Created
 	if before := t.beforeFailure(was, is); !before.Never() {
-		if seen := before.Sent.Add(-t.settings.SettleWindow); seen.After(from) {
+		if seen := before.Earliest().Add(-t.settings.SettleWindow); seen.After(from) {
 			from = seen
 		}
 	}
@@ -146,8 +146,8 @@ func (t *Tracker) before(was, is *fleet.Task) fleet.Read {
 // no read before it, the task's creation is the only bound.
 func since(was fleet.Read, is fleet.Read, created time.Time) Bounds {
 	from := created
-	if !was.Never() && was.Sent.After(created) {
-		from = was.Sent
+	if !was.Never() && was.Earliest().After(created) {
+		from = was.Earliest()
 	}
 	b := ordered(from, is.Received)
 	if b.Open() && created.Before(b.NotAfter) {

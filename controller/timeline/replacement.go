@@ -200,7 +200,7 @@ func (f *failure) followServing(prev, s *fleet.Snapshot, r *fleet.Task) {
 		// became so at some time since the task was created.
 		read := s.TargetGroup(key.Group).Read
 		if g := prev.TargetGroup(key.Group); g != nil {
-			if was := prev.Target(key); was == nil || !was.Healthy() || r.Created.After(g.Read.Sent) {
+			if was := prev.Target(key); was == nil || !was.Healthy() || r.Created.After(g.Read.Earliest()) {
 				before = g.Read
 			} else {
 				read = g.Read

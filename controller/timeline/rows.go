@@ -12,7 +12,8 @@ type failingTarget struct {
 	Target
 	state fleet.TargetState // empty when there is no row
 	read  fleet.Read
-	sick  bool // was unhealthy
+	seen  time.Time // when the latest reading of the address was received, which read need not be
+	sick  bool      // was unhealthy
 	// again: it was, or may have been, put back and taken out once more, unseen.
 	// Which time was the last and who did it nobody can tell.
 	again bool
@@ -38,21 +39,22 @@ func (f *failure) readTargets(t *Tracker, s *fleet.Snapshot) {
 		}
 		i, seen := slices.BinarySearchFunc(f.targets, key, func(t failingTarget, k fleet.TargetKey) int { return t.Key.Compare(k) })
 		switch {
-		case !seen && g.Read.Sent.Before(f.task.Created): // whose row that was the task cannot tell
+		case !seen && g.Read.Earliest().Before(f.task.Created): // whose row that was the task cannot tell
 			f.blind = true
 			continue
 		case !seen:
 			if ft, row, has := f.meet(t, s, key); has {
-				if !ft.late(row, g.Read, t.settings.ReportLag) {
+				late := ft.late(row, g.Read, t.settings.CallLag)
+				if !late && !ft.older(row, g.Read) {
 					f.follow(&ft, row, g)
-				} else if len(ft.Good) == 0 { // it was in service: until when is yet to be seen
+				} else if late && len(ft.Good) == 0 { // it was in service: until when is yet to be seen
 					ft.Good = []Span{{}}
 				}
 				f.targets = slices.Insert(f.targets, i, ft)
 			}
 		case f.targets[i].read != g.Read:
 			ft := &f.targets[i]
-			if row, sure := f.row(s, key, ft); sure && !ft.late(row, g.Read, t.settings.ReportLag) {
+			if row, sure := f.row(s, key, ft); sure && !ft.late(row, g.Read, t.settings.CallLag) {
 				f.follow(ft, row, g)
 			}
 		}
@@ -82,13 +84,13 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 	case was == nil || was.Read.Never():
 		ft.read = t.calm.group(f.task)
 		ft.own = ft.read
-	case was.Read.Sent.Before(f.task.Created), mayBeInherited(t.prev, f.task, key): // since when it is the task's nobody knows
+	case was.Read.Earliest().Before(f.task.Created), mayBeInherited(t.prev, f.task, key): // since when it is the task's nobody knows
 	case was != g:
 		if before != nil && before.Read.Age(was.Read.Sent) <= glance {
 			ft.own = was.Read
 		}
 		if first, sure := f.row(t.prev, key, nil); sure {
-			if first == nil && row == nil && f.task.Started.Before(was.Read.Sent) {
+			if first == nil && row == nil && f.task.Started.Before(was.Read.Earliest()) {
 				ft.state = fleet.TargetDraining // it had left by then
 			}
 			ft.read = t.withheld[key]
@@ -103,7 +105,7 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 
 // follow takes in a new reading of the task's own row; nil: it has none any more.
 func (f *failure) follow(ft *failingTarget, row *fleet.Target, g *fleet.TargetGroup) {
-	if f.upSince(ft.read.Sent) {
+	if f.upSince(ft.read.Earliest()) {
 		f.unwatched(ft, row, g)
 	}
 	own := f.task.Read.Age(g.Read.Sent) <= glance
@@ -115,12 +117,12 @@ func (f *failure) follow(ft *failingTarget, row *fleet.Target, g *fleet.TargetGr
 	if own {
 		ft.own = g.Read
 	}
+	ft.seen = g.Read.Received
 	ft.take(row, g, f.task)
 }
 
 // late reports that a reading which has the row healthy may be from before castoff's
-// call: replies are older than their requests by as much as nobody has shown, one
-// more than the other. What somebody puts back is initial first.
+// call took effect. What somebody puts back is initial first.
 func (ft *failingTarget) late(row *fleet.Target, read fleet.Read, lag time.Duration) bool {
 	if ft.call.NotBefore.IsZero() || row == nil || !row.Healthy() || ft.state == fleet.TargetInitial {
 		return false
@@ -129,7 +131,37 @@ func (ft *failingTarget) late(row *fleet.Target, read fleet.Read, lag time.Durat
 	if ft.call.NotAfter.After(called) {
 		called = ft.call.NotAfter
 	}
-	return read.Sent.After(ft.call.NotBefore) && !read.Sent.After(called.Add(lag))
+	return read.Sent.After(ft.call.NotBefore) && !read.Earliest().After(called.Add(lag))
+}
+
+// older reports that a reading has the row at an earlier step of its life than the one
+// before, as it has after somebody put it back, and need not be of a later time: then it
+// tells nothing. One that is asked for later will.
+func (ft *failingTarget) older(row *fleet.Target, read fleet.Read) bool {
+	_, gone := find(ft.Milestones, Detached)
+	was := stepOf(ft.state)
+	if ft.state == "" && !gone {
+		was = 0 // not registered yet
+	}
+	is := stepOf("")
+	if row != nil {
+		is = stepOf(row.State)
+	}
+	return is < was && !(read.Earliest().After(ft.read.Received) && read.Earliest().After(ft.seen))
+}
+
+// stepOf is how far the row of a target has come, from its registration to its end.
+func stepOf(s fleet.TargetState) int {
+	switch s {
+	case fleet.TargetInitial:
+		return 1
+	case fleet.TargetDraining:
+		return 3
+	case "":
+		return 4
+	default:
+		return 2
+	}
 }
 
 // take compares a row's new reading with the one before.
@@ -167,7 +199,7 @@ func (ft *failingTarget) take(row *fleet.Target, g *fleet.TargetGroup, task *fle
 		// what took it out not last.
 		again := ft.state != fleet.TargetInitial
 		if ft.state == "" { // first seen: only a call of castoff's own can have taken it out
-			again = !ft.call.NotBefore.IsZero() && read.Sent.After(ft.call.NotBefore)
+			again = !ft.call.NotBefore.IsZero() && read.Earliest().After(ft.call.NotBefore)
 		}
 		if row.State == fleet.TargetInitial && again {
 			observe(Detach, "target state initial: registered again")
@@ -222,7 +254,7 @@ const glance = 10 * time.Second
 // taken out again. One that was back already may pass its checks at any moment, and
 // one that goes before they pass has gone at once: for these a glance is enough.
 func (f *failure) unwatched(ft *failingTarget, row *fleet.Target, g *fleet.TargetGroup) {
-	gap := g.Read.Received.Sub(ft.read.Sent)
+	gap := g.Read.Received.Sub(ft.read.Earliest())
 	out := row == nil || row.Draining()
 	upTo := func(k Kind) time.Time {
 		if end := f.wayEnds(k); row == nil && !end.IsZero() && end.Before(g.Read.Received) {
@@ -289,7 +321,7 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			switch who := f.attribute(m, ft.call, ft.pending, t.settings.ReportLag, inService(s.TargetGroup(ft.Key.Group))); {
+			switch who := f.attribute(m, ft.call, ft.pending, t.settings.CallLag, inService(s.TargetGroup(ft.Key.Group))); {
 			case !ft.again:
 				m = who
 			case m.By == ByELB: // as it was first seen
@@ -346,7 +378,7 @@ func (w *way) add(ft *failingTarget, k Kind, unread bool) {
 	case unread:
 		w.unread = true
 		if !ok { // any time since it was read
-			m.NotBefore, m.By = ft.read.Sent, ByECS
+			m.NotBefore, m.By = ft.read.Earliest(), ByECS
 		}
 		if m.NotBefore.After(w.since) { // it may have been put back meanwhile, and taken out again
 			w.since, w.by = m.NotBefore, m.By

@@ -41,8 +41,8 @@ type Survived struct {
 // Calm is what is known of tasks that did not fail, without a word on each: one
 // that was there was read then, and was not failing.
 type Calm struct {
-	// Tasks and Groups are when the oldest of the last readings were sent; zero
-	// when there were none.
+	// Tasks and Groups are the earliest instants of the last readings; zero when
+	// there were none.
 	Tasks  time.Time
 	Groups time.Time
 	// Newest is when the newest known task of each service was created, sorted by
@@ -79,6 +79,7 @@ type TargetState struct {
 	Again bool
 	Call  Bounds
 	Own   *fleet.Read // nil where that was not kept yet
+	Seen  time.Time   `json:",omitzero"`
 }
 
 // ServingState is a healthy row of a replacement.
@@ -147,8 +148,8 @@ func (t *Tracker) calmNow() Calm {
 		if task.Gone() {
 			continue
 		}
-		if c.Tasks.IsZero() || task.Read.Sent.Before(c.Tasks) {
-			c.Tasks = task.Read.Sent
+		if c.Tasks.IsZero() || task.Read.Earliest().Before(c.Tasks) {
+			c.Tasks = task.Read.Earliest()
 		}
 		if task.Created.After(newest[task.Service]) {
 			newest[task.Service] = task.Created
@@ -158,8 +159,8 @@ func (t *Tracker) calmNow() Calm {
 		if g.Read.Never() {
 			return t.calm
 		}
-		if c.Groups.IsZero() || g.Read.Sent.Before(c.Groups) {
-			c.Groups = g.Read.Sent
+		if c.Groups.IsZero() || g.Read.Earliest().Before(c.Groups) {
+			c.Groups = g.Read.Earliest()
 		}
 	}
 	for id, created := range newest {
@@ -220,7 +221,7 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: &ft.own})
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: &ft.own, Seen: ft.seen})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -239,7 +240,7 @@ func (s FailureState) failure() *failure {
 		if ts.Own != nil {
 			own = *ts.Own
 		}
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: own})
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: own, seen: ts.Seen})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})

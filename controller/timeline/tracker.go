@@ -22,11 +22,14 @@ type Settings struct {
 	// task. ECS keeps describing a stopped task for an hour at least.
 	LostAfter time.Duration
 	// ReportLag is the longest that a health change is taken to need from the
-	// container or the balancer to the API. It widens the estimate of the onset, and
-	// is for how long after castoff's own call a reading that does not show it says
-	// nothing. The EC2 agent reports every 20 s (amazon-ecs-agent,
+	// container or the balancer to the API. It widens the estimate of the onset. The
+	// EC2 agent reports every 20 s (amazon-ecs-agent,
 	// DefaultContainerMetricsPublishInterval); Fargate's lag is not published.
 	ReportLag time.Duration
+	// CallLag is for how long after castoff's own call a reading may not show it yet,
+	// beside the age of the reply: a call that is not answered is made again, and may
+	// have been carried out by any of its attempts.
+	CallLag time.Duration
 	// ExitLag is the same for the end of a container, which the agent reports at
 	// once; how long that takes is not published.
 	ExitLag time.Duration
@@ -39,6 +42,7 @@ func DefaultSettings() Settings {
 		SettleWindow:   10 * time.Minute,
 		LostAfter:      time.Hour,
 		ReportLag:      20 * time.Second,
+		CallLag:        20 * time.Second,
 		ExitLag:        5 * time.Second,
 	}
 }
@@ -304,7 +308,7 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return t.over(s, arn) })
 	for about, call := range t.calls { // somebody has put it back
 		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
-		if row != nil && row.Healthy() && g.Read.Sent.After(call.NotBefore.Add(t.settings.ReportLag)) {
+		if row != nil && row.Healthy() && g.Read.Earliest().After(call.NotBefore.Add(t.settings.CallLag)) {
 			delete(t.calls, about)
 		}
 	}

@@ -27,7 +27,9 @@ func (f *failure) row(s *fleet.Snapshot, key fleet.TargetKey, known *failingTarg
 	}
 	var last fleet.Read // of the row
 	if known != nil {
-		last = known.read
+		if last = known.read; known.older(row, s.TargetGroup(key.Group).Read) {
+			return nil, false
+		}
 	}
 	unread := f.task.Read.Age(s.TargetGroup(key.Group).Read.Sent) > glance
 	owner := s.Owner(key)
@@ -56,7 +58,7 @@ func (ft *failingTarget) returned(row *fleet.Target) bool {
 // registered already stays as it is.
 func mayBeInherited(s *fleet.Snapshot, task *fleet.Task, key fleet.TargetKey) bool {
 	row, g := s.Target(key), s.TargetGroup(key.Group)
-	return row != nil && row.Unhealthy() && (task.Started.IsZero() || g.Read.Sent.Before(task.Started))
+	return row != nil && row.Unhealthy() && (task.Started.IsZero() || g.Read.Earliest().Before(task.Started))
 }
 
 // hadRow tells a row that has gone from one that never was: a task without a row
@@ -91,7 +93,7 @@ func (ft *failingTarget) disown(created time.Time) {
 		return
 	}
 	ft.read = ft.own
-	from := ft.own.Sent
+	from := ft.own.Earliest()
 	if from.Before(created) {
 		from = created
 	}

@@ -184,6 +184,11 @@ type camera struct {
 	// within is how long before and after the instant of a read its request was
 	// sent and its reply received; nil: at that instant.
 	within func() (time.Duration, time.Duration)
+	// behind is how old replies may be, age how old the next one is, about each thing by
+	// itself; nil: none is. A task's versions tell which of two readings is the older.
+	behind time.Duration
+	age    func() time.Duration
+	told   map[string]time.Time // of which instant the last reading of a task was
 	// skip says that a part is not read this time.
 	skip func(ref string) bool
 	gaps []fleet.Gap // that each snapshot has
@@ -202,19 +207,40 @@ type camera struct {
 
 func (c *camera) read(now time.Time) fleet.Read {
 	if c.within == nil {
-		return fleet.Read{Sent: now, Received: now}
+		return fleet.Read{Sent: now, Received: now, Behind: c.behind}
 	}
 	before, after := c.within()
 	sent := now.Add(-before)
 	if c.last != nil && !sent.After(c.last.At) { // passes do not overlap
 		sent = c.last.At.Add(time.Microsecond)
 	}
-	return fleet.Read{Sent: sent, Received: now.Add(after)}
+	return fleet.Read{Sent: sent, Received: now.Add(after), Behind: c.behind}
+}
+
+// of is the instant that the reply to a request of now tells of.
+func (c *camera) of(now time.Time) time.Time {
+	if c.age == nil {
+		return now
+	}
+	return now.Add(-c.age())
+}
+
+// version is the same of a task: no older than the last one, whose version would
+// be greater.
+func (c *camera) version(id string, now time.Time) time.Time {
+	at := c.of(now)
+	if c.told == nil {
+		c.told = map[string]time.Time{}
+	}
+	if at.After(c.told[id]) {
+		c.told[id] = at
+	}
+	return c.told[id]
 }
 
 func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 	s := fleet.Snapshot{
-		At: now, Gaps: c.gaps, Services: []*fleet.Service{c.w.service},
+		At: now, Gaps: slices.Clone(c.gaps), Services: []*fleet.Service{c.w.service},
 		Definitions: map[fleet.TaskDefinitionARN]*fleet.TaskDefinition{c.w.def.ARN: c.w.def},
 	}
 	if now.Before(c.defined) {
@@ -233,11 +259,16 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 		if c.last != nil {
 			was = c.last.Task(l.arn())
 		}
-		if was != nil && (was.Gone() || c.skip != nil && c.skip(l.id)) {
-			s.Tasks = append(s.Tasks, was)
+		if gone := was != nil && was.Gone(); gone || c.skip != nil && c.skip(l.id) {
+			if !gone {
+				s.Gaps = append(s.Gaps, fleet.Gap{Kind: fleet.GapTasks, Ref: string(c.w.service.Cluster), Class: fleet.Transient})
+			}
+			if was != nil {
+				s.Tasks = append(s.Tasks, was)
+			}
 			continue
 		}
-		if t := c.w.task(l, now, c.read(now)); t != nil && (was != nil || !t.Gone() || !t.StoppedAt.Before(c.began)) {
+		if t := c.w.task(l, c.version(l.id, now), c.read(now)); t != nil && (was != nil || !t.Gone() || !t.StoppedAt.Before(c.began)) {
 			t.Targets = slices.DeleteFunc(t.Targets, func(k fleet.TargetKey) bool { return k.Group == c.nameless })
 			s.Tasks = append(s.Tasks, t)
 			note(t.Read)
@@ -245,13 +276,14 @@ func (c *camera) shoot(now time.Time) *fleet.Snapshot {
 	}
 	for i, g := range c.w.groups {
 		if c.skip != nil && c.skip(g.Name) {
+			s.Gaps = append(s.Gaps, fleet.Gap{Kind: fleet.GapTargetHealth, Ref: string(g.ARN), Class: fleet.Transient})
 			if c.last != nil && c.last.TargetGroup(g.ARN) != nil {
 				g = c.last.TargetGroup(g.ARN)
 			}
 			s.TargetGroups = append(s.TargetGroups, g) // as it was, or known and never read
 			continue
 		}
-		is := c.w.group(i, now, c.read(now))
+		is := c.w.group(i, c.of(now), c.read(now))
 		s.TargetGroups = append(s.TargetGroups, is)
 		note(is.Read)
 	}
@@ -270,7 +302,7 @@ func (c *camera) restart(t *Tracker, now time.Time) (*Tracker, error) {
 	if err := json.Unmarshal(text, &s); err != nil {
 		return nil, err
 	}
-	c.began = now
+	c.began, c.told = now, nil
 	c.last = fleet.NewSnapshot(fleet.Snapshot{At: s.At, Tasks: slices.Clone(s.Tasks)})
 	return Restore(t.settings, s), nil
 }
