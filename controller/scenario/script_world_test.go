@@ -126,7 +126,7 @@ func (s *script) cmdCluster(a *arguments) string {
 // service CLUSTER/NAME [KIND] [desired=N] [min=PERCENT] [max=PERCENT]
 // [grace=DURATION] [delay=DURATION] [cross-zone] [healthy-count=N]
 // [healthy-percent=N] [lb-check=tcp|http] [lb-interval=DURATION] [protocol=NAME]
-// [bridge|host|daemon|ipv6] [alb] [new] [breaker]
+// [bridge|bridge-ipv6|host|daemon|ipv6] [alb] [new] [breaker]
 //
 // A service that has been calm for a while, or a new one, whose tasks are still to
 // start. breaker turns its deployment circuit breaker on, without a rollback. KIND is reference (the default: a
@@ -188,6 +188,8 @@ func (s *script) cmdService(a *arguments) string {
 	switch {
 	case a.is("bridge"):
 		spec.LaunchType, spec.NetworkMode = fleet.EC2, fleet.NetworkBridge
+	case a.is("bridge-ipv6"): // a host port for IPv4 and one for IPv6
+		spec.LaunchType, spec.NetworkMode, spec.IPv6 = fleet.EC2, fleet.NetworkBridge, true
 	case a.is("host"):
 		spec.LaunchType, spec.NetworkMode = fleet.EC2, fleet.NetworkHost
 	case a.is("daemon"):
@@ -257,7 +259,7 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 		if paced {
 			g.Check.Interval = interval
 		}
-		if spec.IPv6 {
+		if spec.IPv6 && spec.NetworkMode != fleet.NetworkBridge {
 			g.IPAddressType = "ipv6"
 		}
 	}

@@ -149,10 +149,10 @@ func (t *task) word(read fleet.Read) *fleet.Task {
 		return v
 	}
 	for _, g := range t.service.groupsOf(t.deployment) {
-		v.Targets = append(v.Targets, t.targetKey(g))
+		v.Targets = append(v.Targets, t.targetKeys(g)...)
 		if g.alternate != nil && t.service.spec.Controller == fleet.ControllerECS {
 			g.group = g.alternate
-			v.Targets = append(v.Targets, t.targetKey(g))
+			v.Targets = append(v.Targets, t.targetKeys(g)...)
 		}
 	}
 	slices.SortFunc(v.Targets, fleet.TargetKey.Compare)

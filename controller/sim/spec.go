@@ -19,7 +19,7 @@ type ServiceSpec struct {
 
 	LaunchType  string // fleet.Fargate (default) or fleet.EC2
 	NetworkMode string // fleet.NetworkAWSVPC (default), NetworkBridge or NetworkHost; the last two only on EC2
-	IPv6        bool   // awsvpc: tasks have an IPv6 address beside the IPv4 one
+	IPv6        bool   // awsvpc: tasks have an IPv6 address beside the IPv4 one; bridge: host ports for IPv6 of their own
 	Scheduling  string // fleet.Replica (default) or fleet.Daemon
 	Controller  string // fleet.ControllerECS (default), ControllerCodeDeploy or ControllerExternal
 
@@ -205,8 +205,8 @@ func (s ServiceSpec) withDefaults() (ServiceSpec, error) {
 			errs = append(errs, fmt.Errorf("there is no zone %s", zone))
 		}
 	}
-	if s.IPv6 && !awsvpc {
-		errs = append(errs, errors.New("IPv6 needs network mode awsvpc"))
+	if s.IPv6 && s.NetworkMode == fleet.NetworkHost {
+		errs = append(errs, errors.New("IPv6 needs network mode awsvpc or bridge"))
 	}
 	return s, errors.Join(errs...)
 }

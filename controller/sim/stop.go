@@ -221,6 +221,9 @@ func (t *task) gone() {
 			for _, host := range c.ports {
 				delete(t.instance.ports, host)
 			}
+			for _, host := range c.six {
+				delete(t.instance.ports, host)
+			}
 		}
 	}
 	r.after(r.params.KeepStopped, func() {

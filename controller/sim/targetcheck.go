@@ -112,8 +112,8 @@ func (c *container) listens(port int) bool {
 	if c.ports == nil {
 		return slices.Contains(c.spec.Ports, port)
 	}
-	for _, host := range c.ports {
-		if host == port {
+	for inside, host := range c.ports {
+		if host == port || c.six[inside] == port {
 			return true
 		}
 	}

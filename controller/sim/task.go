@@ -80,6 +80,7 @@ type container struct {
 	reported fleet.HealthStatus
 	exit     *int
 	ports    map[int]int // container port → host port; none with awsvpc
+	six      map[int]int // the same for IPv6, where that has ports of its own
 }
 
 // newTask makes a task in its first state and gives it its place and address,
@@ -125,7 +126,9 @@ func (r *Region) newTask(c *cluster, s *service, d *deployment, def *definition,
 		t.number = s.numbered
 		d.tasks++
 		for _, g := range s.groupsOf(d) {
-			t.targets = append(t.targets, &registration{task: t, group: g.group, key: t.targetKey(g)})
+			for _, key := range t.targetKeys(g) {
+				t.targets = append(t.targets, &registration{task: t, group: g.group, key: key})
+			}
 		}
 	}
 	return t
@@ -138,8 +141,12 @@ func (t *task) place(host *instance) {
 		return
 	}
 	for _, c := range t.containers {
-		c.ports = map[int]int{}
+		c.ports, c.six = map[int]int{}, map[int]int{}
 		for _, port := range c.spec.Ports {
+			if t.def.network == fleet.NetworkBridge && t.service != nil && t.service.spec.IPv6 {
+				c.six[port] = t.instance.freePort()
+				t.instance.ports[c.six[port]] = t
+			}
 			host := port
 			if t.def.network == fleet.NetworkBridge {
 				host = t.instance.freePort()
@@ -148,6 +155,20 @@ func (t *task) place(host *instance) {
 			t.instance.ports[host] = t
 		}
 	}
+}
+
+// targetKeys are the rows that ECS registers in a group: one, and another where the
+// container's port is published for IPv6 on a port of its own.
+//
+// Source: https://github.com/aws/amazon-ecs-agent/issues/2870
+func (t *task) targetKeys(g serviceGroup) []fleet.TargetKey {
+	keys := []fleet.TargetKey{t.targetKey(g)}
+	for _, c := range t.containers {
+		if port := c.six[g.port]; c.spec.Name == g.container && port > 0 {
+			keys = append(keys, fleet.NewTargetKey(g.group.arn, t.instance.id, port))
+		}
+	}
+	return keys
 }
 
 func (t *task) targetKey(g serviceGroup) fleet.TargetKey {

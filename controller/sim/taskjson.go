@@ -162,6 +162,9 @@ func (t *task) containerJSON(c *container) containerJSON {
 	}
 	for _, port := range c.spec.Ports {
 		j.Bindings = append(j.Bindings, bindingJSON{"0.0.0.0", port, c.ports[port], "tcp"})
+		if six := c.six[port]; six > 0 {
+			j.Bindings = append(j.Bindings, bindingJSON{"::", port, six, "tcp"})
+		}
 	}
 	return j
 }
