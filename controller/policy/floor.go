@@ -79,8 +79,7 @@ type tally struct {
 	left int
 }
 
-// tally counts the rows that a filter takes. All of the task's own count as out: they
-// go together.
+// tally counts the rows that a filter takes. None of the task's own is good: it fails.
 func (q *question) tally(filter func(*row) bool) tally {
 	var n tally
 	rows := q.rows(q.group)
@@ -97,7 +96,7 @@ func (q *question) tally(filter func(*row) bool) tally {
 
 // stays reports that a row is good and not among those that go or are out.
 func (q *question) stays(r *row) bool {
-	return r.good && r.key != q.key && (q.id == "" || r.task != q.id) && !q.gone[q.mode].targets[r.key]
+	return r.good && r.key != q.key && !q.gone[q.mode].targets[r.key]
 }
 
 // tasks counts the service's tasks that have rows in the group: what is desired are
