@@ -64,6 +64,33 @@ func (t *Task) Suspects(def *TaskDefinition) []Suspect {
 	return others
 }
 
+// Exit codes of a container that a signal ended: SIGKILL and SIGTERM, which ECS sends
+// to the rest of a task when one container has ended.
+const killed, terminated = 137, 143
+
+// Exited is the essential container that ended by itself and its task with it; empty
+// where more than one may have been, or none is known. One that was killed without a
+// reason may have been either: for its memory, or by ECS for taking its time.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-error-codes.html
+func (t *Task) Exited(def *TaskDefinition) string {
+	if def == nil {
+		return ""
+	}
+	name := ""
+	for i := range t.Containers {
+		c := &t.Containers[i]
+		switch {
+		case !c.suspect(def).Essential, c.ExitCode == nil, *c.ExitCode == terminated:
+			continue
+		case *c.ExitCode == killed && c.Reason == "", name != "":
+			return ""
+		}
+		name = c.Name
+	}
+	return name
+}
+
 func (c *Container) suspect(def *TaskDefinition) Suspect {
 	s := Suspect{Name: c.Name, Failing: c.Health == Unhealthy}
 	if d := def.Container(c.Name); d != nil {

@@ -78,6 +78,9 @@ func (f *failure) readTask(t *Tracker, s *fleet.Snapshot, was, is *fleet.Task) {
 		}
 		f.set(m)
 	}
+	if f.tl.Trigger == Exit && f.tl.Container == "" {
+		f.tl.Container = is.Exited(s.Definitions[f.tl.Definition])
+	}
 	if f.tl.Trigger == Exit && !f.known(Onset) {
 		before := t.beforeFailure(was, is)
 		before = fleet.Read{Sent: t.heard(f.tl.Task, before.Earliest(), t.settings.ExitLag), Received: before.Received}
