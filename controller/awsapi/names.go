@@ -70,6 +70,10 @@ func strangeGroup(arn fleet.TargetGroupARN) string {
 	if why := strangeName("ARN of a target group", string(arn), mostARN); why != "" {
 		return why
 	}
+	// What is read of a deployment once is kept: one that is none would be asked for, for good.
+	if strings.Count(string(arn), "/") != 2 || strings.Count(string(arn), ":targetgroup/") != 1 {
+		return fmt.Sprintf("the reply has an ARN of a target group that is none: %q", arn)
+	}
 	return strangeName("target group name", arn.Name(), mostGroupName)
 }
 

@@ -28,6 +28,7 @@ func TestSafetyNamesThatAWSDoesNotAllow(t *testing.T) {
 		{"a task's service", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"group": "service:" + long(256)} }, fleet.GapTasks, "service name of 256 characters"},
 		{"a task's definition", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"taskDefinitionArn": long(2000)} }, fleet.GapTasks, "value of 2000 characters"},
 		{"a group", func(f *fake) { f.clusters[1].services[1].groups = []string{long(33)} }, fleet.GapService, "target group name of 33 characters, and AWS allows 32"},
+		{"a group that is none", func(f *fake) { f.clusters[1].services[1].groups = []string{"a/b"} }, fleet.GapService, "ARN of a target group that is none"},
 		{"a target", func(f *fake) { f.groups[0].targets[0].id = long(2000) }, fleet.GapTargetHealth, "target id of 2000 characters"},
 		{"a text", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"stoppedReason": long(70_000)} }, fleet.GapTasks, "a text longer"},
 	} {

@@ -45,8 +45,9 @@ var changes = []change{leftOut, null, doubled, otherType, huge, notANum, negativ
 
 // hugeText and hugeList are how much a huge member has.
 const (
-	hugeText = 100_000
-	hugeList = 20_000
+	hugeText  = 100_000
+	hugeList  = 20_000
+	hugeBytes = 8 << 20 // castoff is to be measured, not who lies to it
 )
 
 // liar sits before one castoff and tells it one lie while it is set to.
@@ -187,10 +188,8 @@ func (l *lie) jsonMember(v any) (out any, keep bool) {
 		case doubled:
 			return slices.Concat(v, v), true
 		case huge:
-			for len(v) > 0 && len(v) < hugeList {
-				v = append(v, v[:min(len(v), hugeList-len(v))]...)
-			}
-			return v, true
+			text, _ := json.Marshal(v)
+			return slices.Repeat(v, copies(len(text))), true
 		}
 		return map[string]any{"x": v}, true
 	case string:
@@ -220,6 +219,9 @@ func (l *lie) jsonMember(v any) (out any, keep bool) {
 	}
 	return v, true
 }
+
+// copies is how often a list of so many bytes is there in a huge one.
+func copies(size int) int { return max(2, min(hugeList, hugeBytes/max(size, 1))) }
 
 // node is an element of an XML reply.
 type node struct {
@@ -268,7 +270,9 @@ func (l *lie) xmlMember(n *node) []*node {
 		return []*node{n, n}
 	case huge:
 		if !leaf {
-			return slices.Repeat([]*node{n}, hugeList)
+			var text bytes.Buffer
+			n.write(&text)
+			return slices.Repeat([]*node{n}, copies(text.Len()))
 		}
 		if _, err := strconv.Atoi(n.Text); err == nil {
 			return []*node{{XMLName: n.XMLName, Text: "1e308"}}
