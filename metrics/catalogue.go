@@ -105,7 +105,7 @@ var (
 	}
 	phaseSeconds = Metric{
 		"castoff_phase_seconds", Histogram, []string{"cluster", "service", "phase"},
-		"How long the phases of closed timelines took: detection, reaction, drain, exposure, replacement, retirement. The value is the longest that the bounds allow; castoff_phase_error_seconds says by how much it may be too long.",
+		"How long the phases of closed timelines took: detection, reaction, drain, exposure, replacement, retirement. The value is the longest that the bounds allow; castoff_phase_error_seconds says by how much it may be too long. A phase known no better than to a minute, nor to as much as it took at least, is left out.",
 	}
 	phaseError = Metric{
 		"castoff_phase_error_seconds", Histogram, []string{"phase"},
@@ -138,11 +138,11 @@ var (
 	}
 	savedSeconds = Metric{
 		"castoff_saved_seconds_total", Counter, []string{"cluster", "service", "mode"},
-		"Time between castoff's call and the moment ECS began by itself, of detachments that ended and in which castoff came first; mode observe: from the moment castoff would have called. The shortest that the bounds allow. The net is this less castoff_lost_seconds_total.",
+		"Time between castoff's call and the moment AWS stopped by itself, that is ECS began or the balancer called the target unhealthy, of detachments that ended and in which castoff came first; mode observe: from the moment castoff would have called. Left out where it is not known: a person stopped the task, or, in mode detach, the group's own check may have found the failure. The shortest that the bounds allow. The net is this less castoff_lost_seconds_total.",
 	}
 	lostSeconds = Metric{
 		"castoff_lost_seconds_total", Counter, []string{"cluster", "service", "mode"},
-		"The same of detachments in which castoff came, or may have come, later than ECS: the most that the bounds allow.",
+		"The same of detachments in which castoff came, or may have come, later than that: the most that the bounds allow.",
 	}
 	savedError = Metric{
 		"castoff_saved_error_seconds_total", Counter, []string{"cluster", "service", "mode"},

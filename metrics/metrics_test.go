@@ -316,3 +316,24 @@ func TestCallsAreToldBack(t *testing.T) {
 		t.Errorf("budgets: %v", b)
 	}
 }
+
+// What the bounds do not tell is no number to count with.
+func TestPhasesThatAreNotMeasured(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	m := metrics.New(reg, build)
+	tl := failure(fleet.ServiceID{Cluster: "prod", Name: "api"}, time.Unix(1_000_000, 0))
+	stopped := &tl.Milestones[len(tl.Milestones)-1]
+	stopped.NotAfter = stopped.NotAfter.Add(200_000 * time.Second)
+	m.Timelines.Closed(tl)
+	body := scrape(t, reg)
+	for line, want := range map[string]bool{
+		`castoff_phase_seconds_count{cluster="prod",phase="reaction",service="api"} 1`: true,
+		`castoff_phase_error_seconds_count{phase="reaction"} 1`:                        true,
+		`castoff_phase_seconds_count{cluster="prod",phase="retirement",service="api"}`: false,
+		`castoff_phase_error_seconds_count{phase="retirement"} 1`:                      false,
+	} {
+		if strings.Contains(body, line) != want {
+			t.Errorf("%s: is there %t, want %t", line, !want, want)
+		}
+	}
+}

@@ -57,7 +57,8 @@ func newTimelines(f promauto.Factory) *Timelines {
 	return t
 }
 
-// Closed counts a timeline that has just closed, and its phases.
+// Closed counts a timeline that has just closed, and those of its phases that are
+// measured.
 func (t *Timelines) Closed(tl *timeline.Timeline) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -68,6 +69,9 @@ func (t *Timelines) Closed(tl *timeline.Timeline) {
 	t.service(svc)
 	t.total.WithLabelValues(svc.cluster, svc.service, string(tl.Trigger), string(tl.Outcome)).Inc()
 	for _, p := range tl.Phases() {
+		if !p.Measured() {
+			continue
+		}
 		t.phases.WithLabelValues(svc.cluster, svc.service, string(p.Name)).Observe(seconds(p.Longest))
 		t.errors.WithLabelValues(string(p.Name)).Observe(seconds(p.Error()))
 	}

@@ -22,7 +22,7 @@ func (c comparison) verdict() error {
 	if err := errors.Join(c.Alone.verdict(), c.With.verdict()); err != nil {
 		return errors.New("castoff was wrong or blind: see the lines that say NO")
 	}
-	if c.With.Saved == nil || c.With.Saved.Tries == 0 || c.With.Felt.Exposure >= c.Alone.Felt.Exposure {
+	if c.With.Tries == 0 || c.With.Felt.Exposure >= c.Alone.Felt.Exposure {
 		return errors.New("castoff did not take the sick target out before ECS did")
 	}
 	return nil
@@ -96,10 +96,13 @@ func (c comparison) writeFelt(w io.Writer) error {
 	if err := table(w, rows); err != nil {
 		return err
 	}
-	if s := c.With.Saved; s != nil {
-		fmt.Fprintf(w, "\ncastoff says that it kept the target out for %.0f to %.0f s before ECS itself began", s.Shortest, s.Longest)
-		if s.Tries > 1 {
-			fmt.Fprintf(w, ",\nin %d calls, because ECS puts a running task's target back", s.Tries)
+	if n := c.With.Tries; n > 0 {
+		fmt.Fprint(w, "\ncastoff took the target out")
+		if s := c.With.Saved; s != nil {
+			fmt.Fprintf(w, ", %.0f to %.0f s before ECS itself began", s.Shortest, s.Longest)
+		}
+		if n > 1 {
+			fmt.Fprintf(w, ",\nin %d calls, because ECS puts a running task's target back", n)
 		}
 		fmt.Fprintln(w, ".")
 	}

@@ -33,10 +33,11 @@ func TestDemo(t *testing.T) {
 	if 10*w.Exposure > a.Exposure || w.LastFlow >= a.LastFlow || w.Flows >= a.Flows || w.Flows <= 0 {
 		t.Errorf("felt %+v alone, %+v with castoff", a, w)
 	}
-	if s := got.With.Saved; s == nil || s.Shortest < 60 || s.Longest < s.Shortest || s.Tries < 2 {
-		t.Errorf("saved %+v", s)
+	// The TCP check of nginx's port may see that nginx fails: what castoff saved it does not know.
+	if got.With.Saved != nil || got.With.Tries < 2 {
+		t.Errorf("saved %+v, tries %d", got.With.Saved, got.With.Tries)
 	}
-	if s := got.Alone.Saved; s == nil || s.Tries != 0 {
+	if s := got.Alone.Saved; s == nil || s.Shortest < 60 || s.Longest < s.Shortest || got.Alone.Tries != 0 {
 		t.Errorf("castoff only watches, and saved %+v", s)
 	}
 	for _, line := range []string{"with castoff  castoff deregisters the sick target", "ECS alone     ECS deregisters", "with castoff  ECS has registered the target again", "deregisters it again"} {
@@ -240,8 +241,7 @@ func TestComparison(t *testing.T) {
 	for name, spoil := range map[string]func(*comparison){
 		"wrong about ECS alone": func(c *comparison) { c.Alone.Holds = false },
 		"wrong":                 func(c *comparison) { c.With.Holds = false },
-		"nothing done":          func(c *comparison) { c.With.Saved = nil },
-		"only ECS did":          func(c *comparison) { c.With.Saved = &reportSaved{} },
+		"nothing done":          func(c *comparison) { c.With.Tries = 0 },
 		"of no use":             func(c *comparison) { c.With.Felt = c.Alone.Felt },
 	} {
 		if c := both; true {

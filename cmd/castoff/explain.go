@@ -120,8 +120,11 @@ type explainedDetachment struct {
 	Called, Attached, Ended *time.Time
 	Tries                   int
 	Back                    *explainedBounds
-	AttachResult            line `json:"attach_result"`
+	BackBy                  line             `json:"back_by"`
+	AttachResult            line             `json:"attach_result"`
+	Ceased                  *explainedBounds `json:"balancer_stopped"`
 	Saved                   *explainedSpan
+	Unknown                 line `json:"saved_unknown"`
 }
 
 type explainedBounds struct {
@@ -198,6 +201,8 @@ func (t *explainedTask) nothing() string {
 	switch {
 	case failing && (t.Now == nil || len(t.Now.Targets) == 0):
 		return "It fails, and has no target that could be taken out."
+	case failing && t.Now.Health == "HEALTHY":
+		return "ECS calls it healthy again, so nothing is to be taken out."
 	case failing:
 		return "It fails, and none of its targets is there to be taken out."
 	case t.Now == nil:
@@ -283,7 +288,7 @@ func (d *explainedDetachment) write(w io.Writer) {
 		fmt.Fprintf(w, "  no call has taken it out%s\n", parenthesis(d.Result))
 	}
 	if d.Back != nil {
-		fmt.Fprintf(w, "  put back by somebody between %s and %s\n", moment(d.Back.NotBefore), moment(d.Back.NotAfter))
+		fmt.Fprintf(w, "  put back by %s between %s and %s\n", d.BackBy, moment(d.Back.NotBefore), moment(d.Back.NotAfter))
 	}
 	if d.Attached != nil {
 		fmt.Fprintf(w, "  told to go back %s, %s\n", moment(*d.Attached), d.AttachResult.spaced())
@@ -291,8 +296,13 @@ func (d *explainedDetachment) write(w io.Writer) {
 	if d.Ended != nil {
 		fmt.Fprintf(w, "  ended %s: %s\n", moment(*d.Ended), d.Outcome)
 	}
-	if d.Saved != nil {
+	switch {
+	case d.Saved != nil && d.Ceased != nil:
+		fmt.Fprintf(w, "  saved %s: from then until the balancer stopped by itself\n", *d.Saved)
+	case d.Saved != nil:
 		fmt.Fprintf(w, "  saved %s: from then to ECS's own beginning\n", *d.Saved)
+	case d.Unknown != "":
+		fmt.Fprintf(w, "  saved %s\n", d.Unknown)
 	}
 }
 

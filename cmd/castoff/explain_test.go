@@ -117,6 +117,7 @@ func TestExplain(t *testing.T) {
 		{"address", "10.0.17.201", nil},
 		{"observed", "c1", nil},
 		{"nothing_there", "d1", nil},
+		{"healthy_again", "d1", func(v *status.View) { v.Snapshot.Task(v.Open[3].Task).Health = fleet.Healthy }},
 		{"no_target", "d1", func(v *status.View) { v.Snapshot.Task(v.Open[3].Task).Targets = nil }},
 		{"not_seen", "e1", func(v *status.View) {
 			tl := *v.Open[3]

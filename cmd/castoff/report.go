@@ -30,7 +30,10 @@ type report struct {
 	Phases      []reportPhase     `json:"phases"`
 	// Felt is what the hang cost, in truth.
 	Felt felt `json:"felt"`
-	// Saved is what castoff says that it saved, or would have; null when nothing.
+	// Tries is how many calls of castoff's took the target out.
+	Tries int `json:"tries"`
+	// Saved is what castoff says that it saved, or would have; null when nothing, or when
+	// nobody knows.
 	Saved *reportSaved `json:"saved"`
 	Holds bool         `json:"holds"`
 }
@@ -45,7 +48,6 @@ type felt struct {
 type reportSaved struct {
 	Shortest float64 `json:"shortest_seconds"`
 	Longest  float64 `json:"longest_seconds"`
-	Tries    int     `json:"tries"`
 }
 
 type reportMilestone struct {
@@ -103,8 +105,9 @@ func newReport(c demoCmd, tl *timeline.Timeline, truth sim.Truth, d *policy.Deta
 	}
 	r.Felt.Stopped = millis(since(truth.Stopped))
 	if d != nil {
+		r.Tries = d.Tries
 		if s, ok := d.Saved(); ok {
-			r.Saved = &reportSaved{Shortest: millis(c.lengthen(s.Shortest)), Longest: millis(c.lengthen(s.Longest)), Tries: d.Tries}
+			r.Saved = &reportSaved{Shortest: millis(c.lengthen(s.Shortest)), Longest: millis(c.lengthen(s.Longest))}
 		}
 	}
 	return r

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -143,6 +144,7 @@ type shownTimeline struct {
 	Milestones             []shownMilestone
 	Targets                []shownTarget
 	Saved                  *explainedSpan
+	Detachments            []explainedDetachment
 }
 
 type shownMilestone struct {
@@ -243,6 +245,8 @@ func (t *shownTimeline) row(now time.Time) []text {
 	by := "-"
 	if m, ok := t.milestone("detach"); ok {
 		by = string(m.By)
+	} else if slices.ContainsFunc(t.Detachments, func(d explainedDetachment) bool { return d.Called != nil }) {
+		by = "castoff" // and it was put back
 	}
 	return []text{
 		{said: moment(t.Opened)}, {said: t.name()}, {said: t.task()}, {said: t.Trigger.spaced()},

@@ -392,3 +392,14 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+// Who detached a target is still told once it is back.
+func TestDetachedByOfATargetThatIsBack(t *testing.T) {
+	called := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	for want, ds := range map[string][]explainedDetachment{"-": {{Mode: "observe"}}, "castoff": {{Mode: "detach", Called: &called}}} {
+		tl := shownTimeline{Detachments: ds}
+		if got := tl.row(called)[6].said; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

@@ -176,7 +176,7 @@ func endSentence(d *policy.Detachment) string {
 	s, ok := d.Saved()
 	switch {
 	case !ok:
-		return "how much time that saved is not known"
+		return "how much time that saved is " + d.Unknown()
 	case s.Shortest >= 0:
 		return fmt.Sprintf("ECS itself began %s to %s later: that is what castoff saved", span(s.Shortest), span(s.Longest))
 	default:

@@ -47,6 +47,8 @@ func (q *question) contested() Finding {
 		return hold(Unanswered, time.Time{}, "its group has not been read since castoff took it out at "+clock(d.Called), value)
 	}
 	switch {
+	case !q.registered(d) && d.Tries > 1:
+		return allow(fmt.Sprintf("nobody has put it back since castoff took it out at %s, try %d of %d", clock(d.Called), d.Tries, l.Tries), value)
 	case !q.registered(d):
 		return allow("nobody has put it back", value)
 	case !d.proves(q.row, q.group.Read):

@@ -26,7 +26,7 @@ func TestContested(t *testing.T) {
 		{"taken out often, and not put back", func(s *scene) {
 			tried(4, time.Hour)(s)
 			s.row("web", 0).State = fleet.TargetDraining
-		}, Allow, OK, "nobody has put it back", 0},
+		}, Allow, OK, "nobody has put it back since castoff took it out at 2026-11-23 11:00:04 UTC, try 4 of 4", 0},
 		{"a reading that may be from before", func(s *scene) {
 			tried(1, 5*time.Second)(s)
 		}, Hold, Unanswered, "may be older than castoff's call", 15 * time.Second},

@@ -324,6 +324,7 @@ func (q *question) verdict(a Action) Verdict {
 	if q.row != nil {
 		verdict.Zone = q.row.Zone
 	}
+	verdict.MaySee = a == Detach && q.maySee()
 	return verdict
 }
 

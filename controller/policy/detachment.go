@@ -95,6 +95,18 @@ type Detachment struct {
 	// Banked is the time saved before the last call, when there was one before it.
 	Banked Saved `json:"banked,omitzero"`
 
+	// MaySee: the group's own check may see the failure, so that the balancer might have
+	// stopped by itself. Passed: it was seen to pass while the task failed.
+	MaySee bool `json:"may_see,omitempty"`
+	Passed bool `json:"passed,omitempty"`
+	// Ceased is, in observe mode, when the balancer stopped sending the target new flows
+	// without castoff, and Fine the latest reading in which it still did, by when it was
+	// sent.
+	Ceased *Bounds   `json:"ceased,omitempty"`
+	Fine   time.Time `json:"fine,omitzero"`
+	// Person: somebody stopped the task, not ECS.
+	Person bool `json:"person,omitempty"`
+
 	// Up is the latest reading that showed the task not being taken down, by its
 	// earliest instant.
 	Up time.Time `json:"up,omitzero"`
@@ -114,8 +126,9 @@ type Detachment struct {
 	Ended    time.Time `json:"ended,omitzero"`
 }
 
-// Saved is how long a target was out thanks to castoff before ECS itself began,
-// within bounds. Castoff being later than ECS counts as negative.
+// Saved is how long a target was out thanks to castoff before AWS had stopped sending it
+// new flows by itself, within bounds: before ECS began to take its task down, or the
+// balancer called it unhealthy. Castoff being later counts as negative.
 type Saved struct {
 	Shortest time.Duration `json:"shortest"`
 	Longest  time.Duration `json:"longest"`
@@ -165,7 +178,7 @@ func (v *Verdict) Detachment(cluster fleet.ClusterARN, among []Detachment) Detac
 	}
 	return Detachment{
 		Target: v.Target, Task: v.Task, Started: v.Started, Service: v.Service, Cluster: cluster, Zone: v.Zone,
-		Mode: v.Mode, Decided: plain(v.At), Up: v.Read, Seen: plain(v.At), Progress: Out,
+		Mode: v.Mode, Decided: plain(v.At), Up: v.Read, Seen: plain(v.At), Progress: Out, MaySee: v.MaySee,
 	}
 }
 
@@ -271,21 +284,69 @@ func (d *Detachment) until(end Bounds) Saved {
 	}
 }
 
-// Saved is the time saved. It is known once ECS itself has begun to take the
-// task down; for a task that recovered it never is, nor after the clock was set
-// back, nor for a target that no call has taken out. While the target was in
-// service again, none was saved.
+// Saved is the time saved. It is known once AWS has begun by itself: ECS to take the
+// task down or, in observe mode, the balancer to call the target unhealthy. While the
+// target was in service again, none was saved. See Unknown for when it is not known.
 func (d *Detachment) Saved() (s Saved, ok bool) {
-	if d.ECS == nil || d.from().IsZero() || d.Rewound {
+	end, why := d.ends()
+	if why != "" {
 		return Saved{}, false
 	}
-	if d.Serving != nil && !d.Serving.NotAfter.IsZero() && d.Serving.NotAfter.Before(d.ECS.NotBefore) {
+	if d.Serving != nil && !d.Serving.NotAfter.IsZero() && d.Serving.NotAfter.Before(end.NotBefore) {
 		return d.until(*d.Serving), true
 	}
-	if d.Serving != nil && d.Serving.NotBefore.Before(d.ECS.NotBefore) {
-		return d.until(Bounds{NotBefore: d.Serving.NotBefore, NotAfter: d.ECS.NotAfter}), true
+	if d.Serving != nil && d.Serving.NotBefore.Before(end.NotBefore) {
+		return d.until(Bounds{NotBefore: d.Serving.NotBefore, NotAfter: end.NotAfter}), true
 	}
-	return d.until(*d.ECS), true
+	return d.until(end), true
+}
+
+// Unknown says why the time saved is not known; empty when it is.
+func (d *Detachment) Unknown() string {
+	_, why := d.ends()
+	return why
+}
+
+// ends is when AWS began by itself, or why nobody knows.
+func (d *Detachment) ends() (end Bounds, why string) {
+	switch {
+	case d.from().IsZero():
+		return end, "nothing: no call has taken it out"
+	case d.Rewound:
+		return end, "not known: the clock was set back"
+	case d.ECS == nil && d.Open():
+		return end, "not known: ECS has not begun by itself"
+	case d.ECS == nil:
+		return end, "not known: ECS never began by itself"
+	case d.Ceased != nil && d.Ceased.NotAfter.Before(d.ECS.NotBefore):
+		return *d.Ceased, ""
+	case d.Person:
+		return end, "not known: a person stopped the task, not ECS"
+	case d.Mode == Detaching && d.MaySee && !d.Passed:
+		return end, "not known: the target group's own check may have found the failure too"
+	}
+	end = *d.ECS
+	if d.Ceased != nil && d.Ceased.NotBefore.Before(end.NotBefore) {
+		end.NotBefore = d.Ceased.NotBefore
+	}
+	if d.Ceased != nil && d.Ceased.NotAfter.Before(end.NotAfter) {
+		end.NotAfter = d.Ceased.NotAfter
+	}
+	return end, ""
+}
+
+// PutBackBy is who put a target back that castoff took out, as far as is known: castoff
+// itself, where it was seen back only after castoff told it to go, or somebody else.
+func (d *Detachment) PutBackBy() string {
+	told := !d.Attached.IsZero() && d.AttachResult != Rejected
+	switch {
+	case told && !d.Back.NotBefore.Before(d.Attached):
+		return "castoff"
+	case told && (d.Back.NotAfter.IsZero() || !d.Back.NotAfter.Before(d.Attached)):
+		return "castoff or somebody"
+	default:
+		return "somebody"
+	}
 }
 
 // find is the open detachment of a target, its task and a mode; nil when there

@@ -40,8 +40,12 @@ func (v *view) follow(d *Detachment) {
 	if now := plain(v.Now); now.After(d.Seen) {
 		d.Seen = now
 	}
+	if task.Leaving() {
+		d.followStop(task)
+	}
 	d.followTask(task)
 	v.followTarget(d)
+	v.followSight(d, task)
 	switch {
 	case task.Gone():
 		d.end(Stopped, v.Now)
@@ -63,12 +67,12 @@ func (v *view) follow(d *Detachment) {
 // no longer be told. Decided stays: the journal knows the detachment by it.
 func (d *Detachment) catchUp(now time.Time) {
 	d.Rewound = d.Rewound || d.Decided.After(now)
-	for _, at := range []*time.Time{&d.Called, &d.Answered, &d.Attached, &d.RejectedAt, &d.Away, &d.Idle, &d.Up} {
+	for _, at := range []*time.Time{&d.Called, &d.Answered, &d.Attached, &d.RejectedAt, &d.Away, &d.Idle, &d.Fine, &d.Up} {
 		if at.After(now) {
 			*at, d.Rewound = now, true
 		}
 	}
-	d.Back, d.Serving = d.Back.by(now), d.Serving.by(now)
+	d.Back, d.Serving, d.Ceased = d.Back.by(now), d.Serving.by(now), d.Ceased.by(now)
 }
 
 // followAbsent: a task leaves the snapshots once it has stopped, but after a

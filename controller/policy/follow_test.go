@@ -149,6 +149,7 @@ func TestECSBegins(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := calm()
+			s.group("web").Check.Protocol, s.service("web").LoadBalancers[0].Container = "TCP", "app" // which sees nothing
 			fail(s.task("web", 0))
 			s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
 			s.row("web", 0).State = fleet.TargetDraining

@@ -27,7 +27,8 @@ func (q *question) grace() Finding {
 	up := q.Now.Sub(q.task.Started)
 	value := seconds("started", up, grace)
 	said := fmt.Sprintf("the task started %s ago, %s %s", brief(up), of, brief(grace))
-	if end := q.task.Started.Add(grace); q.Now.Before(end) {
+	end := q.task.Started.Add(grace)
+	if q.Now.Before(end) {
 		return hold(StartingUp, end, said, value)
 	}
 	return allow(said, value)

@@ -204,6 +204,8 @@ type Verdict struct {
 	// At is when it was decided, Read the earliest instant of the reading of the task
 	// that it rests on.
 	At, Read time.Time
+	// MaySee: the group's own check may see the failure.
+	MaySee bool
 
 	// What the first guard that did not allow said; of an Allow, that all did.
 	Decision Decision

@@ -49,8 +49,8 @@ func TestHungTaskLeavesEarly(t *testing.T) {
 		if exposed := truth.Targets[0].Exposed; exposed > 4*d.polling.HotInterval+d.polling.Interval {
 			t.Errorf("exposed for %s", exposed)
 		}
-		if saved, ok := ds[0].Saved(); !ok || saved.Longest < saved.Shortest || saved.Shortest <= 0 {
-			t.Errorf("saved %+v", saved)
+		if saved, ok := ds[0].Saved(); ok { // nginx fails, and the balancer's check is of nginx
+			t.Errorf("saved %+v, which nobody knows", saved)
 		}
 	})
 }

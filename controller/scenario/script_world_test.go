@@ -133,7 +133,8 @@ func (s *script) cmdCluster(a *arguments) string {
 // gRPC app behind nginx, which a container check asks every 5 s and the NLB only by
 // TCP), web (one container without a check, which the balancer asks by HTTP),
 // worker (a check and no balancer), two-groups (a check and two target groups),
-// two-checks (two containers with a check each), blue-green, or external: its
+// two-checks (two containers with a check each), app-checked (reference, and the check
+// is of the app, which has not the balancer's port), blue-green, or external: its
 // tasks are those of task sets that somebody else makes. delay is the
 // deregistration delay, healthy-count and healthy-percent the group's
 // target_group_health minimum for routing, protocol the group's (TCP). alb puts an
@@ -141,7 +142,7 @@ func (s *script) cmdCluster(a *arguments) string {
 func (s *script) cmdService(a *arguments) string {
 	id := s.newService(a)
 	kind := "reference"
-	for _, k := range []string{"web", "worker", "two-groups", "two-checks", "blue-green", "external"} {
+	for _, k := range []string{"web", "worker", "two-groups", "two-checks", "app-checked", "blue-green", "external"} {
 		if a.is(k) {
 			kind = k
 		}
@@ -160,6 +161,10 @@ func (s *script) cmdService(a *arguments) string {
 	case "two-checks":
 		spec.Containers = append(spec.Containers, sim.ContainerSpec{Name: "sidecar", Ports: []int{9090}, Check: &fleet.HealthCheck{Interval: 5 * time.Second, Timeout: 2 * time.Second, Retries: 2}})
 		spec.Groups = []sim.GroupSpec{group(id.Name)}
+	case "app-checked":
+		spec = sim.ReferenceWorkload(id.Cluster, id.Name)
+		spec.Groups[0].Name = id.Name
+		spec.Containers[0].Check, spec.Containers[1].Check = spec.Containers[1].Check, spec.Containers[0].Check
 	case "two-groups":
 		spec.Groups = []sim.GroupSpec{group(id.Name + "-inner"), group(id.Name + "-outer")}
 	case "blue-green":

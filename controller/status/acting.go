@@ -73,12 +73,15 @@ func (r record) during(t *timeline.Timeline) record {
 
 // saved is the time saved for a task: of several targets that of the one for
 // which it was least, for clients were sent to the dead app until the last was
-// out.
+// out. So where it is not known of one, it is of none.
 func (r record) saved() (least policy.Saved, ok bool) {
 	for _, d := range r.detachments {
+		if d.Mode == policy.Detaching && d.Called.IsZero() {
+			continue // no call took it out
+		}
 		s, known := d.Saved()
 		if !known {
-			continue
+			return policy.Saved{}, false
 		}
 		if !ok {
 			least, ok = s, true
@@ -159,12 +162,15 @@ type wireDetachment struct {
 	Called       *string         `json:"called"`
 	Result       *string         `json:"result"`
 	Tries        int             `json:"tries"`
-	Back         *wireBounds     `json:"back"`      // somebody put it back
+	Back         *wireBounds     `json:"back"`
+	BackBy       *string         `json:"back_by"`
 	ECS          *wireBounds     `json:"ecs_began"` // ECS itself began to take the task down
 	Attached     *string         `json:"attached"`
 	AttachResult *string         `json:"attach_result"`
 	Ended        *string         `json:"ended"`
-	Saved        *wireSaved      `json:"saved"` // null while it is not known
+	Ceased       *wireBounds     `json:"balancer_stopped"` // by itself, in observe mode
+	Saved        *wireSaved      `json:"saved"`            // null while it is not known
+	Unknown      *string         `json:"saved_unknown"`    // why it is not
 }
 
 type wireBounds struct {
@@ -254,11 +260,14 @@ func toWireDetachment(d *policy.Detachment) wireDetachment {
 		Target: toWireTargetKey(d.Target), Zone: optional(d.Zone), Mode: d.Mode, State: "open",
 		Progress: d.Progress, Outcome: optional(d.Outcome),
 		Decided: instant(d.Decided), Called: instant(d.Called), Result: optional(d.Result), Tries: d.Tries,
-		Back: policyBounds(d.Back), ECS: policyBounds(d.ECS),
+		Back: policyBounds(d.Back), ECS: policyBounds(d.ECS), Ceased: policyBounds(d.Ceased), Unknown: optional(d.Unknown()),
 		Attached: instant(d.Attached), AttachResult: optional(d.AttachResult), Ended: instant(d.Ended),
 	}
 	if !d.Open() {
 		w.State = "closed"
+	}
+	if d.Back != nil {
+		w.BackBy = optional(d.PutBackBy())
 	}
 	if s, ok := d.Saved(); ok {
 		w.Saved = toWireSaved(s)

@@ -191,14 +191,17 @@ func closedBanner(t *timeline.Timeline, its record) *banner {
 	if !ok {
 		return b
 	}
-	came, when := "came", "before"
+	came, when, by := "came", "before", "ECS began"
+	if its.detachments[0].Ceased != nil {
+		by = "the balancer stopped"
+	}
 	if its.detachments[0].Mode != policy.Detaching {
 		came = "would have come"
 	}
 	if s.Longest < 0 {
 		s, when = policy.Saved{Shortest: -s.Longest, Longest: -s.Shortest}, "after"
 	}
-	b.answer("Saved", "castoff's call "+came+" "+savedWords(s)+" "+when+" ECS began by itself")
+	b.answer("Saved", "castoff's call "+came+" "+savedWords(s)+" "+when+" "+by+" by itself")
 	return b
 }
 

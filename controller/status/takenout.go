@@ -55,7 +55,7 @@ func standing(d *policy.Detachment, now time.Time) string {
 	case d.Called.IsZero():
 		return "not called yet"
 	case d.Back != nil:
-		return "put back by somebody, after " + count(d.Tries, "try", "tries")
+		return "put back by " + d.PutBackBy() + ", after " + count(d.Tries, "try", "tries")
 	case d.Result == policy.NotAnswered:
 		return "called, and AWS has not answered"
 	case d.ECS != nil:
@@ -116,22 +116,20 @@ func detachmentFacts(d *policy.Detachment, now time.Time) []fact {
 		all = append(all, fact{"Called", called})
 	}
 	if d.Back != nil {
-		all = append(all, fact{"Put back by somebody", boundsWords(d.Back, now)})
+		all = append(all, fact{"Put back by " + d.PutBackBy(), boundsWords(d.Back, now)})
 	}
 	if d.ECS != nil {
 		all = append(all, fact{"ECS began by itself", boundsWords(d.ECS, now)})
 	}
-	saved := "not known: ECS has not begun by itself"
-	s, ok := d.Saved()
-	switch {
-	case ok && s.Longest < 0:
-		saved = savedWords(s) + ": ECS was first"
-	case ok:
+	if d.Ceased != nil {
+		all = append(all, fact{"The balancer stopped by itself", boundsWords(d.Ceased, now)})
+	}
+	saved := d.Unknown()
+	if s, ok := d.Saved(); ok {
 		saved = savedWords(s)
-	case d.ECS != nil:
-		saved = "nothing: no call has taken it out"
-	case !d.Open():
-		saved = "not known: ECS never began by itself"
+		if s.Longest < 0 {
+			saved += ": ECS was first"
+		}
 	}
 	all = append(all, fact{"Saved", saved})
 	if !d.Attached.IsZero() {

@@ -29,6 +29,11 @@ type Phase struct {
 // Error is the width of the bounds.
 func (p Phase) Error() time.Duration { return p.Longest - p.Shortest }
 
+// Measured reports that the bounds tell how long the phase took: to a minute, or to as
+// much as it took at least. Wider ones are true, but no number to count with: what castoff
+// did not see may have taken as long as the task ran.
+func (p Phase) Measured() bool { return p.Error() <= max(time.Minute, p.Shortest) }
+
 // between is the phase from one instant to another. It is not known while the
 // start has no lower bound, and never negative: two bounds that overlap say
 // only that the order is not known.
