@@ -261,6 +261,7 @@ func TestBackByALateReply(t *testing.T) {
 	for _, behind := range []time.Duration{0, 10 * time.Second} {
 		s := calm()
 		s.behind = behind
+		s.group("web").Check.Protocol, s.service("web").LoadBalancers[0].Container = "TCP", "app" // which sees nothing
 		fail(s.task("web", 0))
 		s.detachments = []Detachment{s.detachment("web", 0, Detaching)}
 		called := s.detachments[0].Called
