@@ -25,6 +25,8 @@ MODELS_VERSION := 2.1692.0
 JS_SDK_VERSION := 3.699.0
 MODELS := .cache/conformance/models/$(MODELS_VERSION)-with-ec2
 JS_SDK := .cache/conformance/js/$(JS_SDK_VERSION)-with-ec2
+# Prometheus's own discovery, of a module beside castoff's.
+DISCOVERY := .cache/conformance/prometheus/discovery
 
 PACKAGES ?= ./...
 FUZZTIME ?= 15s
@@ -102,9 +104,14 @@ test: ## every test, with the race detector
 	@go test -race -timeout 40m $(PACKAGES)
 
 .PHONY: conformance
-conformance: $(MODELS) $(JS_SDK) ## the simulated region against AWS's own models, CLI and JavaScript SDK
+conformance: $(MODELS) $(JS_SDK) $(DISCOVERY) ## the simulated region against AWS's own models, CLI, JavaScript SDK, boto3 and Prometheus
 	$(call announce,conformance)
-	@CASTOFF_FOREIGN=1 go test -count=1 -v -run '^(TestConformance|TestForeign)' ./controller/scenario
+	@CASTOFF_FOREIGN=1 go test -count=1 -timeout 15m -v -run '^(TestConformance|TestForeign)' ./controller/scenario ./cmd/castoff
+
+$(DISCOVERY): $(wildcard cmd/castoff/testdata/prometheus/*)
+	$(call announce,get the discovery of Prometheus $(shell awk '$$1 == "github.com/prometheus/prometheus" { print $$2 }' cmd/castoff/testdata/prometheus/go.mod))
+	@mkdir -p $(@D)
+	go -C cmd/castoff/testdata/prometheus build -o $(CURDIR)/$@ .
 
 $(MODELS):
 	$(call announce,get the API models of aws-sdk $(MODELS_VERSION))

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
@@ -42,6 +43,10 @@ func (c regionCmd) Help() string {
 		"  help                    all the words\n\n" +
 		"Exit codes: 0 stopped by SIGTERM or SIGINT; 1 failed; 2 wrong usage; 5 cannot listen.\n"
 }
+
+// regionLatency is how long a call takes. AWS's take longer; and the SDK for Go fails
+// calls that are answered before it is done with sending them.
+const regionLatency = 5 * time.Millisecond
 
 // What one region may have: more takes a machine of its own.
 const (
@@ -79,7 +84,7 @@ func (c regionCmd) Run(ctx context.Context, to streams) error {
 	if err := c.validate(); err != nil {
 		return err
 	}
-	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true})
+	region := sim.New(sim.Options{Seed: c.Seed, Speed: c.Speed, Throttle: true, Latency: regionLatency})
 	err := region.AddCluster(c.Cluster, sim.ClusterOptions{})
 	for _, spec := range c.fleet() {
 		err = errors.Join(err, region.AddService(spec))
@@ -238,7 +243,7 @@ func (c regionCmd) announce(w io.Writer, endpoint string) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# A simulated AWS region at %s: cluster %s with %s, %d tasks each.\n", endpoint, c.Cluster, strings.Join(names, ", "), c.Tasks)
 	fmt.Fprintf(&b, "# For castoff run and other tools. It ends with this command.\n")
-	fmt.Fprintf(&b, "unset AWS_PROFILE AWS_SESSION_TOKEN\n")
+	fmt.Fprintf(&b, "unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE\n")
 	for _, pair := range env {
 		fmt.Fprintf(&b, "export %s=%s\n", pair[0], pair[1])
 	}

@@ -36,7 +36,7 @@ func rehearse(t *testing.T, args ...string) *rehearsed {
 		set := regexp.MustCompile(`^export ([A-Z0-9_]+)=([^\s'"]+)\n$`).FindStringSubmatch(line)
 		if set != nil {
 			r.env[set[1]] = set[2]
-		} else if !strings.HasPrefix(line, "# ") && line != "unset AWS_PROFILE AWS_SESSION_TOKEN\n" {
+		} else if !strings.HasPrefix(line, "# ") && line != "unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE\n" {
 			t.Errorf("no shell takes %q", line)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/sim"
@@ -156,5 +157,45 @@ func TestForeignSDK(t *testing.T) {
 	}
 	for i, c := range calls {
 		c.check(t, results[i].Failed, results[i].Out)
+	}
+}
+
+// Prometheus's discovery finds the tasks on hosts by what EC2 tells.
+func TestForeignDiscovery(t *testing.T) {
+	_, _, env := foreign(t)
+	// The SDK has calls fail that are answered before it is done with sending them.
+	region := sim.New(sim.Options{Latency: 5 * time.Millisecond})
+	must(t, region.AddCluster("prod", sim.ClusterOptions{Instances: 3}))
+	for _, mode := range []string{fleet.NetworkBridge, fleet.NetworkAWSVPC} {
+		spec := sim.ReferenceWorkload("prod", mode)
+		spec.LaunchType, spec.NetworkMode, spec.Desired = fleet.EC2, mode, 4
+		must(t, region.AddService(spec))
+	}
+	server := httptest.NewServer(region)
+	defer server.Close()
+	discovery, err := filepath.Abs(filepath.Join(conformanceCache, "prometheus", "discovery"))
+	must(t, err)
+	cmd := exec.CommandContext(t.Context(), discovery)
+	cmd.Env = append(env, "AWS_ENDPOINT_URL="+server.URL, "AWS_REGION="+sim.RegionName)
+	var told bytes.Buffer
+	cmd.Stderr = &told
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, told.Bytes())
+	}
+	var targets []map[string]string
+	must(t, json.Unmarshal(out, &targets))
+	hosts, modes := map[string]bool{}, map[string]int{}
+	for _, labels := range targets {
+		modes[labels["__meta_ecs_network_mode"]]++
+		if ip := labels["__meta_ecs_ec2_instance_private_ip"]; ip != "" {
+			hosts[ip] = true
+			if labels["__meta_ecs_ec2_instance_type"] == "" || labels["__meta_ecs_subnet_id"] == "" {
+				t.Errorf("%v", labels)
+			}
+		}
+	}
+	if len(hosts) != 3 || modes["bridge"] != 4 || modes["awsvpc"] != 4 {
+		t.Errorf("%d hosts, %v\n%s", len(hosts), modes, told.Bytes())
 	}
 }
