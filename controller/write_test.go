@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -420,7 +419,7 @@ func TestStopPutsBackInTime(t *testing.T) {
 		c := looking(t, policy.Detaching, hand{
 			deregister: func(context.Context) error { w.set(gone); return nil },
 			register:   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
-		}, w, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(io.Discard, nil)) })
+		}, w, nil)
 		time.Sleep(90 * time.Second)
 		w.set(func(s *fleet.Snapshot) {
 			gone(s)
