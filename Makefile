@@ -252,10 +252,10 @@ mutants: ## change policy in a thousand ways, one at a time, and demand that its
 	@go test -count=1 -timeout 0 -run '^TestMutants$$' -v ./controller/policy -mutants
 
 .PHONY: scripts
-scripts: ## what the scripts of controller/scenario alone reach of timeline and policy; fails below 95 %
+scripts: ## what the scripts and replays of controller/scenario alone reach of timeline and policy; fails below 95 %
 	$(call announce,coverage by scripts alone)
 	@mkdir -p .cache
-	go test -count=1 -timeout 20m -run '^TestScripts$$' -coverpkg=./controller/timeline,./controller/policy -coverprofile=.cache/scripts.cov ./controller/scenario
+	go test -count=1 -timeout 20m -run '^Test(Scripts|Replays)$$' -coverpkg=./controller/timeline,./controller/policy -coverprofile=.cache/scripts.cov ./controller/scenario
 	awk 'NR > 1 { split($$1, at, ":"); sub("/[^/]*$$", "", at[1]); all[at[1]] += $$2; if ($$3) hit[at[1]] += $$2 }
 	  END { for (p in all) { n++; share = 100 * hit[p] / all[p]; printf "%s: %d of %d statements, %.1f %%\n", p, hit[p], all[p], share; if (share < 95) low = 1 }
 	    if (low || n != 2) { print "less than 95 %"; exit 1 } }' .cache/scripts.cov

@@ -335,18 +335,14 @@ func (d *Detachment) ends() (end Bounds, why string) {
 	return end, ""
 }
 
-// PutBackBy is who put a target back that castoff took out, as far as is known: castoff
-// itself, where it was seen back only after castoff told it to go, or somebody else.
+// PutBackBy is who put a target back that castoff took out: castoff itself, where it was
+// not seen back before castoff told it to go, or somebody else.
 func (d *Detachment) PutBackBy() string {
 	told := !d.Attached.IsZero() && d.AttachResult != Rejected
-	switch {
-	case told && !d.Back.NotBefore.Before(d.Attached):
+	if told && (d.Back.NotAfter.IsZero() || !d.Back.NotAfter.Before(d.Attached)) {
 		return "castoff"
-	case told && (d.Back.NotAfter.IsZero() || !d.Back.NotAfter.Before(d.Attached)):
-		return "castoff or somebody"
-	default:
-		return "somebody"
 	}
+	return "somebody"
 }
 
 // find is the open detachment of a target, its task and a mode; nil when there

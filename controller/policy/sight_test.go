@@ -171,7 +171,7 @@ func TestPutBackBy(t *testing.T) {
 		{time.Time{}, "", "somebody"},
 		{at(5), Accepted, "castoff"},
 		{at(10), Accepted, "castoff"},
-		{at(15), NotAnswered, "castoff or somebody"},
+		{at(15), NotAnswered, "castoff"},
 		{at(25), Accepted, "somebody"},
 		{at(5), Rejected, "somebody"},
 	} {

@@ -296,12 +296,14 @@ func (s *script) cmdVerdict(a *arguments) string {
 	return b.String()
 }
 
-// detachments [castoff=NAME]
+// detachments [why] [castoff=NAME]
 //
 // What castoff took out, or in mode observe would have: the open ones, then
-// those that have ended.
+// those that have ended. why says who put them back, and why the time saved is
+// not known.
 func (s *script) cmdDetachments(a *arguments) string {
 	var b strings.Builder
+	why := a.is("why")
 	for _, d := range s.daemon(a).View().Detachments {
 		fmt.Fprintf(&b, "%s of %s, %s, decided %s, tries %d, ", d.Target.Address(), d.Task.ID(), d.Mode, since(s.began, d.Decided), d.Tries)
 		if d.Progress == policy.Closed {
@@ -311,6 +313,12 @@ func (s *script) cmdDetachments(a *arguments) string {
 		}
 		if saved, ok := d.Saved(); ok {
 			fmt.Fprintf(&b, ", saved %.1f to %.1f s", saved.Shortest.Seconds(), saved.Longest.Seconds())
+		}
+		if d.Back != nil && why {
+			b.WriteString(", put back by " + d.PutBackBy())
+		}
+		if unknown := d.Unknown(); unknown != "" && why {
+			b.WriteString(", saved " + unknown)
 		}
 		b.WriteString("\n")
 	}
