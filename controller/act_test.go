@@ -41,7 +41,7 @@ func hung() *fleet.Snapshot {
 		}}},
 	}
 	g := &fleet.TargetGroup{ARN: shopGroup, Name: "shop", Protocol: "TCP", TargetType: fleet.TargetTypeIP, Read: read, Inventory: read,
-		Attributes: fleet.TargetGroupAttributes{Known: true, CrossZone: "true"}}
+		Attributes: fleet.TargetGroupAttributes{Known: true, CrossZone: "true", Read: read}}
 	for i := range 5 {
 		health := fleet.Healthy
 		if i == 0 {

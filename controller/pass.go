@@ -213,7 +213,7 @@ func full(s *fleet.Snapshot) (until time.Time) {
 				blind[g.Ref] = true
 			}
 		case fleet.Paced:
-			if g.Kind != fleet.GapAttributes && g.Kind != fleet.GapTags {
+			if g.Kind != fleet.GapAttributes && g.Kind != fleet.GapBalancer && g.Kind != fleet.GapTags {
 				return time.Time{}
 			}
 		default:

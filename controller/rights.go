@@ -2,6 +2,7 @@ package controller
 
 import (
 	"log/slog"
+	"slices"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
@@ -18,12 +19,14 @@ const (
 // a call would be denied, and nobody wants to learn it from the first failure; but
 // another policy may ask for no tag, so that it is a warning and no guard.
 type rightsLog struct {
-	log  *slog.Logger
-	said map[fleet.TargetGroupARN]bool
+	log     *slog.Logger
+	said    map[fleet.TargetGroupARN]bool
+	unasked bool // that castoff may not ask load balancers was said
 }
 
 // report logs those that were not there the last time.
 func (l *rightsLog) report(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.Mode) {
+	l.reportBalancers(s)
 	unread := make(map[string]bool)
 	for _, g := range s.Gaps {
 		unread[g.Ref] = unread[g.Ref] || g.Kind == fleet.GapTags
@@ -46,4 +49,16 @@ func (l *rightsLog) report(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.M
 		}
 	}
 	l.said = untagged
+}
+
+// reportBalancers tells of an optional right that castoff has not got, once.
+func (l *rightsLog) reportBalancers(s *fleet.Snapshot) {
+	unasked := slices.ContainsFunc(s.TargetGroups, func(g *fleet.TargetGroup) bool {
+		return slices.ContainsFunc(g.Balancers, func(b fleet.Balancer) bool { return b.Denied })
+	})
+	if unasked && !l.unasked {
+		l.log.Warn("castoff may not read whether load balancers send across zones, and so assumes the worse: fewer targets may leave",
+			"right", "elasticloadbalancing:DescribeLoadBalancerAttributes")
+	}
+	l.unasked = unasked
 }

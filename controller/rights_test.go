@@ -46,3 +46,18 @@ func TestUntaggedGroupsAreToldOfBeforeTheFirstCall(t *testing.T) {
 		}
 	}
 }
+
+// That the optional right is missing is said once, until it is there.
+func TestBalancersThatMayNotBeAskedAreToldOf(t *testing.T) {
+	var out bytes.Buffer
+	l := rightsLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	for i, denied := range []bool{false, true, true, false, true} {
+		s := hung()
+		s.TargetGroups[0].Balancers = []fleet.Balancer{{Kind: fleet.NetworkBalancer}, {Kind: fleet.NetworkBalancer, Denied: denied}}
+		out.Reset()
+		l.report(s, nil)
+		if told, want := strings.Contains(out.String(), "elasticloadbalancing:DescribeLoadBalancerAttributes"), i == 1 || i == 4; told != want {
+			t.Errorf("step %d: told %v, want %v: %s", i, told, want, &out)
+		}
+	}
+}

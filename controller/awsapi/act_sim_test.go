@@ -229,7 +229,7 @@ func TestRefreshUnderThrottling(t *testing.T) {
 		defer cancel()
 		begun = time.Now()
 		s = a.o.Refresh(ctx, []fleet.TaskARN{a.task}, []fleet.TargetGroupARN{a.target.Group})
-		if took := time.Since(begun); took > 300*time.Millisecond || len(s.Gaps) != 3 {
+		if took := time.Since(begun); took > 300*time.Millisecond || len(s.Gaps) != 7 {
 			t.Errorf("after %s: gaps %v", took, s.Gaps)
 		}
 		for _, g := range s.Gaps {

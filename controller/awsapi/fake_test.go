@@ -472,9 +472,13 @@ func (f *fake) elb(form url.Values) *fakeReply {
 		size, _ := strconv.Atoi(form.Get("PageSize"))
 		from, _ := strconv.Atoi(call.token)
 		to := min(from+size, len(f.groups))
+		one := form.Get("TargetGroupArns.member.1")
+		if one != "" {
+			to = len(f.groups)
+		}
 		b.WriteString("<TargetGroups>")
 		for _, g := range f.groups[from:to] {
-			if g.absent {
+			if g.absent || one != "" && groupARN(g.name) != one {
 				continue
 			}
 			family := "ipv4"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +15,8 @@ import (
 )
 
 // attributesInterval is how many of AWS's seconds the attributes of a target
-// group are good for: a call each, and people change them by hand.
+// group or load balancer are good for while nothing fails: a call each, and people
+// change them by hand. Those of hot groups are inventory, since guards rest on them.
 const attributesInterval = 15 * 60
 
 // group is what the Observer keeps of a target group that a service names.
@@ -26,6 +26,8 @@ type group struct {
 	// facts is the inventory, with no rows in it; nil until listed.
 	facts *fleet.TargetGroup
 	round int // of the list that last had it
+	// balancers are those of the facts, in their order.
+	balancers []*balancer
 
 	health   clock
 	refused  bool // the last try was denied, or there is no such group
@@ -53,6 +55,9 @@ func (g *group) current() *fleet.TargetGroup {
 			v = *g.facts
 		}
 		v.Attributes, v.Tags, v.Targets, v.Read = g.attrs, g.tags, g.rows, g.rowsRead
+		for _, b := range g.balancers {
+			v.Balancers = append(v.Balancers, b.value)
+		}
 		g.value = &v
 	}
 	return g.value
@@ -90,6 +95,7 @@ func (o *Observer) dropGroups() {
 			delete(o.groups, arn)
 		}
 	}
+	o.dropBalancers()
 }
 
 // readGroups lists the region's target groups and keeps those that services
@@ -136,6 +142,23 @@ func (o *Observer) readGroups(ctx context.Context) {
 	}
 }
 
+// describeGroup reads what the list says of one group.
+func (o *Observer) describeGroup(ctx context.Context, g *group) func() {
+	out, read, err := ask(ctx, o.elb.DescribeTargetGroups, &elb.DescribeTargetGroupsInput{TargetGroupArns: []string{string(g.arn)}})
+	if err == nil && !slices.ContainsFunc(out.TargetGroups, func(in types.TargetGroup) bool { return value(in.TargetGroupArn) == string(g.arn) }) {
+		err = gapf(fleet.Invalid, "left out of the reply")
+	}
+	return func() {
+		if err != nil {
+			o.fail(fleet.GapTargetGroup, string(g.arn), "DescribeTargetGroups of "+g.arn.Name(), err)
+			return
+		}
+		for i := range out.TargetGroups {
+			o.applyGroup(&out.TargetGroups[i], read)
+		}
+	}
+}
+
 func (o *Observer) applyGroup(in *types.TargetGroup, read fleet.Read) {
 	g := o.groups[fleet.TargetGroupARN(value(in.TargetGroupArn))]
 	if g == nil {
@@ -168,6 +191,7 @@ func (o *Observer) applyGroup(in *types.TargetGroup, read fleet.Read) {
 		o.moved = true
 	}
 	g.facts, g.value, g.round = v, nil, o.groupList.rounds
+	g.balancers = o.addBalancers(v.LoadBalancers)
 	o.clear(fleet.GapTargetGroup, string(g.arn))
 }
 
@@ -201,20 +225,33 @@ func (o *Observer) readBalancers(ctx context.Context) {
 			call: func(ctx context.Context) func() { return o.describeHealth(ctx, g) },
 		})
 	}
-	attributes := func(g *group) *clock { return &g.attributes }
+	reads = append(reads, o.attributeReads(groups, hot)...)
 	tagging := func(g *group) *clock { return &g.tagging }
-	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known && !g.attributes.alone })
 	tagged, untagged := split(groups, func(g *group) bool { return g.tagged })
+	reads = append(reads, batch(o, untagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
+	reads = append(reads, batch(o, tagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
+	o.perform(ctx, o.buckets[BalancerReadBucket], reads)
+}
+
+// attributeReads are those of groups and of the load balancers that they leave
+// their zones to.
+func (o *Observer) attributeReads(groups []*group, hot map[fleet.TargetGroupARN]bool) []read {
+	attributes := func(g *group) *clock { return &g.attributes }
+	var reads []read
+	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known && !g.attributes.alone })
 	for _, g := range unknown { // until they have been read, or again after a refusal, they are inventory
 		for _, r := range batch(o, []*group{g}, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
 			r.hot = r.hot || hot[g.arn] && !g.attributes.alone
 			reads = append(reads, r)
 		}
 	}
-	reads = append(reads, batch(o, known, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
-	reads = append(reads, batch(o, untagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
-	reads = append(reads, batch(o, tagged, tagging, o.opts.InventoryInterval, tagsACall, o.describeTags)...)
-	o.perform(ctx, o.buckets[BalancerReadBucket], reads)
+	urgent, calm := split(known, func(g *group) bool { return hot[g.arn] })
+	for _, r := range batch(o, urgent, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
+		r.hot = true
+		reads = append(reads, r)
+	}
+	reads = append(reads, batch(o, calm, attributes, o.ofSeconds(attributesInterval), 1, o.describeAttributes)...)
+	return append(reads, o.balancerReads(groups, hot)...)
 }
 
 func (o *Observer) describeHealth(ctx context.Context, g *group) func() {
@@ -290,44 +327,6 @@ func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, 
 		return g.rows, nil // the same, and already in memory
 	}
 	return rows, nil
-}
-
-func (o *Observer) describeAttributes(ctx context.Context, groups []*group) func() {
-	g := groups[0]
-	out, _, err := ask(ctx, o.elb.DescribeTargetGroupAttributes, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: aws.String(string(g.arn))})
-	if err == nil && len(out.Attributes) == 0 {
-		err = gapf(fleet.Invalid, "the reply has no attributes")
-	}
-	return func() {
-		if err != nil {
-			g.attributes.fail(err, 1)
-			o.fail(fleet.GapAttributes, string(g.arn), "DescribeTargetGroupAttributes of "+g.arn.Name(), err)
-			return
-		}
-		g.attributes.ok()
-		o.clear(fleet.GapAttributes, string(g.arn))
-		g.attrs, g.value = o.convertAttributes(out.Attributes), nil
-	}
-}
-
-// convertAttributes fills in ELBv2's defaults for what a reply leaves out.
-func (o *Observer) convertAttributes(in []types.TargetGroupAttribute) fleet.TargetGroupAttributes {
-	raw := make(map[string]string, len(in))
-	for _, a := range in {
-		raw[value(a.Key)] = value(a.Value)
-	}
-	delay, err := strconv.ParseInt(raw["deregistration_delay.timeout_seconds"], 10, 64)
-	if err != nil {
-		delay = 300
-	}
-	return fleet.TargetGroupAttributes{
-		Known:                          true,
-		DeregistrationDelay:            o.ofSeconds(delay),
-		ConnectionTermination:          raw["deregistration_delay.connection_termination.enabled"] == "true",
-		UnhealthyConnectionTermination: raw["target_health_state.unhealthy.connection_termination.enabled"] != "false",
-		CrossZone:                      cmp.Or(raw["load_balancing.cross_zone.enabled"], "use_load_balancer_configuration"),
-		Raw:                            raw,
-	}
 }
 
 func (o *Observer) describeTags(ctx context.Context, groups []*group) func() {

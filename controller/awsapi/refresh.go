@@ -17,14 +17,17 @@ type demand struct {
 
 // Refresh reads again, now, what a decision about these tasks rests on: each
 // task that has not stopped for good, its service, and the rows of the target
-// groups. It answers a Snapshot of the whole fleet in which these parts are
-// fresh and the others as they were. What could not be read is a Gap and keeps
-// its old Read; so is what castoff does not know.
+// groups. Where one of the tasks fails, so that its target may be taken out, also
+// what seldom changes: its cluster's tags, and the groups' settings and attributes,
+// and their load balancers'. What may go back must not wait for these. It answers a
+// Snapshot of the whole fleet in which these parts are fresh and the others as they
+// were. What could not be read is a Gap and keeps its old Read; so is what castoff
+// does not know.
 //
 // Its calls come ahead of all that Observe has due. They may wait for tokens, and
 // no longer than ctx lasts. Not to be called while Observe runs.
 func (o *Observer) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
-	demands, unknown := o.demandTasks(tasks)
+	demands, unknown, fails := o.demandTasks(tasks)
 	for _, arn := range distinct(groups) {
 		g := o.groups[arn]
 		if g == nil {
@@ -35,6 +38,9 @@ func (o *Observer) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []
 			bucket: o.buckets[BalancerReadBucket], clocks: []*clock{&g.health},
 			call: func(ctx context.Context) func() { return o.describeHealth(ctx, g) },
 		})
+		if fails {
+			demands = append(demands, o.demandSettings(g)...)
+		}
 	}
 	now := time.Now()
 	for _, d := range demands {
@@ -45,10 +51,31 @@ func (o *Observer) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []
 	return o.snapshot(unknown...)
 }
 
-// demandTasks are the calls for tasks and their services.
-func (o *Observer) demandTasks(arns []fleet.TaskARN) (demands []demand, unknown []fleet.Gap) {
+// demandSettings are the calls for all of a group but its rows.
+func (o *Observer) demandSettings(g *group) []demand {
+	b := o.buckets[BalancerReadBucket]
+	demands := []demand{
+		{bucket: b, call: func(ctx context.Context) func() { return o.describeGroup(ctx, g) }},
+		{bucket: b, clocks: []*clock{&g.attributes}, call: func(ctx context.Context) func() { return o.describeAttributes(ctx, []*group{g}) }},
+	}
+	for _, lb := range g.decidedBy() {
+		if lb.value.Denied {
+			continue // it will be again
+		}
+		demands = append(demands, demand{
+			bucket: b, clocks: []*clock{&lb.attributes},
+			call: func(ctx context.Context) func() { return o.describeBalancer(ctx, []*balancer{lb}) },
+		})
+	}
+	return demands
+}
+
+// demandTasks are the calls for tasks and their services and, where a task fails,
+// their clusters.
+func (o *Observer) demandTasks(arns []fleet.TaskARN) (demands []demand, unknown []fleet.Gap, fails bool) {
 	tasks := make(map[*cluster][]*task)
 	services := make(map[*cluster][]*service)
+	clusters := make(map[*cluster]bool)
 	for _, arn := range distinct(arns) {
 		c, t := o.task(arn)
 		if t == nil {
@@ -58,11 +85,21 @@ func (o *Observer) demandTasks(arns []fleet.TaskARN) (demands []demand, unknown 
 		if !t.final() {
 			tasks[c] = append(tasks[c], t)
 		}
+		if t.failing() {
+			fails = true
+			clusters[c] = true
+		}
 		if s := o.services[t.service]; s != nil && !slices.Contains(services[s.cluster], s) {
 			services[s.cluster] = append(services[s.cluster], s)
 		}
 	}
 	for _, c := range sorted(o.clusters) {
+		if clusters[c] {
+			demands = append(demands, demand{
+				bucket: o.buckets[ClusterReadBucket], clocks: []*clock{&c.clock},
+				call: func(ctx context.Context) func() { return o.describeClusters(ctx, []*cluster{c}) },
+			})
+		}
 		for part := range slices.Chunk(tasks[c], tasksACall) {
 			demands = append(demands, demand{
 				bucket: o.buckets[ClusterResourceReadBucket], clocks: clocks(part, func(t *task) *clock { return &t.clock }),
@@ -76,7 +113,7 @@ func (o *Observer) demandTasks(arns []fleet.TaskARN) (demands []demand, unknown 
 			})
 		}
 	}
-	return demands, unknown
+	return demands, unknown, fails
 }
 
 // task finds a task that is known; nil when it is not.

@@ -80,8 +80,12 @@ func (o *Observer) dropGaps() {
 			wanted = c != nil && slices.ContainsFunc(c.tasks, func(t *task) bool { return !t.final() && o.lacksInstance(t) })
 		case fleet.GapTargetGroups:
 			wanted = len(o.groups) > 0
-		case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes, fleet.GapTags:
+		case fleet.GapTargetGroup, fleet.GapTargetHealth, fleet.GapAttributes:
 			wanted = o.groups[fleet.TargetGroupARN(key.ref)] != nil
+		case fleet.GapTags: // of a group, a cluster or a service
+			wanted = o.groups[fleet.TargetGroupARN(key.ref)] != nil || clusters[key.ref] != nil || services[key.ref]
+		case fleet.GapBalancer:
+			wanted = o.balancers[key.ref] != nil
 		}
 		if !wanted {
 			delete(o.gaps, key)

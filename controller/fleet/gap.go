@@ -24,13 +24,14 @@ const (
 	GapTargetGroup        GapKind = "target_group"  // one that a service names, and nobody knows
 	GapTargetHealth       GapKind = "target_health"
 	GapAttributes         GapKind = "target_group_attributes"
-	GapTags               GapKind = "tags"
+	GapBalancer           GapKind = "load_balancer" // its attributes
+	GapTags               GapKind = "tags"          // of a cluster, a service or a target group
 )
 
 // GapKinds lists every kind, for whoever must know them all beforehand.
 var GapKinds = []GapKind{
 	GapClusters, GapCluster, GapServices, GapService, GapServiceRevision, GapTaskList, GapTasks, GapTaskDefinition,
-	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapTags,
+	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapBalancer, GapTags,
 }
 
 // Gap is something that castoff cannot see. What it read of it before, if
@@ -59,15 +60,21 @@ type Scope struct {
 
 // HidesTask reports that what a Snapshot says of a task and of its service may be
 // old, or not all of it. Of a cluster that nobody has listed it has no task, and tags
-// of target groups say nothing of any.
+// say nothing of any: see HidesTags.
 func (g *Gap) HidesTask(t *Task) bool {
 	switch g.Kind {
-	case GapClusters, GapTags, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes:
+	case GapClusters, GapTags, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapBalancer:
 		return false
 	case GapTaskDefinition:
 		return g.Ref == string(t.Definition)
 	}
 	return !g.known() || g.covers(t.Cluster, t.Service, t.ARN)
+}
+
+// HidesTags reports that the tags of a task's service or cluster may be other ones. They
+// say what castoff may do.
+func (g *Gap) HidesTags(t *Task) bool {
+	return g.Kind == GapTags && g.covers(t.Cluster, t.Service, t.ARN)
 }
 
 // HidesGroup reports that what a Snapshot says of a target group, other than its

@@ -75,9 +75,11 @@ type TargetGroup struct {
 	TargetType    string
 	IPAddressType string // ipv4 or ipv6
 	LoadBalancers []string
-	Check         TargetCheck
-	Attributes    TargetGroupAttributes
-	Tags          map[string]string
+	// Balancers are those of LoadBalancers, in their order, with what is known of them.
+	Balancers  []Balancer
+	Check      TargetCheck
+	Attributes TargetGroupAttributes
+	Tags       map[string]string
 
 	Targets []Target // sorted by key
 	// Read is when the rows were read; zero when they never were, and then
@@ -85,6 +87,25 @@ type TargetGroup struct {
 	Read Read
 	// Inventory is when the rest was read.
 	Inventory Read
+}
+
+// Kinds of load balancer.
+const (
+	NetworkBalancer     = "network"
+	ApplicationBalancer = "application"
+	GatewayBalancer     = "gateway"
+)
+
+// Balancer is a load balancer that sends to a target group.
+type Balancer struct {
+	ARN  string
+	Kind string // empty: not known
+	// CrossZone is its attribute load_balancing.cross_zone.enabled, for groups that
+	// leave the choice to it: true or false; empty until it was read.
+	CrossZone string
+	Read      Read
+	// Denied reports that castoff may not read its attributes.
+	Denied bool
 }
 
 // TargetCheck is how the balancer checks the group's targets.
@@ -108,4 +129,5 @@ type TargetGroupAttributes struct {
 	UnhealthyConnectionTermination bool   // target_health_state.unhealthy.connection_termination.enabled
 	CrossZone                      string // true, false or use_load_balancer_configuration
 	Raw                            map[string]string
+	Read                           Read
 }

@@ -141,7 +141,7 @@ func (q *question) floor() Finding {
 	if err != nil {
 		return hold(SettingsUnknown, time.Time{}, err.Error(), value)
 	}
-	if need := t.of(group.all); !q.zonal() && group.left < need {
+	if need := t.of(group.all); q.sharing() != separate && group.left < need {
 		return hold(GroupThreshold, time.Time{}, fmt.Sprintf("%d of %s in the group would stay healthy, and its own target_group_health asks for %d",
 			group.left, plural(group.all, "target"), need), value, count("group_healthy_left", group.left, need))
 	}

@@ -104,6 +104,10 @@ func TestFloor(t *testing.T) {
 			own(threshold+"count", "4")(s)
 			s.group("web").Attributes.CrossZone = "false"
 		}, Allow, OK, "", 0},
+		{"in each zone or not, nobody knows", func(s *scene) {
+			own(threshold+"count", "4")(s)
+			s.group("web").Attributes.CrossZone = "use_load_balancer_configuration"
+		}, Hold, GroupThreshold, "", 0},
 		{"off", func(s *scene) { own(threshold+"count", "off")(s); own(threshold+"percentage", "off")(s) }, Allow, OK, "", 0},
 		{"zero", own(threshold+"count", "0"), Allow, OK, "", 0},
 		{"all of them", own(threshold+"percentage", "100"), Hold, GroupThreshold, "asks for 4", 0},

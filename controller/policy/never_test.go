@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math"
@@ -241,7 +242,7 @@ func (w *world) judgeEvidence(v Verdict) error {
 			about = g.Ref == string(v.Target.Group)
 		case fleet.GapTaskDefinition:
 			about = g.Ref == string(definitionARN(v.Service.Name))
-		case fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapServiceRevision, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
+		case fleet.GapTags, fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapServiceRevision, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances:
 			about = g.Ref == "prod" || g.Ref == string(prod) || g.Ref == v.Service.String()
 		}
 		if about {
@@ -254,9 +255,12 @@ func (w *world) judgeEvidence(v Verdict) error {
 		}
 	}
 	for _, g := range w.scene.groups {
-		if g.ARN == v.Target.Group && (!w.fresh(g.Read, w.limits.Stale.Targets) || !g.Attributes.Known) {
+		if g.ARN == v.Target.Group && (!w.fresh(g.Read, w.limits.Stale.Targets) || !g.Attributes.Known || !w.fresh(g.Attributes.Read, w.limits.Stale.Inventory)) {
 			return fmt.Errorf("the group was read at %+v, attributes %v", g.Read, g.Attributes.Known)
 		}
+	}
+	if !w.fresh(w.clusters[0].Read, w.limits.Stale.Inventory) {
+		return fmt.Errorf("the cluster was read at %+v", w.clusters[0].Read)
 	}
 	return nil
 }
@@ -312,12 +316,43 @@ func (w *world) judgeFloor(v Verdict, out map[fleet.TargetKey]fleet.TaskARN) err
 	if all < 1 {
 		return fmt.Errorf("the group's last healthy target")
 	}
-	left, rows := all, len(g.Targets)
-	if g.Attributes.CrossZone != "true" {
-		if left, rows = zone, zoneRows; zone < 1 {
-			return fmt.Errorf("the zone's last healthy target")
+	apart, together := w.mayBeApart(g)
+	if apart && zone < 1 {
+		return fmt.Errorf("the zone's last healthy target")
+	}
+	var errs []error
+	if apart {
+		errs = append(errs, heldTo(g, zone, zoneRows))
+	}
+	if together {
+		errs = append(errs, heldTo(g, all, len(g.Targets)))
+	}
+	return errors.Join(errs...)
+}
+
+// mayBeApart is whether each zone may have its targets to itself, and whether all may
+// share them, by what was read lately.
+func (w *world) mayBeApart(g *fleet.TargetGroup) (apart, together bool) {
+	if g.Attributes.CrossZone != "use_load_balancer_configuration" {
+		return g.Attributes.CrossZone != "true", g.Attributes.CrossZone != "false"
+	}
+	words := map[string]bool{}
+	for _, b := range g.Balancers {
+		switch {
+		case b.Kind == "application":
+			words["true"] = true
+		case w.fresh(b.Read, w.limits.Stale.Inventory):
+			words[b.CrossZone] = true
+		default:
+			words[""] = true
 		}
 	}
+	all := func(word string) bool { return len(words) == 1 && words[word] }
+	return !all("true"), !all("false")
+}
+
+// heldTo: what is left meets the thresholds of the group's own.
+func heldTo(g *fleet.TargetGroup, left, rows int) error {
 	for _, what := range []string{"dns_failover", "unhealthy_state_routing"} {
 		name := "target_group_health." + what + ".minimum_healthy_targets."
 		if n, err := strconv.Atoi(g.Attributes.Raw[name+"count"]); err == nil && left < n {

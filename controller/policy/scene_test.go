@@ -161,7 +161,10 @@ func (s *scene) read() {
 		t.Read = r
 	}
 	for _, g := range s.groups {
-		g.Read, g.Inventory = r, r
+		g.Read, g.Inventory, g.Attributes.Read = r, r, r
+		for i := range g.Balancers {
+			g.Balancers[i].Read = r
+		}
 	}
 	for _, svc := range s.services {
 		svc.Read = r
@@ -183,7 +186,7 @@ func copies[T any](from []*T) []*T {
 func (s *scene) input() Input {
 	groups := copies(s.groups)
 	for _, g := range groups {
-		g.Targets = slices.Clone(g.Targets)
+		g.Targets, g.Balancers = slices.Clone(g.Targets), slices.Clone(g.Balancers)
 		g.Attributes.Raw = maps.Clone(g.Attributes.Raw)
 	}
 	tasks := copies(s.tasks)

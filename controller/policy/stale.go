@@ -7,24 +7,27 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
-// stale: everything that the decision rests on is there, and fresh.
+// stale: everything that the decision rests on is there, and fresh; between the
+// decision and the call all of it is read again. A definition never changes.
 func (q *question) stale() Finding {
 	if f, ok := q.gap(); ok {
 		return f
 	}
-	if q.task == nil || q.svc == nil || q.group == nil {
-		return hold(Unseen, time.Time{}, "the task, its service or its target group has not been read")
+	if q.task == nil || q.svc == nil || q.group == nil || q.def == nil {
+		return hold(Unseen, time.Time{}, "the task, its service, definition or target group has not been read")
 	}
+	inventory := q.limits.Stale.Inventory
 	parts := []struct {
 		what, name string
 		read       fleet.Read
 		limit      time.Duration
-		again      bool // is read again between a decision and the call
 	}{
-		{"the task", "task_age", q.task.Read, q.limits.Stale.Tasks, true},
-		{"target group " + q.group.ARN.Name(), "targets_age", q.group.Read, q.limits.Stale.Targets, true},
-		{"service " + q.svc.ID.String(), "service_age", q.svc.Read, q.limits.Stale.Inventory, false},
-		{"the settings of target group " + q.group.ARN.Name(), "settings_age", q.group.Inventory, q.limits.Stale.Inventory, false},
+		{"the task", "task_age", q.task.Read, q.limits.Stale.Tasks},
+		{"target group " + q.group.ARN.Name(), "targets_age", q.group.Read, q.limits.Stale.Targets},
+		{"service " + q.svc.ID.String(), "service_age", q.svc.Read, inventory},
+		{"cluster " + q.svc.ID.Cluster, "cluster_age", q.cluster(), inventory},
+		{"the settings of target group " + q.group.ARN.Name(), "settings_age", q.group.Inventory, inventory},
+		{"the attributes of target group " + q.group.ARN.Name(), "attributes_age", q.group.Attributes.Read, inventory},
 	}
 	var values []Value
 	for _, p := range parts {
@@ -38,7 +41,7 @@ func (q *question) stale() Finding {
 			return hold(ClockBack, time.Time{}, fmt.Sprintf("%s was read %s in the future: the clock was set back", p.what, brief(-p.read.Age(q.Now))), values...)
 		case age > p.limit:
 			return hold(Old, time.Time{}, fmt.Sprintf("%s was read %s ago%s, limit %s", p.what, brief(p.read.Age(q.Now)), behind(p.read), brief(p.limit)), values...)
-		case p.again && q.again != nil && p.read.Sent.Before(q.again.At):
+		case q.again != nil && p.read.Sent.Before(q.again.At):
 			return hold(NotReadAgain, time.Time{}, p.what+" has not been read again since the decision", values...)
 		}
 	}
@@ -54,6 +57,16 @@ func behind(r fleet.Read) string {
 	return ", by a reply that may be " + brief(r.Behind) + " older"
 }
 
+// cluster is when the task's was read, whose tags may pause it.
+func (q *question) cluster() fleet.Read {
+	for _, c := range q.Snapshot.Clusters {
+		if c.ARN == q.task.Cluster {
+			return c.Read
+		}
+	}
+	return fleet.Read{}
+}
+
 // gap finds something that could not be read and that the decision rests on.
 func (q *question) gap() (Finding, bool) {
 	for i := range q.Snapshot.Gaps {
@@ -67,8 +80,9 @@ func (q *question) gap() (Finding, bool) {
 // touches reports that a gap hides what the decision rests on. Of a task that is not
 // there nobody knows what it is hidden by.
 func (q *question) touches(g *fleet.Gap) bool {
-	if q.task == nil {
-		return g.HidesGroup(q.key.Group) || g.HidesTask(&fleet.Task{ARN: q.id, Service: q.of})
+	t := q.task
+	if t == nil {
+		t = &fleet.Task{ARN: q.id, Service: q.of}
 	}
-	return g.HidesGroup(q.key.Group) || g.HidesTask(q.task)
+	return g.HidesGroup(q.key.Group) || g.HidesTask(t) || g.HidesTags(t)
 }

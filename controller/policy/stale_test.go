@@ -18,6 +18,9 @@ func TestStale(t *testing.T) {
 	cases := []guardCase{
 		{"all is fresh", nil, Allow, OK, "was read", 0},
 		{"clusters that nobody listed", gap(fleet.GapClusters, "eu-central-1"), Allow, OK, "", 0},
+		{"the service's tags", gap(fleet.GapTags, "prod/web"), Hold, Gap, "", 0},
+		{"another service's tags", gap(fleet.GapTags, "prod/api"), Allow, OK, "", 0},
+		{"the cluster's tags", gap(fleet.GapTags, cluster), Hold, Gap, "", 0},
 		{"the group's tags", gap(fleet.GapTags, group), Allow, OK, "", 0},
 		{"the region's groups", gap(fleet.GapTargetGroups, "eu-central-1"), Hold, Gap, "target_groups eu-central-1 cannot be read (throttled): Rate exceeded", 0},
 		{"the definition", gap(fleet.GapTaskDefinition, string(definitionARN("web"))), Hold, Gap, "", 0},
@@ -30,6 +33,9 @@ func TestStale(t *testing.T) {
 		{"service never read", func(s *scene) { s.service("web").Read = fleet.Read{} }, Hold, Unseen, "service prod/web", 0},
 		{"service not there", func(s *scene) { s.services = s.services[1:] }, Hold, Unseen, "its service", 0},
 		{"group not there", func(s *scene) { s.groups = s.groups[1:] }, Hold, Unseen, "", 0},
+		{"cluster not there", func(s *scene) { s.clusters = nil }, Hold, Unseen, "cluster prod has not been read", 0},
+		{"attributes never read", func(s *scene) { s.group("web").Attributes.Read = fleet.Read{} }, Hold, Unseen, "the attributes of target group web", 0},
+		{"definition not read", func(s *scene) { delete(s.definitions, definitionARN("web")) }, Hold, Unseen, "definition", 0},
 		{"no limit", func(s *scene) { s.limits.Stale.Targets = 0 }, Refuse, InvalidLimit, "stale.targets", 0},
 	}
 	for _, kind := range []fleet.GapKind{fleet.GapCluster, fleet.GapServices, fleet.GapService, fleet.GapTaskList, fleet.GapTasks, fleet.GapContainerInstances} {
@@ -59,6 +65,8 @@ func TestStale(t *testing.T) {
 	age(func(s *scene) *fleet.Read { return &s.group("web").Read }, 15*time.Second, "group")
 	age(func(s *scene) *fleet.Read { return &s.group("web").Inventory }, 5*time.Minute, "settings")
 	age(func(s *scene) *fleet.Read { return &s.service("web").Read }, 5*time.Minute, "service")
+	age(func(s *scene) *fleet.Read { return &s.group("web").Attributes.Read }, 5*time.Minute, "attributes")
+	age(func(s *scene) *fleet.Read { return &s.clusters[0].Read }, 5*time.Minute, "cluster")
 	testGuard(t, Stale, cases)
 }
 
@@ -72,9 +80,39 @@ func TestStaleShowsAges(t *testing.T) {
 	f, _ := v.Finding(Stale)
 	want := []Value{
 		{"task_age", 0.2, 15, "seconds"}, {"targets_age", 0.2, 15, "seconds"},
-		{"service_age", 0.2, 300, "seconds"}, {"settings_age", 0.2, 300, "seconds"},
+		{"service_age", 0.2, 300, "seconds"}, {"cluster_age", 0.2, 300, "seconds"},
+		{"settings_age", 0.2, 300, "seconds"}, {"attributes_age", 0.2, 300, "seconds"},
 	}
 	if !slices.Equal(f.Values, want) {
 		t.Errorf("got %v, want %v", f.Values, want)
+	}
+}
+
+// Between the decision and the call all of it must be read again.
+func TestStaleWantsAllReadAgain(t *testing.T) {
+	for name, part := range map[string]func(*scene) *fleet.Read{
+		"the task":                           func(s *scene) *fleet.Read { return &s.task("web", 0).Read },
+		"target group web":                   func(s *scene) *fleet.Read { return &s.group("web").Read },
+		"service prod/web":                   func(s *scene) *fleet.Read { return &s.service("web").Read },
+		"cluster prod":                       func(s *scene) *fleet.Read { return &s.clusters[0].Read },
+		"the settings of target group web":   func(s *scene) *fleet.Read { return &s.group("web").Inventory },
+		"the attributes of target group web": func(s *scene) *fleet.Read { return &s.group("web").Attributes.Read },
+	} {
+		s := calm()
+		fail(s.task("web", 0))
+		s.read()
+		s.decide()
+		s.read()
+		was := verdict(t, s.decide(), taskARN("web", 0))
+		before := *part(s)
+		s.read()
+		if again := Recheck(s.input(), was); was.Decision != Allow || again.Decision != Allow {
+			t.Fatalf("%s, and with all of it read again %s", was.Sentence, again.Sentence)
+		}
+		*part(s) = before
+		again := Recheck(s.input(), was)
+		if f, _ := again.Finding(Stale); f.Reason != NotReadAgain || f.Sentence != name+" has not been read again since the decision" {
+			t.Errorf("%s: %+v", name, f)
+		}
 	}
 }

@@ -45,6 +45,11 @@ func newWorld(t *rapid.T) *world {
 		w.add(string(rune('a'+i)), rapid.IntRange(1, 9).Draw(t, "tasks"))
 		g := w.scene.groups[i]
 		g.Attributes.CrossZone = rapid.SampledFrom([]string{"true", "true", "false", "use_load_balancer_configuration", ""}).Draw(t, "cross-zone")
+		lb := func(kind, cross string) fleet.Balancer { return fleet.Balancer{Kind: kind, CrossZone: cross} }
+		g.Balancers = rapid.SampledFrom([][]fleet.Balancer{
+			nil, {lb("network", "true")}, {lb("network", "false")}, {lb("network", "")}, {lb("application", "")}, {lb("", "")},
+			{lb("network", "true"), lb("application", "")}, {lb("network", "true"), lb("network", "false")},
+		}).Draw(t, "balancers")
 		for _, what := range []string{"dns_failover", "unhealthy_state_routing"} {
 			if w.odd("threshold") {
 				g.Attributes.Raw["target_group_health."+what+".minimum_healthy_targets.count"] = fmt.Sprint(rapid.IntRange(1, 5).Draw(t, "count"))
@@ -125,6 +130,20 @@ func (w *world) happen() {
 	if w.odd("clock") {
 		// Not by whole seconds: no two readings are of the very same instant.
 		w.now = w.now.Add(time.Duration(rapid.IntRange(-100, 100).Draw(t, "step"))*time.Second + time.Millisecond)
+	}
+	long := fleet.Read{Sent: w.now.Add(-time.Hour), Received: w.now.Add(-time.Hour)}
+	for _, g := range w.scene.groups {
+		if w.odd("attributes not read") {
+			g.Attributes.Read = long
+		}
+		for i := range g.Balancers {
+			if w.odd("balancer not read") {
+				g.Balancers[i].Read = long
+			}
+		}
+	}
+	if w.odd("cluster not read") {
+		w.clusters[0].Read = long
 	}
 	for _, task := range w.scene.tasks {
 		if was, known := old[task.ARN]; known && w.odd("task not read") {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"math"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -308,9 +309,14 @@ func (o *oracle) enoughLeft(l *life, id fleet.ServiceID, key fleet.TargetKey, ro
 	if own < floor.Count || own < 1 || float64(own)*100 < floor.Percent*float64(desired) {
 		return false
 	}
-	h := o.thresholds(key.Group)
+	// Where the group has no word of its own castoff may not know whether zones share.
+	attributes := o.groups[strings.TrimSuffix(key.Group.Name(), "-alt")].Attributes
+	h := thresholds(attributes, attributes["load_balancing.cross_zone.enabled"] == "true")
+	if all < h.of(len(rows)) {
+		return false
+	}
 	if h.crossZone {
-		return all >= h.of(len(rows))
+		return true
 	}
 	inZone := 0
 	for i := range rows {

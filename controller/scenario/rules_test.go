@@ -272,7 +272,7 @@ func (o *oracle) judgeLeft(bad complain, l *life, d policy.Detachment, w sim.Wri
 	if all < 1 {
 		bad(ruleLast, "no healthy target left in the group")
 	}
-	h := o.thresholds(row.Key.Group)
+	h := thresholds(w.Attributes, w.CrossZone)
 	left := all
 	if !h.crossZone {
 		if left, registered = zone, zoneRegistered; zone < 1 {
@@ -294,9 +294,8 @@ type groupHealth struct {
 // of is how many of so many registered targets must be healthy.
 func (h groupHealth) of(registered int) int { return max(h.count, (h.percentage*registered+99)/100) }
 
-func (o *oracle) thresholds(group fleet.TargetGroupARN) groupHealth {
-	attributes := o.groups[strings.TrimSuffix(group.Name(), "-alt")].Attributes
-	h := groupHealth{crossZone: attributes["load_balancing.cross_zone.enabled"] == "true", count: 1}
+func thresholds(attributes map[string]string, crossZone bool) groupHealth {
+	h := groupHealth{crossZone: crossZone, count: 1}
 	for _, name := range []string{"dns_failover", "unhealthy_state_routing"} {
 		name = "target_group_health." + name + ".minimum_healthy_targets."
 		if n, err := strconv.Atoi(attributes[name+"count"]); err == nil {

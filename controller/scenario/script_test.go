@@ -107,7 +107,7 @@ var commands = map[string]func(*script, *arguments) string{
 	"hang": (*script).cmdTask, "crash": (*script).cmdTask, "kill-front": (*script).cmdTask, "exit": (*script).cmdTask,
 	"recover": (*script).cmdTask, "disconnect": (*script).cmdTask, "reconnect": (*script).cmdTask,
 	"interrupt": (*script).cmdTask, "stop": (*script).cmdTask,
-	"next": (*script).cmdNext, "scale": (*script).cmdScale, "deploy": (*script).cmdDeploy, "task-set": (*script).cmdTaskSet, "say": (*script).cmdSay, "tag": (*script).cmdTag,
+	"next": (*script).cmdNext, "scale": (*script).cmdScale, "deploy": (*script).cmdDeploy, "task-set": (*script).cmdTaskSet, "say": (*script).cmdSay, "tag": (*script).cmdTag, "set": (*script).cmdSet,
 	"delete": (*script).cmdDelete, "fault": (*script).cmdFault, "lift": (*script).cmdLift,
 	"deregister": (*script).cmdChange, "register": (*script).cmdChange,
 	"mistakes": (*script).cmdMistakes, "castoff": (*script).cmdCastoff, "restart": (*script).cmdRestart, "wait": (*script).cmdWait,

@@ -237,6 +237,7 @@ func (s *script) groupArguments(a *arguments, spec *sim.ServiceSpec) {
 	percent, parted := a.value("healthy-percent")
 	name, named := a.value("protocol")
 	crossZone, application := a.is("cross-zone"), a.is("alb")
+	spec.CrossZone = a.is("balancer-cross-zone")
 	for i := range spec.Groups {
 		g := &spec.Groups[i]
 		g.Attributes = map[string]string{}
@@ -410,6 +411,29 @@ func (s *script) cmdSay(a *arguments) string {
 	state := a.need("state")
 	for _, key := range s.names.targets[arn] {
 		s.must(a, s.region.Say(key, fleet.TargetState(state), ""))
+	}
+	return ""
+}
+
+// set SERVICE [balancer] [cross-zone=…] [dns-count=N]
+//
+// Somebody changes attributes of a service's first target group, or of the load
+// balancer that it is attached to.
+func (s *script) cmdSet(a *arguments) string {
+	ofBalancer := a.is("balancer")
+	changes := map[string]string{}
+	for word, key := range map[string]string{
+		"cross-zone": "load_balancing.cross_zone.enabled", "dns-count": "target_group_health.dns_failover.minimum_healthy_targets.count",
+	} {
+		if val, ok := a.value(word); ok {
+			changes[key] = val
+		}
+	}
+	group := s.region.Tasks(s.service(a, a.need("service")))[0].Targets[0].Group
+	if ofBalancer {
+		s.must(a, s.region.SetBalancerAttributes(s.region.BalancerARN(group), changes))
+	} else {
+		s.must(a, s.region.SetGroupAttributes(group, changes))
 	}
 	return ""
 }

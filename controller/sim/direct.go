@@ -194,10 +194,14 @@ func (g *targetGroup) word(read fleet.Read) *fleet.TargetGroup {
 			UnhealthyConnectionTermination: g.attributes["target_health_state.unhealthy.connection_termination.enabled"] != "false",
 			CrossZone:                      cmp.Or(g.attributes["load_balancing.cross_zone.enabled"], "use_load_balancer_configuration"),
 			Raw:                            maps.Clone(g.attributes),
+			Read:                           read,
 		},
 	}
 	if g.balancer != nil {
 		v.LoadBalancers = []string{g.balancer.arn}
+		v.Balancers = []fleet.Balancer{{
+			ARN: g.balancer.arn, Kind: g.balancer.kind, CrossZone: g.balancer.attributes[crossZoneAttribute], Read: read,
+		}}
 	}
 	for _, w := range g.order {
 		row := fleet.Target{Key: w.key, State: w.state, Reason: w.reason, Zone: w.zone}

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -15,6 +16,10 @@ type Write struct {
 	Group     fleet.TargetGroupARN
 	Keys      []fleet.TargetKey // as the request meant them
 	Before    []RowInfo         // the group's rows just before, in the order of their registration
+	// Attributes are the group's then, and CrossZone whether its zones share, whoever
+	// says so.
+	Attributes map[string]string
+	CrossZone  bool
 }
 
 // Row finds a row as it was before the write; nil: there was none.
@@ -63,7 +68,7 @@ func (r *Region) tell(operation string, g *targetGroup, asked []wanted) {
 	if r.witness == nil {
 		return
 	}
-	w := Write{Operation: operation, At: r.now, Group: g.arn, Before: g.told()}
+	w := Write{Operation: operation, At: r.now, Group: g.arn, Before: g.told(), Attributes: maps.Clone(g.attributes), CrossZone: g.crossZone()}
 	for _, a := range asked {
 		w.Keys = append(w.Keys, g.keyOf(a))
 	}
