@@ -59,8 +59,8 @@ func (o *Observer) convertAttributes(raw map[string]string) fleet.TargetGroupAtt
 	}
 }
 
-// balancer is what the Observer keeps of a load balancer.
-type balancer struct {
+// loadBalancer is what the Observer keeps of a load balancer.
+type loadBalancer struct {
 	attributes clock
 	value      fleet.Balancer
 }
@@ -73,14 +73,14 @@ var kinds = map[string]string{
 }
 
 // addBalancers finds load balancers, or begins to know them.
-func (o *Observer) addBalancers(arns []string) []*balancer {
-	balancers := make([]*balancer, len(arns))
+func (o *Observer) addBalancers(arns []string) []*loadBalancer {
+	balancers := make([]*loadBalancer, len(arns))
 	for i, arn := range arns {
 		b := o.balancers[arn]
 		if b == nil {
 			_, path, _ := strings.Cut(arn, ":loadbalancer/")
 			short, _, _ := strings.Cut(path, "/")
-			b = &balancer{value: fleet.Balancer{ARN: arn, Kind: kinds[short]}}
+			b = &loadBalancer{value: fleet.Balancer{ARN: arn, Kind: kinds[short]}}
 			o.balancers[arn] = b
 		}
 		balancers[i] = b
@@ -90,7 +90,7 @@ func (o *Observer) addBalancers(arns []string) []*balancer {
 
 // dropBalancers forgets the load balancers of no group.
 func (o *Observer) dropBalancers() {
-	named := make(map[*balancer]bool, len(o.balancers))
+	named := make(map[*loadBalancer]bool, len(o.balancers))
 	for _, g := range o.groups {
 		for _, b := range g.balancers {
 			named[b] = true
@@ -105,11 +105,11 @@ func (o *Observer) dropBalancers() {
 
 // decidedBy are the load balancers whose attribute says whether a group's zones
 // share. An application one always shares: there is nothing to ask.
-func (g *group) decidedBy() []*balancer {
+func (g *group) decidedBy() []*loadBalancer {
 	if !g.attrs.Known || g.attrs.CrossZone != toTheBalancer {
 		return nil
 	}
-	return slices.DeleteFunc(slices.Clone(g.balancers), func(b *balancer) bool { return b.value.Kind == fleet.ApplicationBalancer })
+	return slices.DeleteFunc(slices.Clone(g.balancers), func(b *loadBalancer) bool { return b.value.Kind == fleet.ApplicationBalancer })
 }
 
 // balancerReads are the attributes of load balancers that are due.
@@ -130,7 +130,7 @@ func (o *Observer) balancerReads(groups []*group, hot map[fleet.TargetGroupARN]b
 		if (hot || b.value.Read.Never()) && !b.value.Denied {
 			interval = o.opts.InventoryInterval
 		}
-		for _, r := range batch(o, []*balancer{b}, func(b *balancer) *clock { return &b.attributes }, interval, 1, o.describeBalancer) {
+		for _, r := range batch(o, []*loadBalancer{b}, func(b *loadBalancer) *clock { return &b.attributes }, interval, 1, o.describeBalancer) {
 			r.hot = hot && !b.attributes.alone
 			reads = append(reads, r)
 		}
@@ -140,7 +140,7 @@ func (o *Observer) balancerReads(groups []*group, hot map[fleet.TargetGroupARN]b
 
 // describeBalancer reads a load balancer's attributes. That castoff may not is no Gap:
 // the right is optional, and without it guards are the more careful.
-func (o *Observer) describeBalancer(ctx context.Context, balancers []*balancer) func() {
+func (o *Observer) describeBalancer(ctx context.Context, balancers []*loadBalancer) func() {
 	b := balancers[0]
 	out, read, err := ask(ctx, o.elb.DescribeLoadBalancerAttributes, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: aws.String(b.value.ARN)})
 	var raw map[string]string
@@ -177,7 +177,7 @@ func (o *Observer) describeBalancer(ctx context.Context, balancers []*balancer) 
 }
 
 // name is the load balancer's, the last but one part of its ARN.
-func (b *balancer) name() string {
+func (b *loadBalancer) name() string {
 	parts := strings.Split(b.value.ARN, "/")
 	return parts[max(0, len(parts)-2)]
 }

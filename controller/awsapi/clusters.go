@@ -127,7 +127,8 @@ func (o *Observer) addCluster(id string) *cluster {
 }
 
 func (o *Observer) describeClusters(ctx context.Context, clusters []*cluster) func() {
-	out, read, err := ask(ctx, o.ecs.DescribeClusters, &ecs.DescribeClustersInput{
+	said := new(members)
+	out, read, err := ask(context.WithValue(ctx, membersKey{}, said), o.ecs.DescribeClusters, &ecs.DescribeClustersInput{
 		Clusters: texts(clusters, func(c *cluster) string { return c.id }),
 		Include:  []types.ClusterField{types.ClusterFieldTags},
 	})
@@ -141,11 +142,15 @@ func (o *Observer) describeClusters(ctx context.Context, clusters []*cluster) fu
 			}
 			c.ok()
 			i := slices.IndexFunc(out.Clusters, func(in types.Cluster) bool { return c.is(value(in.ClusterArn), value(in.ClusterName)) })
-			if i >= 0 {
-				o.applyCluster(c, &out.Clusters[i], read)
+			if i >= 0 && value(out.Clusters[i].Status) != "" {
+				in := &out.Clusters[i]
+				o.applyCluster(c, in, said.of("clusters", "clusterArn", value(in.ClusterArn)), read)
 				continue
 			}
 			reason := "left out of the reply"
+			if i >= 0 {
+				reason = "the reply has no status"
+			}
 			for _, f := range out.Failures {
 				if c.is(value(f.Arn), fleet.ClusterARN(value(f.Arn)).Name()) {
 					reason = value(f.Reason)
@@ -170,7 +175,7 @@ func (c *cluster) is(arn, name string) bool {
 	return c.id == name
 }
 
-func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) {
+func (o *Observer) applyCluster(c *cluster, in *types.Cluster, has has, read fleet.Read) {
 	arn := fleet.ClusterARN(value(in.ClusterArn))
 	if why := strangeARN("cluster", string(arn), mostName); why != "" {
 		o.fail(fleet.GapCluster, c.id, "DescribeClusters of "+c.id, gapf(fleet.Invalid, "%s", why))
@@ -192,9 +197,18 @@ func (o *Observer) applyCluster(c *cluster, in *types.Cluster, read fleet.Read) 
 	}
 	c.missing = 0
 	o.clear(fleet.GapCluster, c.id)
-	c.value = &fleet.Cluster{
-		ARN: c.arn, Name: c.arn.Name(), Status: value(in.Status), Tags: tags(in.Tags, ecsTag), Read: read,
+	var known map[string]string
+	if c.value != nil {
+		known = c.value.Tags
 	}
+	given, ok := wholeTags(known, in.Tags, has, listsOfCluster)
+	if ok {
+		o.clear(fleet.GapTags, string(c.arn))
+	} else {
+		given = known
+		o.fail(fleet.GapTags, string(c.arn), "DescribeClusters of "+c.id, errNoTags)
+	}
+	c.value = &fleet.Cluster{ARN: c.arn, Name: c.arn.Name(), Status: value(in.Status), Tags: given, Read: read}
 }
 
 // missCluster notes an answer that the cluster is not there. What is known of

@@ -80,6 +80,8 @@ func incomplete(was *fleet.Task, in *types.Task, service string, read fleet.Read
 		return "the reply has no service for it"
 	case value(in.LastStatus) == "":
 		return "the reply has no lastStatus"
+	case value(in.DesiredStatus) == "": // it would not seem to be leaving
+		return "the reply has no desiredStatus"
 	case was == nil:
 		return ""
 	case service != was.Service.Name:
@@ -88,6 +90,8 @@ func incomplete(was *fleet.Task, in *types.Task, service string, read fleet.Read
 		return "the reply has no version"
 	case len(in.Containers) == 0 && len(was.Containers) > 0:
 		return "the reply has no containers"
+	case in.Connectivity == "" && was.Connectivity != "": // it would not seem to be cut off
+		return "the reply has no connectivity"
 	case was.Created.IsZero():
 		return ""
 	}

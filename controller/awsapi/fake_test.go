@@ -73,6 +73,8 @@ type fakeService struct {
 	groups []string // names
 	extra  map[string]any
 	status string
+	// without is a member that its description lacks.
+	without string
 }
 
 type fakeTask struct {
@@ -380,6 +382,7 @@ func (c *fakeCluster) describeServices(arns []string) any {
 		for k, v := range s.extra {
 			out[k] = v
 		}
+		delete(out, s.without)
 		found = append(found, out)
 	}
 	return map[string]any{"services": found, "failures": failures}

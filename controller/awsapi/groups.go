@@ -27,7 +27,7 @@ type group struct {
 	facts *fleet.TargetGroup
 	round int // of the list that last had it
 	// balancers are those of the facts, in their order.
-	balancers []*balancer
+	balancers []*loadBalancer
 
 	health   clock
 	refused  bool // the last try was denied, or there is no such group
@@ -164,7 +164,7 @@ func (o *Observer) applyGroup(in *types.TargetGroup, read fleet.Read) {
 	if g == nil {
 		return
 	}
-	if why := strangeName("target group name", value(in.TargetGroupName), mostGroupName); why != "" {
+	if why := cmp.Or(strangeName("target group name", value(in.TargetGroupName), mostGroupName), halfGroup(in)); why != "" {
 		g.round = o.groupList.rounds
 		o.fail(fleet.GapTargetGroup, string(g.arn), "DescribeTargetGroups in "+o.opts.Config.Region, gapf(fleet.Invalid, "%s", why))
 		return
@@ -295,6 +295,9 @@ func family(id string) string {
 // convertRows makes the rows of a group. A row that names nothing may be any of
 // those that would seem to have gone, so it spoils them all.
 func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, error) {
+	if lacks := halfRows(in); lacks != "" {
+		return nil, gapf(fleet.Invalid, "%s", lacks)
+	}
 	rows := make([]fleet.Target, 0, len(in))
 	for i := range in {
 		d := &in[i]

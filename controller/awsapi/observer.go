@@ -35,7 +35,7 @@ type Observer struct {
 	services    map[fleet.ServiceID]*service
 	groupList   chain
 	groups      map[fleet.TargetGroupARN]*group // those that services name
-	balancers   map[string]*balancer            // those of groups
+	balancers   map[string]*loadBalancer        // those of groups
 	definitions map[fleet.TaskDefinitionARN]*definition
 	instances   map[fleet.ContainerInstanceARN]*instance
 	swept       time.Time // when what nobody refers to any more was last dropped
@@ -85,7 +85,7 @@ func New(o Options) (*Observer, error) {
 		clusters:    make(map[string]*cluster),
 		services:    make(map[fleet.ServiceID]*service),
 		groups:      make(map[fleet.TargetGroupARN]*group),
-		balancers:   make(map[string]*balancer),
+		balancers:   make(map[string]*loadBalancer),
 		definitions: make(map[fleet.TaskDefinitionARN]*definition),
 		instances:   make(map[fleet.ContainerInstanceARN]*instance),
 		hot:         make(map[fleet.ServiceID]bool),

@@ -64,7 +64,7 @@ func (o *Observer) demandSettings(g *group) []demand {
 		}
 		demands = append(demands, demand{
 			bucket: b, clocks: []*clock{&lb.attributes},
-			call: func(ctx context.Context) func() { return o.describeBalancer(ctx, []*balancer{lb}) },
+			call: func(ctx context.Context) func() { return o.describeBalancer(ctx, []*loadBalancer{lb}) },
 		})
 	}
 	return demands

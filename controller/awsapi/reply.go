@@ -66,6 +66,9 @@ func (m *replies) HandleDeserialize(ctx context.Context, in middleware.Deseriali
 	if err := genuine(text.Bytes(), operation); err != nil {
 		return out, metadata, &smithy.DeserializationError{Err: fmt.Errorf("%w, but HTTP %d with %s", err, reply.StatusCode, quoted(text.Bytes()))}
 	}
+	if kept, wanted := ctx.Value(membersKey{}).(*members); wanted {
+		kept.text = text.Bytes()
+	}
 	if call, wanted := ctx.Value(repeatKey{}).(*repeat); wanted {
 		if empty := call.compare(text.Bytes(), operation); call.same {
 			reply.Body = io.NopCloser(bytes.NewReader([]byte(empty)))

@@ -90,7 +90,8 @@ func (o *Observer) addService(c *cluster, arn string) {
 }
 
 func (o *Observer) describeServices(ctx context.Context, c *cluster, services []*service) func() {
-	out, read, err := ask(ctx, o.ecs.DescribeServices, &ecs.DescribeServicesInput{
+	said := new(members)
+	out, read, err := ask(context.WithValue(ctx, membersKey{}, said), o.ecs.DescribeServices, &ecs.DescribeServicesInput{
 		Cluster:  aws.String(string(c.arn)),
 		Services: texts(services, func(s *service) string { return s.arn }),
 		Include:  []types.ServiceField{types.ServiceFieldTags},
@@ -107,8 +108,10 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 			i := slices.IndexFunc(out.Services, func(in types.Service) bool { return fleet.ServiceARN(value(in.ServiceArn)).Name() == s.id.Name })
 			reason := "left out of the reply"
 			if i >= 0 {
-				if reason = cmp.Or(halfService(s.value, &out.Services[i]), strangeService(&out.Services[i])); reason == "" {
-					o.applyService(s, &out.Services[i], read)
+				in := &out.Services[i]
+				has := said.of("services", "serviceArn", value(in.ServiceArn))
+				if reason = cmp.Or(halfService(s.value, in, has), strangeService(in)); reason == "" {
+					o.applyService(s, in, has, read)
 					continue
 				}
 			}
@@ -127,28 +130,23 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 	}
 }
 
-// halfService says what a reading lacks that every service has, or that this
-// one had before; empty when nothing. Without its lists a service would seem to
-// have left its target groups, and its deployments to be over.
-func halfService(was *fleet.Service, in *types.Service) string {
-	switch {
-	case value(in.Status) == "":
-		return "the reply has no status"
-	case was == nil || in.TaskSets != nil:
-		return ""
-	case in.LoadBalancers == nil && len(was.LoadBalancers) > 0:
-		return "the reply has no list of load balancers"
-	case in.Deployments == nil && len(was.Deployments) > 0:
-		return "the reply has no list of deployments"
-	}
-	return ""
-}
-
-func (o *Observer) applyService(s *service, in *types.Service, read fleet.Read) {
+func (o *Observer) applyService(s *service, in *types.Service, has has, read fleet.Read) {
 	v := o.convertService(s, in, read)
 	s.learn(v, in)
 	s.current = v.LoadBalancers
 	v.LoadBalancers = s.withFormer(s.current)
+	if s.value == nil {
+		v.TagsUnknown = true
+	} else {
+		v.Tags, v.TagsUnknown = s.value.Tags, s.value.TagsUnknown
+		keepRollouts(s.value, v)
+	}
+	if given, ok := wholeTags(v.Tags, in.Tags, has, listsOfService); ok {
+		v.Tags, v.TagsUnknown = given, false
+		o.clear(fleet.GapTags, s.ref())
+	} else {
+		o.fail(fleet.GapTags, s.ref(), "DescribeServices of "+s.id.String(), errNoTags)
+	}
 	if s.value == nil || !slices.Equal(s.value.LoadBalancers, v.LoadBalancers) {
 		o.moved = true
 	}
@@ -203,7 +201,6 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 		Running:    count(in.RunningCount),
 		Pending:    count(in.PendingCount),
 		Grace:      o.ofSeconds(int64(value(in.HealthCheckGracePeriodSeconds))),
-		Tags:       tags(in.Tags, ecsTag),
 		Read:       read,
 	}
 	if in.DeploymentController != nil && in.DeploymentController.Type != "" {

@@ -1,7 +1,12 @@
 package awsapi
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -55,4 +60,136 @@ func halfAttributes(was, is map[string]string) error {
 		}
 	}
 	return nil
+}
+
+// members is a reply as it came: the SDK gives 0 for a number that a reply lacks, and
+// nobody can tell that from one that is 0.
+type members struct {
+	text []byte
+	read map[string][]map[string]json.RawMessage
+}
+
+type membersKey struct{}
+
+// has reports that a reply says something of a member, null not being it.
+type has func(member string) bool
+
+// of finds a thing in one of the reply's lists by a member that names it.
+func (m *members) of(list, by, name string) has {
+	if m.read == nil {
+		m.read = make(map[string][]map[string]json.RawMessage)
+		var document map[string]json.RawMessage
+		if json.Unmarshal(m.text, &document) == nil {
+			var things []map[string]json.RawMessage
+			if json.Unmarshal(document[list], &things) == nil {
+				m.read[list] = things
+			}
+		}
+		m.text = nil
+	}
+	return func(member string) bool {
+		for _, thing := range m.read[list] {
+			var said string
+			if json.Unmarshal(thing[by], &said) == nil && said == name {
+				is, ok := thing[member]
+				return ok && string(is) != "null"
+			}
+		}
+		return false
+	}
+}
+
+// Lists that ECS writes of every service or cluster, empty ones too. Where one of them
+// is there, a list of tags that is not there was lost. Who writes none of them, as some
+// stand-ins for ECS, leaves empty lists out.
+var (
+	listsOfService = []string{"events", "placementConstraints", "placementStrategy", "serviceRegistries"}
+	listsOfCluster = []string{"capacityProviders", "defaultCapacityProviderStrategy", "settings", "statistics"}
+)
+
+var errNoTags = gapf(fleet.Invalid, "the reply has no tags, which say what castoff may do: those that were known before still count")
+
+// wholeTags are the tags of a service or cluster; false when the reply lacks them, or a
+// part of them.
+func wholeTags(was map[string]string, in []types.Tag, has has, lists []string) (map[string]string, bool) {
+	if !has("tags") && (len(was) > 0 || slices.ContainsFunc(lists, has)) ||
+		slices.ContainsFunc(in, func(t types.Tag) bool { return value(t.Key) == "" }) {
+		return nil, false
+	}
+	return tags(in, ecsTag), true
+}
+
+// halfService says what a reading lacks that every service has, or that this
+// one had before; empty when nothing. Without its lists a service would seem to
+// have left its target groups, and its deployments to be over; without its numbers to
+// need no targets, and to give its tasks no time.
+func halfService(was *fleet.Service, in *types.Service, has has) string {
+	must := []string{"status", "desiredCount", "runningCount"}
+	if slices.ContainsFunc(listsOfService, has) {
+		must = append(must, "schedulingStrategy", "deploymentConfiguration")
+		if in.TaskSets == nil {
+			must = append(must, "loadBalancers", "deployments")
+		}
+		if len(in.LoadBalancers) > 0 {
+			must = append(must, "healthCheckGracePeriodSeconds")
+		}
+	}
+	if was != nil {
+		had := map[string]bool{
+			"loadBalancers":                 len(was.LoadBalancers) > 0 && in.TaskSets == nil,
+			"deployments":                   len(was.Deployments) > 0 && in.TaskSets == nil,
+			"healthCheckGracePeriodSeconds": was.Grace > 0,
+			"schedulingStrategy":            was.Scheduling != fleet.Replica,
+			"deploymentController":          was.Controller != fleet.ControllerECS,
+		}
+		for _, member := range []string{"loadBalancers", "deployments", "healthCheckGracePeriodSeconds", "schedulingStrategy", "deploymentController"} {
+			if had[member] {
+				must = append(must, member)
+			}
+		}
+	}
+	for _, member := range must {
+		if !has(member) {
+			return "the reply has no " + member
+		}
+	}
+	return ""
+}
+
+// lostRollout is the state of a deployment that had one and of which a reply has none:
+// without one it would seem done.
+const lostRollout = "UNKNOWN"
+
+// keepRollouts marks the deployments of which a reply has no longer any state.
+func keepRollouts(was, is *fleet.Service) {
+	for i := range is.Deployments {
+		d := &is.Deployments[i]
+		if d.Rollout == "" && slices.ContainsFunc(was.Deployments, func(w fleet.Deployment) bool { return w.ID == d.ID && w.Rollout != "" }) {
+			d.Rollout = lostRollout
+		}
+	}
+}
+
+// halfGroup says what a target group lacks: without its protocol it would seem to be
+// one whose targets castoff can put back.
+func halfGroup(in *elbtypes.TargetGroup) string {
+	switch {
+	case in.TargetType == "":
+		return "the reply has no target type"
+	case in.Protocol == "" && in.TargetType != elbtypes.TargetTypeEnumLambda:
+		return "the reply has no protocol"
+	}
+	return ""
+}
+
+// halfRows says what rows lack that others of the same reply have: without the
+// override a target would seem to get flows that a zonal shift keeps from it.
+func halfRows(in []elbtypes.TargetHealthDescription) string {
+	without := func(d elbtypes.TargetHealthDescription) bool {
+		return d.AdministrativeOverride == nil || d.AdministrativeOverride.State == ""
+	}
+	if slices.ContainsFunc(in, without) && slices.ContainsFunc(in, func(d elbtypes.TargetHealthDescription) bool { return d.AdministrativeOverride != nil }) {
+		return "the reply has the override of some targets only"
+	}
+	return ""
 }

@@ -50,7 +50,10 @@ type Service struct {
 	Deployments   []Deployment
 	LoadBalancers []LoadBalancer // sorted; task sets', alternate and former groups included
 	Tags          map[string]string
-	Read          Read
+	// TagsUnknown: no reply has had the tags yet, so that what they say of castoff's
+	// mode is not known.
+	TagsUnknown bool
+	Read        Read
 }
 
 // Balanced reports that the service's new tasks are registered in a target group.

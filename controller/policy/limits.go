@@ -187,10 +187,10 @@ const ModeTag = "castoff:mode"
 
 // ModeOf is the mode of a service with these limits: its tag's, else the
 // limits'. A tag or a setting that is neither mode observes, and so does a
-// service that was not read.
+// service that was not read, or whose tags were not.
 func ModeOf(svc *fleet.Service, l Limits) Mode {
 	mode := l.Mode
-	if svc == nil {
+	if svc == nil || svc.TagsUnknown {
 		return Observing
 	}
 	if tag, ok := svc.Tags[ModeTag]; ok {
