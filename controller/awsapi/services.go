@@ -214,6 +214,7 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 	if d := in.DeploymentConfiguration; d != nil {
 		v.MinimumHealthyPercent = count(orElse(d.MinimumHealthyPercent, int32(v.MinimumHealthyPercent)))
 		v.MaximumPercent = count(orElse(d.MaximumPercent, int32(v.MaximumPercent)))
+		v.EarlySuccess = d.EarlySuccessCriteria != nil && d.EarlySuccessCriteria.Enable
 	}
 	v.LoadBalancers = appendLoadBalancers(nil, in.LoadBalancers)
 	for i := range in.Deployments {

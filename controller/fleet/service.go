@@ -43,6 +43,9 @@ type Service struct {
 
 	MinimumHealthyPercent int
 	MaximumPercent        int
+	// EarlySuccess is earlySuccessCriteria: a deployment may be COMPLETED while tasks of
+	// the one before still run.
+	EarlySuccess bool
 	// Grace is healthCheckGracePeriodSeconds: for so long after a task starts
 	// ECS ignores its failing checks. The balancer does not.
 	Grace time.Duration

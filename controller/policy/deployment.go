@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -13,6 +14,9 @@ func (q *question) deployment() Finding {
 		return hold(RolloutUnknown, time.Time{}, "the service has not been read")
 	}
 	why, known := rollingOut(q.svc)
+	if why == "" && q.svc.EarlySuccess {
+		why, known = q.leftOver(), true
+	}
 	switch {
 	case why == "":
 		return allow("no deployment is going on")
@@ -53,6 +57,20 @@ func rollingOut(svc *fleet.Service) (why string, known bool) {
 		return fmt.Sprintf("deployment %s is %s, and there is no primary one", live[0].ID, live[0].Status), true
 	}
 	return "", true
+}
+
+// leftOver says that a task of an earlier deployment still runs: with early success
+// criteria ECS calls a deployment COMPLETED before it has taken all of those down.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html
+func (q *question) leftOver() string {
+	for _, t := range q.Snapshot.Tasks {
+		if t.Service == q.svc.ID && t.StartedBy != "" && !t.Leaving() && !t.Gone() &&
+			!slices.ContainsFunc(q.svc.Deployments, func(d fleet.Deployment) bool { return d.ID == t.StartedBy && d.Status != "INACTIVE" }) {
+			return fmt.Sprintf("the deployment is complete, and task %s of an earlier one, %s, still runs", t.ARN.ID(), t.StartedBy)
+		}
+	}
+	return ""
 }
 
 func newest(ds []fleet.Deployment) fleet.Deployment {

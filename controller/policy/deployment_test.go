@@ -29,6 +29,19 @@ func TestDeployment(t *testing.T) {
 		{"one task set, which a hung task makes unstable", set(fleet.ControllerCodeDeploy, d("PRIMARY", "STABILIZING")), Allow, OK, "", 0},
 		{"two task sets", set(fleet.ControllerExternal, d("PRIMARY", "STEADY_STATE"), d("DRAINING", "STEADY_STATE")), Hold, RollingOut, "", 0},
 		{"a task set that leaves", set(fleet.ControllerExternal, d("DRAINING", "STEADY_STATE")), Hold, RollingOut, "no primary", 0},
+		{"complete before the old ones are gone", func(s *scene) {
+			s.service("web").EarlySuccess = true
+			s.task("web", 3).StartedBy = "ecs-svc/0"
+		}, Hold, RollingOut, "task web-0003 of an earlier one, ecs-svc/0, still runs", 0},
+		{"complete, and the old ones leave", func(s *scene) {
+			s.service("web").EarlySuccess = true
+			s.task("web", 3).StartedBy, s.task("web", 3).DesiredStatus = "ecs-svc/0", fleet.Stopped
+		}, Allow, OK, "", 0},
+		{"complete early, and all are new", func(s *scene) { s.service("web").EarlySuccess = true }, Allow, OK, "", 0},
+		{"complete early, and paused", func(s *scene) {
+			set(fleet.ControllerECS, d("PRIMARY", "PAUSED"))(s)
+			s.service("web").EarlySuccess = true
+		}, Hold, RolloutUnknown, "PAUSED", 0},
 		{"no service", func(s *scene) { s.services = s.services[1:] }, Hold, RolloutUnknown, "", 0},
 		{"going on, and allowed", func(s *scene) { allowed(s); s.limits.DuringDeployment = true }, Allow, OK, "during a deployment is allowed: deployment", 0},
 	})
