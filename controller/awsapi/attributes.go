@@ -153,11 +153,10 @@ func (o *Observer) describeBalancer(ctx context.Context, balancers []*loadBalanc
 	return func() {
 		was := b.value
 		b.value.Denied = err != nil && Classify(err) == fleet.Denied
-		switch {
-		case err == nil:
+		if err == nil {
 			b.attributes.ok()
 			b.value.CrossZone, b.value.Read = raw[crossZoneAttribute], read
-		default:
+		} else {
 			b.attributes.fail(err, 1)
 		}
 		if err == nil || b.value.Denied {

@@ -35,10 +35,10 @@ func (q *question) sharing() sharing {
 	all := sharingUnknown
 	for i, b := range q.group.Balancers {
 		one := sharingUnknown
-		switch age := b.Read.Age(q.Now); {
+		switch age := q.Now.Sub(b.Read.Earliest()); {
 		case b.Kind == fleet.ApplicationBalancer:
 			one = shared
-		case b.Read.Never() || age < 0 || age > q.limits.Stale.Inventory || q.again != nil && b.Read.Sent.Before(q.again.At):
+		case b.Read.Never() || b.Read.Received.After(q.Now) || age < 0 || age > q.limits.Stale.Inventory || q.again != nil && b.Read.Sent.Before(q.again.At):
 		case b.CrossZone == "true":
 			one = shared
 		case b.CrossZone == "false":
