@@ -50,13 +50,17 @@ var mistakes = []mistake{
 	{"the last one of a group may go", []edit{
 		{"policy/floor.go", "if group.left < 1 {", "if group.left < 0 {"},
 		{"policy/floor.go", "if own.left < least {", "if own.left < least && false {"},
-		{"policy/floor.go", "!q.zonal() && group.left < need", "false && group.left < need"},
-		{"policy/zone.go", "if !q.zonal() {", "if true {"},
+		{"policy/floor.go", "q.sharing() != separate && group.left < need", "false && group.left < need"},
+		{"policy/zone.go", "switch q.sharing() {", "switch shared {"},
 	}, []rule{ruleLast}, ""},
-	{"zones count for nothing", []edit{{"policy/zone.go", "if !q.zonal() {", "if true {"}}, []rule{ruleZone, ruleThreshold}, ""},
+	{"zones count for nothing", []edit{{"policy/zone.go", "switch q.sharing() {", "switch shared {"}}, []rule{ruleZone, ruleThreshold}, ""},
 	{"target_group_health counts for nothing", []edit{{"policy/floor.go", "return max(h.count, ceil(h.percent, rows))", "return min(1, rows)"}}, []rule{ruleThreshold}, ""},
 	{"sick tasks count as healthy targets", []edit{{"policy/floor.go", "t.Healthy() && v.serves(owner)", "t.Healthy()"}}, []rule{ruleFloor, ruleLast, ruleZone, ruleThreshold}, ""},
-	{"what was not checked yet counts as healthy", []edit{{"policy/floor.go", "return passing(t, def)", "return true"}}, []rule{ruleFloor, ruleLast}, "TestScripts$/^guard_floor_not_yet_checked"},
+	{"what was not checked yet counts as healthy", []edit{{"policy/floor.go", "return passing(t, def)", "return true"}}, []rule{ruleFloor, ruleLast}, ""},
+	{"the second look does not read settings", []edit{
+		{"awsapi/refresh.go", "if fails {", "if fails && false {"},
+		{"policy/stale.go", "case q.again != nil && p.read.Sent.Before(q.again.At):", "case q.again != nil && false:"},
+	}, []rule{ruleThreshold}, "TestScripts$/^settings_changed_between"},
 	{"any number may fail at once", []edit{
 		{"policy/correlated.go", "l := q.state.latch(q.of); l != nil", "l := q.state.latch(q.of); l != nil && false"},
 		{"policy/correlated.go", "l := q.state.latch(fleet.ServiceID{}); l != nil", "l := q.state.latch(fleet.ServiceID{}); l != nil && false"},
@@ -96,7 +100,7 @@ var mistakes = []mistake{
 	{"a restart forgets timelines", []edit{{"controller.go", "timeline.Restore(o.Tracker, o.Past.Tracker), tracked", "timeline.NewTracker(o.Tracker), tracked"}}, []rule{ruleLost}, "TestScripts$/^ended_after_the_call"},
 	{"a restart forgets closed timelines", []edit{{"history.go", "slices.Clone(closed[:min(len(closed), h.keep.Count)])", "slices.Clone(closed[:0])"}}, []rule{ruleLost}, "TestScripts$/^restart_after_it_has_ended"},
 	{"a failure is told of at each reading", []edit{{"timeline/tracker.go", "if f := t.failure(is.ARN); f != nil {", "if f := t.failure(is.ARN); f != nil && false {"}}, []rule{ruleTwice}, "TestScripts$/^put_back_before_it_fails"},
-	{"what cannot be read is gone", []edit{{"awsapi/tasks.go", "t.failed, t.unread = t.soon(err), true\n", "t.failed, t.unread = t.soon(err), true\n\t\t\t\to.closeTask(c, t)\n"}}, []rule{ruleGap}, "TestScripts$/^replies_are_garbled"},
+	{"what cannot be read is gone", []edit{{"awsapi/tasks.go", "t.failed = t.soon(err)\n\t\t\t\tt.lost()\n", "t.failed = t.soon(err)\n\t\t\t\tt.lost()\n\t\t\t\to.closeTask(c, t)\n"}}, []rule{ruleGap}, "TestScripts$/^replies_are_garbled"},
 	{"a check takes no time", []edit{{"timeline/onset.go", "-n*(c.interval+c.timeout) - c.timeout - lag", "-(n - 1) * c.interval"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
 	{"a failure is as old as its reading", []edit{{"timeline/failure.go", "Milestone{Kind: Unhealthy, Bounds: changed, Source: Observed", "Milestone{Kind: Unhealthy, Bounds: At(is.Read.Received), Source: Observed"}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
 	{"a stop is as old as its reading", []edit{{"timeline/failure.go", "At(is.StoppedAt), AWS, \"stoppedAt\"", "At(is.Read.Received), AWS, \"stoppedAt\""}}, []rule{ruleBounds}, "TestScripts$/^put_back_before_it_fails"},
@@ -107,7 +111,7 @@ var mistakes = []mistake{
 	{"nobody but ECS takes anything out", []edit{{"timeline/actor.go", "m.By = ByOther", "m.By = ByECS"}}, []rule{ruleActor}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"a call whose outcome was not kept is forgotten", []edit{{"controller.go", "\tc.recall()\n", ""}}, []rule{ruleActor}, "TestScripts$/^ended_after_the_call"},
 	{"what nobody looked at has stayed as it was", []edit{
-		{"timeline/rows.go", "if f.upSince(ft.read.Sent) {", "if false {"},
+		{"timeline/rows.go", "if f.upSince(ft.read.Earliest()) {", "if false {"},
 		{"timeline/actor.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},
 	}, []rule{ruleBounds}, "TestScripts$/^put_back_for_a_while_unseen"},
 }
