@@ -60,7 +60,7 @@ var mistakes = []mistake{
 	{"the second look does not read settings", []edit{
 		{"awsapi/refresh.go", "if fails {", "if fails && false {"},
 		{"policy/stale.go", "case q.again != nil && p.read.Sent.Before(q.again.At):", "case q.again != nil && false:"},
-	}, []rule{ruleThreshold}, "TestScripts$/^settings_changed_between"},
+	}, []rule{ruleThreshold}, "TestScripts$/^settings_changed_between_decision_and_call"},
 	{"any number may fail at once", []edit{
 		{"policy/correlated.go", "l := q.state.latch(q.of); l != nil", "l := q.state.latch(q.of); l != nil && false"},
 		{"policy/correlated.go", "l := q.state.latch(fleet.ServiceID{}); l != nil", "l := q.state.latch(fleet.ServiceID{}); l != nil && false"},
