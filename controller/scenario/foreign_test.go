@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -176,7 +177,7 @@ func TestForeignDiscovery(t *testing.T) {
 	discovery, err := filepath.Abs(filepath.Join(conformanceCache, "prometheus", "discovery"))
 	must(t, err)
 	cmd := exec.CommandContext(t.Context(), discovery)
-	cmd.Env = append(env, "AWS_ENDPOINT_URL="+server.URL, "AWS_REGION="+sim.RegionName)
+	cmd.Env = slices.Concat(env, []string{"AWS_ENDPOINT_URL=" + server.URL, "AWS_REGION=" + sim.RegionName})
 	var told bytes.Buffer
 	cmd.Stderr = &told
 	out, err := cmd.Output()
