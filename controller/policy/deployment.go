@@ -15,7 +15,7 @@ func (q *question) deployment() Finding {
 	}
 	why, known := rollingOut(q.svc)
 	if why == "" && q.svc.EarlySuccess {
-		why, known = q.leftOver(), true
+		why, known = q.unfinished(), true
 	}
 	switch {
 	case why == "":
@@ -59,11 +59,20 @@ func rollingOut(svc *fleet.Service) (why string, known bool) {
 	return "", true
 }
 
-// leftOver says that a task of an earlier deployment still runs: with early success
-// criteria ECS calls a deployment COMPLETED before it has taken all of those down.
+// unfinished says what of a deployment goes on although ECS calls it COMPLETED: with
+// early success criteria it does so once a share of the new tasks is healthy, scales
+// the new revision to the whole afterwards, and may then take the old tasks down.
+// Only tasks that run count: that one is pending is no sign, for ECS starts a
+// replacement before it stops a sick task. It cannot be told from a task that was
+// lost later, so that castoff holds then too, until the next one runs.
 //
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html
-func (q *question) leftOver() string {
+func (q *question) unfinished() string {
+	for _, d := range q.svc.Deployments {
+		if d.Status == "PRIMARY" && d.Running < d.Desired {
+			return fmt.Sprintf("deployment %s is complete early, and %d of its %s run so far", d.ID, d.Running, plural(d.Desired, "task"))
+		}
+	}
 	for _, t := range q.Snapshot.Tasks {
 		if t.Service == q.svc.ID && t.StartedBy != "" && !t.Leaving() && !t.Gone() &&
 			!slices.ContainsFunc(q.svc.Deployments, func(d fleet.Deployment) bool { return d.ID == t.StartedBy && d.Status != "INACTIVE" }) {

@@ -13,6 +13,17 @@ func TestDeployment(t *testing.T) {
 	d := func(status, rollout string) fleet.Deployment {
 		return fleet.Deployment{ID: "ecs-svc/" + status, Status: status, Rollout: rollout}
 	}
+	early := func(desired, running, pending int) func(*scene) {
+		return func(s *scene) {
+			now := d("PRIMARY", "COMPLETED")
+			now.Desired, now.Running, now.Pending = desired, running, pending
+			set(fleet.ControllerECS, now)(s)
+			s.service("web").EarlySuccess = true
+			for _, t := range s.tasks {
+				t.StartedBy = now.ID
+			}
+		}
+	}
 	late := d("PRIMARY", "COMPLETED")
 	late.Created = noon
 	allowed := set(fleet.ControllerECS, d("PRIMARY", "IN_PROGRESS"))
@@ -38,6 +49,12 @@ func TestDeployment(t *testing.T) {
 			s.task("web", 3).StartedBy, s.task("web", 3).DesiredStatus = "ecs-svc/0", fleet.Stopped
 		}, Allow, OK, "", 0},
 		{"complete early, and all are new", func(s *scene) { s.service("web").EarlySuccess = true }, Allow, OK, "", 0},
+		{"complete early, and it still scales up", early(4, 2, 2), Hold, RollingOut, "ecs-svc/PRIMARY is complete early, and 2 of its 4 tasks run so far", 0},
+		{"complete early, and a replacement is on its way", early(4, 4, 1), Allow, OK, "", 0},
+		{"complete, and a task was lost", func(s *scene) {
+			early(4, 3, 1)(s)
+			s.service("web").EarlySuccess = false
+		}, Allow, OK, "", 0},
 		{"complete early, and paused", func(s *scene) {
 			set(fleet.ControllerECS, d("PRIMARY", "PAUSED"))(s)
 			s.service("web").EarlySuccess = true
