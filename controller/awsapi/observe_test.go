@@ -57,6 +57,31 @@ func TestFirstPassReadsTheWholeFleet(t *testing.T) {
 	})
 }
 
+// What a circuit breaker's settings leave out is ECS's default.
+func TestCircuitBreaker(t *testing.T) {
+	const bounded = fleet.ThresholdBoundedPercent
+	for _, c := range []struct {
+		in   map[string]any
+		want fleet.CircuitBreaker
+	}{
+		{nil, fleet.CircuitBreaker{}},
+		{map[string]any{"enable": false, "rollback": true}, fleet.CircuitBreaker{}},
+		{map[string]any{"enable": true, "rollback": true}, fleet.CircuitBreaker{Enabled: true, Rollback: true, Resets: true, Type: bounded, Value: 50}},
+		{map[string]any{
+			"enable": true, "rollback": false, "resetOnHealthyTask": false,
+			"thresholdConfiguration": map[string]any{"type": "COUNT", "value": 7},
+		}, fleet.CircuitBreaker{Enabled: true, Type: fleet.ThresholdCount, Value: 7}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			f.clusters[0].services[0].extra = map[string]any{"deploymentConfiguration": map[string]any{"deploymentCircuitBreaker": c.in}}
+			if got := pass(t, observer(t, Options{Config: f.config(), Budgets: unlimited}), 0).Services[0].Breaker; got != c.want {
+				t.Errorf("%v: %+v, want %+v", c.in, got, c.want)
+			}
+		})
+	}
+}
+
 // The floor: one DescribeTasks for each hundred tasks of a cluster, a list of
 // the same length each discovery, a DescribeTargetHealth for each due group.
 func TestCallsOfEachPass(t *testing.T) {

@@ -215,6 +215,7 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 		v.MinimumHealthyPercent = count(orElse(d.MinimumHealthyPercent, int32(v.MinimumHealthyPercent)))
 		v.MaximumPercent = count(orElse(d.MaximumPercent, int32(v.MaximumPercent)))
 		v.EarlySuccess = d.EarlySuccessCriteria != nil && d.EarlySuccessCriteria.Enable
+		v.Breaker = convertBreaker(d.DeploymentCircuitBreaker)
 	}
 	v.LoadBalancers = appendLoadBalancers(nil, in.LoadBalancers)
 	for i := range in.Deployments {
@@ -227,6 +228,24 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 	slices.SortFunc(v.LoadBalancers, compareLoadBalancers)
 	v.LoadBalancers = slices.Compact(v.LoadBalancers)
 	return v
+}
+
+// convertBreaker fills in ECS's defaults: 50 % of the desired tasks, within bounds, and
+// a healthy task ends the count.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+func convertBreaker(in *types.DeploymentCircuitBreaker) fleet.CircuitBreaker {
+	if in == nil || !in.Enable {
+		return fleet.CircuitBreaker{}
+	}
+	b := fleet.CircuitBreaker{
+		Enabled: true, Rollback: in.Rollback, Resets: orElse(in.ResetOnHealthyTask, true),
+		Type: fleet.ThresholdBoundedPercent, Value: 50,
+	}
+	if t := in.ThresholdConfiguration; t != nil {
+		b.Type, b.Value = string(t.Type), count(t.Value)
+	}
+	return b
 }
 
 func convertDeployment(in *types.Deployment, at time.Time) fleet.Deployment {

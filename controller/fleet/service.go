@@ -46,6 +46,7 @@ type Service struct {
 	// EarlySuccess is earlySuccessCriteria: a deployment may be COMPLETED while tasks of
 	// the one before still run.
 	EarlySuccess bool
+	Breaker      CircuitBreaker
 	// Grace is healthCheckGracePeriodSeconds: for so long after a task starts
 	// ECS ignores its failing checks. The balancer does not.
 	Grace time.Duration
@@ -80,6 +81,44 @@ type Deployment struct {
 	Failed     int
 	Created    time.Time
 	Updated    time.Time
+}
+
+// Types of a circuit breaker's threshold.
+const (
+	ThresholdCount            = "COUNT"
+	ThresholdBoundedPercent   = "BOUNDED_PERCENT"
+	ThresholdUnboundedPercent = "UNBOUNDED_PERCENT"
+)
+
+// CircuitBreaker says when ECS gives up a deployment whose tasks fail. The zero value
+// is one that is off.
+type CircuitBreaker struct {
+	Enabled  bool
+	Rollback bool // to the last deployment that was completed
+	// Resets: a task that becomes healthy ends the count of failed ones.
+	Resets bool
+	Type   string // of the threshold
+	Value  int
+}
+
+// Threshold is how many failed tasks end a deployment of a service that wants some
+// number of tasks; 0 where that is not known. ECS's guide rounds a part of a task up
+// for BOUNDED_PERCENT, and is taken to do the same without bounds.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ThresholdConfiguration.html
+// (ThresholdType: 3 to 200), and
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
+func (b CircuitBreaker) Threshold(desired int) int {
+	share := (desired*b.Value + 99) / 100
+	switch b.Type {
+	case ThresholdCount:
+		return b.Value
+	case ThresholdBoundedPercent:
+		return min(max(share, 3), 200)
+	case ThresholdUnboundedPercent:
+		return share
+	}
+	return 0
 }
 
 // LoadBalancer is one target group that a service's tasks are registered in.

@@ -66,7 +66,7 @@ func TestPagesSayWhy(t *testing.T) {
 		{"a brake that cannot be read", func(v *status.View) { v.Pauses = []policy.Pause{policy.ParsePause("x")} }, "/", `paused | everything | the tag cannot be read, and so holds: it does not begin with a key: "x" | by tag | further notice`},
 		{"all services latched", func(v *status.View) { v.Latches = []policy.Latch{{Failing: 4, Of: 9, Until: time.Now()}} }, "/", "latched | everything | 4 of 9 services had failing tasks at once: suspect what they have in common | castoff, correlated | 00:00:00"},
 		{"halted", func(v *status.View) { v.Halts = []policy.Halt{{Cause: "journal", Detail: "the disk is full"}} }, "/", "halted | everything | the disk is full | castoff, journal | it is mended"},
-		{"modes", nil, "/services", "production/api detachREPLICA, ECS | 1 healthy, 2 unhealthy of 3 wanted"},
+		{"modes", nil, "/services", "production/api detachREPLICA, ECSECS gives a deployment up after 3 failed tasks in a row, and rolls back | 1 healthy, 2 unhealthy of 3 wanted"},
 		{"modes", nil, "/services", "production/web observeREPLICA, ECS | 1 healthy"},
 
 		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 targets would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},

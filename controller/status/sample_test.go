@@ -109,6 +109,7 @@ func sample(now time.Time) *status.View {
 		})
 	}
 	api := service("api", 3, "api-grpc")
+	api.Breaker = fleet.CircuitBreaker{Enabled: true, Rollback: true, Resets: true, Type: fleet.ThresholdBoundedPercent, Value: 50}
 	g := &fleet.TargetGroup{ARN: groupARN("api-grpc"), Read: read}
 	for i, id := range []string{"1f0c2a57b1c24d6f8e1f6b7a9d3c5e01", "2f0c2a57b1c24d6f8e1f6b7a9d3c5e02", "3f0c2a57b1c24d6f8e1f6b7a9d3c5e03"} {
 		key := fleet.NewTargetKey(groupARN("api-grpc"), fmt.Sprintf("10.0.17.%d", 201+i), 10080)

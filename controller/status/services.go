@@ -43,6 +43,7 @@ type serviceRow struct {
 	Age     string
 
 	Kind   string // how it is scheduled and deployed
+	GiveUp string // when ECS gives a deployment up; empty when it does not
 	Closed int
 	Link   string // to its timelines
 	Used   []string
@@ -161,7 +162,7 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 			Name: id.String(), Mode: v.mode(id), Wanted: fmt.Sprintf("%d wanted", t.Service.Desired),
 			Tasks: "never read", Age: "–",
 			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[id], Closed: closed[id],
-			Kind: t.Service.Scheduling + ", " + t.Service.Controller,
+			Kind: t.Service.Scheduling + ", " + t.Service.Controller, GiveUp: breakerWords(t.Service),
 			Link: "/timelines?" + url.Values{"cluster": {id.Cluster}, "service": {id.Name}}.Encode(),
 		}
 		if t.Seen {
@@ -187,6 +188,29 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 		rows = append(rows, row)
 	}
 	return rows
+}
+
+// breakerWords is when ECS gives a deployment of the service up.
+func breakerWords(svc *fleet.Service) string {
+	b := svc.Breaker
+	if !b.Enabled {
+		return ""
+	}
+	said, n := "ECS gives a deployment up after ", b.Threshold(svc.Desired)
+	switch {
+	case n == 0:
+		said += "too many failed tasks"
+	case b.Resets && n > 1:
+		said += count(n, "failed task", "failed tasks") + " in a row"
+	case n > 1:
+		said += count(n, "failed task", "failed tasks") + " in all"
+	default:
+		said += "1 failed task"
+	}
+	if b.Rollback {
+		said += ", and rolls back"
+	}
+	return said
 }
 
 // What gave a service a setting.

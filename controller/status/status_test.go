@@ -674,6 +674,26 @@ func TestTimelinesOfTheLastHours(t *testing.T) {
 	})
 }
 
+// When ECS gives a deployment up is said in words.
+func TestServicesPageSaysWhenECSGivesUp(t *testing.T) {
+	v := sample(time.Now())
+	for want, b := range map[string]fleet.CircuitBreaker{
+		"ECS gives a deployment up after 3 failed tasks in a row, and rolls back<": {Enabled: true, Rollback: true, Resets: true, Type: fleet.ThresholdBoundedPercent, Value: 50},
+		"ECS gives a deployment up after 7 failed tasks in all<":                   {Enabled: true, Type: fleet.ThresholdCount, Value: 7},
+		"ECS gives a deployment up after 1 failed task<":                           {Enabled: true, Resets: true, Type: fleet.ThresholdCount, Value: 1},
+		"ECS gives a deployment up after too many failed tasks<":                   {Enabled: true, Type: "NEW", Value: 7},
+	} {
+		v.Snapshot.Services[0].Breaker = b
+		if page := get(handler(v), "/services").Body.String(); !strings.Contains(page, want) {
+			t.Errorf("lacks %q", want)
+		}
+	}
+	v.Snapshot.Services[0].Breaker = fleet.CircuitBreaker{Type: fleet.ThresholdCount, Value: 7}
+	if page := get(handler(v), "/services").Body.String(); strings.Contains(page, "gives a deployment up") {
+		t.Error("of a circuit breaker that is off")
+	}
+}
+
 // Each limit says where it is from: the default, the configuration, a rule of it,
 // or a tag.
 func TestServicesPageSaysWhereLimitsAreFrom(t *testing.T) {

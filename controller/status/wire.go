@@ -101,22 +101,30 @@ type wireServicePage struct {
 }
 
 type wireService struct {
-	Cluster       string      `json:"cluster"`
-	Service       string      `json:"service"`
-	Mode          policy.Mode `json:"mode"`
-	Status        string      `json:"status"`
-	Scheduling    string      `json:"scheduling"`
-	Controller    string      `json:"controller"`
-	Desired       int         `json:"desired"`
-	Running       int         `json:"running"`
-	Pending       int         `json:"pending"`
-	Tasks         *wireTasks  `json:"tasks"` // null while they could never be read
-	TargetGroups  []wireGroup `json:"target_groups"`
-	TimelinesOpen int         `json:"timelines_open"`
-	TimelinesKept int         `json:"timelines_closed"`
-	ModeFrom      *string     `json:"mode_from"`   // null: not known
-	LimitsFrom    *string     `json:"limits_from"` // a rule of the configuration, or default; null: not known
-	Usage         []wireUse   `json:"usage"`
+	Cluster       string       `json:"cluster"`
+	Service       string       `json:"service"`
+	Mode          policy.Mode  `json:"mode"`
+	Status        string       `json:"status"`
+	Scheduling    string       `json:"scheduling"`
+	Controller    string       `json:"controller"`
+	Desired       int          `json:"desired"`
+	Running       int          `json:"running"`
+	Pending       int          `json:"pending"`
+	Breaker       *wireBreaker `json:"circuit_breaker"` // null: off
+	Tasks         *wireTasks   `json:"tasks"`           // null while they could never be read
+	TargetGroups  []wireGroup  `json:"target_groups"`
+	TimelinesOpen int          `json:"timelines_open"`
+	TimelinesKept int          `json:"timelines_closed"`
+	ModeFrom      *string      `json:"mode_from"`   // null: not known
+	LimitsFrom    *string      `json:"limits_from"` // a rule of the configuration, or default; null: not known
+	Usage         []wireUse    `json:"usage"`
+}
+
+// wireBreaker is when ECS gives a deployment up.
+type wireBreaker struct {
+	FailedTasks *int `json:"failed_tasks"` // null: not known
+	Resets      bool `json:"reset_on_healthy_task"`
+	Rollback    bool `json:"rollback"`
 }
 
 // wireUse is how near a limit is.
@@ -295,6 +303,12 @@ func (v *View) toWireService(t fleet.Tally, all served, now time.Time) wireServi
 		Desired: svc.Desired, Running: svc.Running, Pending: svc.Pending,
 		TargetGroups: []wireGroup{}, TimelinesOpen: all.open[svc.ID], TimelinesKept: all.closed[svc.ID],
 		Usage: append([]wireUse{}, all.usage[svc.ID]...),
+	}
+	if b := svc.Breaker; b.Enabled {
+		w.Breaker = &wireBreaker{Resets: b.Resets, Rollback: b.Rollback}
+		if n := b.Threshold(svc.Desired); n > 0 {
+			w.Breaker.FailedTasks = &n
+		}
 	}
 	mode, limits := v.origins(svc)
 	w.ModeFrom, w.LimitsFrom = optional(mode), optional(limits)
