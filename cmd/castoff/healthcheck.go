@@ -33,7 +33,8 @@ func (c healthcheckCmd) Help() string {
 
 // Run ends well if castoff answers on its own listener.
 func (c healthcheckCmd) Run(ctx context.Context) error {
-	cfg, err := runCmd{Config: c.Config, Listen: c.Listen, WebConfig: c.WebConfig}.settle()
+	state := config.NoState // castoff run may have it from a flag, and nothing is kept here
+	cfg, err := runCmd{Config: c.Config, Listen: c.Listen, WebConfig: c.WebConfig, State: &state}.settle()
 	if err != nil {
 		return err
 	}

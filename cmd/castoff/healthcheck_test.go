@@ -86,6 +86,11 @@ func TestHealthcheckSettings(t *testing.T) {
 	if got := castoff(t, env, "healthcheck"); got.code != exitOK {
 		t.Errorf("by %s: exit code %d: %s", configEnv, got.code, got.err)
 	}
+	withMode := cleanEnv(t) // castoff runs with --state, which this is not told
+	withMode[configEnv] = env[configEnv] + "mode: detach\n"
+	if got := castoff(t, withMode, "healthcheck"); got.code != exitOK {
+		t.Errorf("with mode detach: exit code %d: %s", got.code, got.err)
+	}
 	file := write(t, "castoff.yaml", env[configEnv])
 	env[configEnv] = ""
 	if got := castoff(t, env, "healthcheck", "--config", file); got.code != exitOK {
