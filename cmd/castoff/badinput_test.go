@@ -83,7 +83,7 @@ func TestCommandLineMistakes(t *testing.T) {
 	empty := write(t, "empty.yaml", "")
 	clear := write(t, "web.yml", "basic_auth_users: {ops: not-a-secret}\n")
 	for _, m := range []mistake{
-		{name: "no command", code: exitUsage, says: []string{"no command", "run, demo, region, simulate, ", "--help"}},
+		{name: "no command", code: exitUsage, says: []string{"no command", "run, replay, demo, region, simulate, ", "--help"}},
 		{name: "unknown command", args: []string{"watch"}, code: exitUsage, says: []string{"watch", "castoff --help"}},
 		{name: "unknown flag", args: []string{"run", "--bogus"}, code: exitUsage, says: []string{"unknown flag --bogus", "castoff run --help"}},
 		{name: "left over", args: []string{"run", "now"}, code: exitUsage, says: []string{"unexpected argument now"}},
