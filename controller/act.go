@@ -115,6 +115,7 @@ func (c *Controller) carryOut(ctx context.Context, s *fleet.Snapshot, verdicts [
 			others = outdated(s, group, c.now())
 		}
 		s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})
+		c.acting.guards = policy.Remember(c.input(s))
 		began, until := seen(s, group, tasks)
 		if others = outdated(s, group, began); w.action == policy.Detach && len(others) > 0 {
 			c.log.Warn("no call was made", "call", w.name(), "target_group", group.Name(),

@@ -201,6 +201,35 @@ func TestClockSetBackBeginsTheStartupWindowAnew(t *testing.T) {
 	})
 }
 
+// A task that the look again shows healthy has not failed so often in a row: an old
+// reply may show it failing once more in the next pass.
+func TestLookAgainThatShowsItHealthyBeginsTheCountAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, _ := actor(policy.Detaching, hand{deregister: func(context.Context) error { t.Error("called"); return nil }})
+		looks := 0
+		o.Observer = observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+			looks++
+			time.Sleep(time.Millisecond)
+			s := hung()
+			s.Tasks[0].Health, s.Tasks[0].Containers[0].Health = fleet.Healthy, fleet.Healthy
+			return s
+		})
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer stop(t, c)
+		c.acting.began = time.Now().Round(0).Add(-time.Hour)
+		for range 3 { // two readings are wanted
+			c.act(t.Context(), hung())
+			time.Sleep(time.Second)
+		}
+		if v := c.acting.verdicts[0]; looks != 1 || v.Guard != policy.Confirm {
+			t.Errorf("%d looks again, then %s by %s: %s", looks, v.Decision, v.Guard, v.Sentence)
+		}
+	})
+}
+
 // A castoff that was killed between a call and the end of its pass has written down
 // only that it would call: what it took out is its own doing all the same.
 func TestCallOfBeforeARestartIsItsOwn(t *testing.T) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -51,6 +52,34 @@ func TestConfirm(t *testing.T) {
 		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
 		{"no limit", func(s *scene) { s.limits.Confirm.Reads = 0 }, Refuse, InvalidLimit, "confirm.reads: must be between 1 and", 0},
 	})
+}
+
+// What the look again shows counts, though no pass decides on it.
+func TestALookAgainCountsAsReading(t *testing.T) {
+	for health, want := range map[fleet.HealthStatus]string{
+		fleet.Healthy: "1 reading in a row", fleet.Unhealthy: "4 readings in a row",
+	} {
+		s := calm()
+		task := s.task("web", 0)
+		fail(task)
+		s.read()
+		s.decide()
+		s.read()
+		s.decide()
+		if s.read(); health == fleet.Healthy {
+			heal(task)
+		}
+		s.state = Remember(s.input())
+		if Remember(s.input()).Watches[0] != s.state.Watches[0] {
+			t.Error("the same reading was counted twice")
+		}
+		fail(task)
+		s.read()
+		v := verdict(t, s.decide(), task.ARN)
+		if f, _ := v.Finding(Confirm); !strings.HasPrefix(f.Sentence, want) {
+			t.Errorf("read %s in the look again: %s, want %s", health, f.Sentence, want)
+		}
+	}
 }
 
 func TestFlaps(t *testing.T) {

@@ -73,10 +73,20 @@ func Decide(in Input) ([]Verdict, State) {
 	return verdicts, v.state
 }
 
+// Remember gives the State after a look again. What that shows counts like any other
+// reading: a task that was read healthy in it has not failed so often in a row, though
+// the pass after it reads it failing once more.
+func Remember(in Input) State {
+	if in.Snapshot == nil {
+		return in.State.clone()
+	}
+	return look(in, &Verdict{}).state
+}
+
 // Recheck asks the guards about an allowed verdict again, on fresh values: the
 // task, and to detach also its group, must have been read since. in.State is the one that Decide
-// returned, in.Detachments with those that were opened since. It never allows
-// what Decide did not.
+// returned, or Remember after it, in.Detachments with those that were opened since. It never
+// allows what Decide did not.
 func Recheck(in Input, was Verdict) Verdict {
 	if in.Snapshot == nil {
 		in.Snapshot = fleet.NewSnapshot(fleet.Snapshot{At: in.Now})
