@@ -72,7 +72,7 @@ var mistakes = []mistake{
 	{"and at once", []edit{{"policy/contested.go", "if q.Now.Before(next) {", "if q.Now.Before(next) && false {"}}, []rule{ruleContested}, ""},
 	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, "TestSafetyMachineStoodStill"},
 	{"no second look", []edit{
-		{"act.go", "s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})", ""},
+		{"act.go", "s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})", "_ = tasks"},
 		{"act.go", "began, until := seen(s, group, tasks)", "began, until := c.now(), c.now().Add(holds)"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
 	}, []rule{ruleLook}, "TestSafetyEndedAtEachStep"},

@@ -88,8 +88,9 @@ type life struct {
 
 	mu       sync.Mutex
 	panicked bool
-	looked   map[fleet.TaskARN]bool        // since the pass began
-	groups   map[fleet.TargetGroupARN]bool // likewise
+	decided  time.Time                          // not before this: when the last pass had read what it could
+	looked   map[fleet.TaskARN]time.Time        // when it had looked again, at each
+	groups   map[fleet.TargetGroupARN]time.Time // likewise
 	dead     bool
 
 	killed atomic.Bool // whatever it comes to next ends the goroutine that does
@@ -147,7 +148,7 @@ func (c *castoff) start(in rules) {
 	must(c.t, err)
 	past, err := j.Load()
 	must(c.t, err)
-	l := &life{of: c, journal: j, rules: in, began: time.Now()}
+	l := &life{of: c, journal: j, rules: in, began: time.Now(), looked: map[fleet.TaskARN]time.Time{}, groups: map[fleet.TargetGroupARN]time.Time{}}
 	c.oracle.disturbed(settling)
 	if !c.mended.IsZero() && c.ceased.Sub(c.mended) < settling {
 		c.oracle.forgotten()
@@ -295,10 +296,10 @@ type watchedObserver struct {
 func (o *watchedObserver) Observe(ctx context.Context, hot []fleet.ServiceID) *fleet.Snapshot {
 	l := o.l
 	l.alive()
-	l.mu.Lock()
-	l.looked, l.groups = map[fleet.TaskARN]bool{}, map[fleet.TargetGroupARN]bool{}
-	l.mu.Unlock()
 	s := o.Observer.Observe(ctx, hot)
+	l.mu.Lock()
+	l.decided = time.Now()
+	l.mu.Unlock()
 	l.of.mu.Lock()
 	now := l.of.panics
 	l.of.panics = false
@@ -318,10 +319,10 @@ func (o *watchedObserver) Refresh(ctx context.Context, tasks []fleet.TaskARN, gr
 	s := o.Observer.Refresh(ctx, tasks, groups)
 	o.l.mu.Lock()
 	for _, t := range tasks {
-		o.l.looked[t] = true
+		o.l.looked[t] = time.Now()
 	}
 	for _, g := range groups {
-		o.l.groups[g] = true
+		o.l.groups[g] = time.Now()
 	}
 	o.l.mu.Unlock()
 	o.l.reach(ctx, afterLook)

@@ -280,7 +280,7 @@ func (o *oracle) mustGo(l *life, id fleet.ServiceID, t *sim.TaskInfo, key fleet.
 	if recent > limits.Futile.Replacements { // the first is no replacement
 		return false
 	}
-	service := l.of.tap.knows(ofService(id))
+	service := l.of.tap.by(now).knows(ofService(id))
 	if service == nil || service.service.rolling() {
 		return false
 	}

@@ -104,6 +104,9 @@ func (v violation) String() string {
 // announced is a call that an Actor was asked to make.
 type announced struct {
 	life      *life
+	seen      seen // what castoff went by
+	halted    bool // when it began; what comes later a call under way does not know
+	broken    bool // likewise, the disk
 	operation string
 	keys      []fleet.TargetKey
 	open      []policy.Detachment                   // by the journal
@@ -270,11 +273,11 @@ func rowOf(rows []sim.RowInfo, key fleet.TargetKey) *sim.RowInfo {
 // when it is over.
 func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, keys []fleet.TargetKey) (over func()) {
 	o.look()
-	a := &announced{life: l, operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}, done: map[fleet.TargetKey]bool{}}
+	a := &announced{life: l, seen: l.of.tap.by(time.Now()), halted: l.halted(), broken: !l.of.diskBroken().IsZero(), operation: operation, keys: keys, known: map[fleet.TargetKey]policy.Detachment{}, done: map[fleet.TargetKey]bool{}}
 	var err error
 	a.open, err = l.open()
 	l.mu.Lock()
-	looked, groups := maps.Clone(l.looked), maps.Clone(l.groups)
+	decided, looked, groups := l.decided, maps.Clone(l.looked), maps.Clone(l.groups)
 	l.mu.Unlock()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -286,8 +289,8 @@ func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, ke
 		}
 		d := a.open[i]
 		a.known[key] = d
-		if !looked[d.Task] || !groups[group] {
-			o.violate(ruleLook, "%s of %s for task %s, and neither was read since it was decided", operation, key.Address(), d.Task.ID())
+		if looked[d.Task].Before(decided) || groups[group].Before(decided) {
+			o.violate(ruleLook, "%s of %s for task %s, and not both were read since it was decided", operation, key.Address(), d.Task.ID())
 		}
 		if operation == "DeregisterTargets" {
 			o.takings(taking{d.Task, key}).maybe = true

@@ -31,7 +31,7 @@ func (o *oracle) judgeBack(a *announced, w sim.Write, key fleet.TargetKey) {
 	if by := o.pausedBy(a.life, d.Service, w.At, true); by != "" {
 		o.violate(ruleKeptOut, "%s was registered, and %s", key.Address(), by)
 	}
-	r := a.life.of.tap.last(ofTask(d.Task))
+	r := a.seen.last(ofTask(d.Task))
 	if r == nil || !r.ok || r.task.Health == fleet.Unhealthy || w.At.Sub(r.received) > slack {
 		o.violate(ruleEvidence, "%s was registered for task %s, last read %+v", key.Address(), d.Task.ID(), r)
 	}
@@ -51,13 +51,13 @@ func (o *oracle) judgeOut(a *announced, w sim.Write, row *sim.RowInfo, rows []*s
 	}
 	if row.Owner == nil || row.Owner.ARN != d.Task {
 		bad(ruleIdentity, "the address is %s's", ownerOf(row))
-	} else if row.Owner.Health != fleet.Unhealthy && !o.couldThink(l, d.Task, at, slack, (*taskReading).sick) {
+	} else if row.Owner.Health != fleet.Unhealthy && !a.couldThink(d.Task, at, slack, (*taskReading).sick) {
 		bad(ruleHealthy, "ECS calls the task %s", row.Owner.Health)
 	}
-	o.judgeEvidence(bad, l, d, row, at)
-	o.judgeBrakes(bad, l, d, at)
-	o.judgeLeft(bad, l, d, w, row, rows)
-	o.judgeBudget(bad, l, d, w, row, rows)
+	o.judgeEvidence(bad, a, d, row, at)
+	o.judgeBrakes(bad, a, d, at)
+	o.judgeLeft(bad, a, d, w, row, rows)
+	o.judgeBudget(bad, a, d, w, row, rows)
 	o.judgeRate(bad, a, d, at)
 	if a.done[row.Key] {
 		return // the SDK tries again after a lost reply, and ECS had put it back by then
@@ -73,8 +73,8 @@ func ownerOf(row *sim.RowInfo) string {
 }
 
 // couldThink reports that a reading of a task, no older than that, says so.
-func (o *oracle) couldThink(l *life, arn fleet.TaskARN, at time.Time, age time.Duration, says func(*taskReading) bool) bool {
-	r := l.of.tap.last(ofTask(arn))
+func (a *announced) couldThink(arn fleet.TaskARN, at time.Time, age time.Duration, says func(*taskReading) bool) bool {
+	r := a.seen.last(ofTask(arn))
 	return r != nil && r.ok && at.Sub(r.received) <= age && says(r.task)
 }
 
@@ -82,32 +82,32 @@ type complain func(r rule, format string, args ...any)
 
 // judgeEvidence: the latest word on everything that counts is there, says so, and
 // is fresh where it must be.
-func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *sim.RowInfo, at time.Time) {
-	tap, limits, group := l.of.tap, l.rules.limits(d.Service), row.Key.Group
-	for _, subject := range []string{ofTask(d.Task), ofRows(group), ofService(d.Service), ofGroup(group)} {
-		if r := tap.last(subject); r == nil || !r.ok {
+func (o *oracle) judgeEvidence(bad complain, a *announced, d policy.Detachment, row *sim.RowInfo, at time.Time) {
+	seen, limits, group := a.seen, a.life.rules.limits(d.Service), row.Key.Group
+	for _, subject := range []string{ofTask(d.Task), ofRows(group), ofService(d.Service), ofGroup(group), ofAttributes(group)} {
+		if r := seen.last(subject); r == nil || !r.ok {
 			bad(ruleEvidence, "the %s could not be read: %+v", subject, r)
 			return
 		}
 	}
 	every, own := ofLists(d.Service.Cluster, "ListTasks"), ofLists(d.Service.String(), "ListTasks")
-	for _, subject := range []string{every, own, ofLists(d.Service.Cluster, "ListServices"), allGroups} {
-		r := tap.last(subject)
-		if subject == own && r != nil && tap.last(every) != nil && r.sent.Before(tap.last(every).sent) {
+	for _, subject := range []string{every, own, ofLists(d.Service.Cluster, "ListServices")} {
+		r := seen.last(subject)
+		if subject == own && r != nil && seen.last(every) != nil && r.sent.Before(seen.last(every).sent) {
 			continue // a service has a list of its own while it is hot: the cluster's is newer
 		}
 		if r != nil && !r.ok {
 			bad(ruleEvidence, "the %s could not be read at %s", subject, r.sent.Format("15:04:05.000"))
 		}
 	}
-	task, rows, service := tap.last(ofTask(d.Task)), tap.last(ofRows(group)), tap.last(ofService(d.Service))
+	task, rows, service := seen.last(ofTask(d.Task)), seen.last(ofRows(group)), seen.last(ofService(d.Service))
 	if !task.task.up() {
 		bad(ruleIdentity, "ECS takes the task down: %+v", *task.task)
 	}
 	if !task.task.sick() || at.Sub(task.received) > slack {
 		bad(ruleEvidence, "read %+v, %s ago", *task.task, at.Sub(task.received))
 	}
-	again := len(o.takings(taking{d.Task, row.Key}).times[stint{l.of, d.Decided}]) > 0 // before it gets flows
+	again := len(o.takings(taking{d.Task, row.Key}).times[stint{a.life.of, d.Decided}]) > 0 // before it gets flows
 	if state := rows.rows[row.Key]; state != fleet.TargetHealthy && !(again && state == fleet.TargetInitial) || at.Sub(rows.received) > slack {
 		bad(ruleEvidence, "the row was read %q, %s ago", state, at.Sub(rows.received))
 	}
@@ -115,7 +115,7 @@ func (o *oracle) judgeEvidence(bad complain, l *life, d policy.Detachment, row *
 		bad(ruleDeployment, "%+v", service.service.Deployments)
 	}
 	// The look again is one reading more than what confirms it.
-	if n, since := tap.sick(d.Task); n < limits.Confirm.Reads+1 || at.Sub(since) < limits.Confirm.For {
+	if n, since := seen.sick(d.Task); n < limits.Confirm.Reads+1 || at.Sub(since) < limits.Confirm.For {
 		bad(ruleConfirm, "read failing %d times since %s, limit %+v", n, since.Format("15:04:05.000"), limits.Confirm)
 	}
 	if o.skewed || row.Owner == nil {
@@ -139,7 +139,8 @@ func graceOf(spec sim.ServiceSpec) time.Duration {
 }
 
 // judgeBrakes: nobody and nothing had told castoff not to act.
-func (o *oracle) judgeBrakes(bad complain, l *life, d policy.Detachment, at time.Time) {
+func (o *oracle) judgeBrakes(bad complain, a *announced, d policy.Detachment, at time.Time) {
+	l := a.life
 	limits := l.rules.limits(d.Service)
 	t := o.tags[tag{d.Service, "castoff:mode"}]
 	mode := policy.Mode(cmp.Or(t.value, string(limits.Mode)))
@@ -153,14 +154,11 @@ func (o *oracle) judgeBrakes(bad complain, l *life, d policy.Detachment, at time
 	if at.Before(l.began.Add(limits.Startup)) {
 		bad(ruleStartup, "castoff began at %s, window %s", l.began.Format("15:04:05.000"), limits.Startup)
 	}
-	l.mu.Lock()
-	panicked := l.panicked
-	l.mu.Unlock()
-	if panicked {
+	if a.halted {
 		bad(rulePanic, "a pass has panicked")
 	}
-	if broken := l.of.diskBroken(); !broken.IsZero() {
-		bad(ruleDisk, "the journal cannot be written since %s", broken.Format("15:04:05.000"))
+	if a.broken {
+		bad(ruleDisk, "the journal cannot be written")
 	}
 	for id, at2 := range o.life.latched {
 		if id != d.Service && id != (fleet.ServiceID{}) {
@@ -209,7 +207,7 @@ func (o *oracle) pausedBy(l *life, id fleet.ServiceID, at time.Time, keepOut boo
 // good reports that a row serves: by the truth or, as far as it has changed
 // since, by castoff's own last readings. Tasks that are not acted upon may have
 // been read a slack before the look again.
-func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
+func (o *oracle) good(a *announced, r *sim.RowInfo, at time.Time) bool {
 	if r.Owner == nil {
 		return false
 	}
@@ -221,9 +219,9 @@ func (o *oracle) good(l *life, r *sim.RowInfo, at time.Time) bool {
 		works(r.Owner.Health) && r.Owner.Connected {
 		return true
 	}
-	rows := l.of.tap.last(ofRows(r.Key.Group))
+	rows := a.seen.last(ofRows(r.Key.Group))
 	return rows != nil && rows.ok && at.Sub(rows.received) <= slack && rows.rows[r.Key] == fleet.TargetHealthy &&
-		o.couldThink(l, r.Owner.ARN, at, 2*slack, func(t *taskReading) bool {
+		a.couldThink(r.Owner.ARN, at, 2*slack, func(t *taskReading) bool {
 			return t.up() && works(t.Health) && t.Connectivity != fleet.Disconnected
 		})
 }
@@ -241,7 +239,7 @@ func (o *oracle) works(id fleet.ServiceID) func(fleet.HealthStatus) bool {
 }
 
 // judgeLeft counts what is left once all of the call is done.
-func (o *oracle) judgeLeft(bad complain, l *life, d policy.Detachment, w sim.Write, row *sim.RowInfo, rows []*sim.RowInfo) {
+func (o *oracle) judgeLeft(bad complain, a *announced, d policy.Detachment, w sim.Write, row *sim.RowInfo, rows []*sim.RowInfo) {
 	var own, all, zone, registered, zoneRegistered int
 	for i := range w.Before {
 		r := &w.Before[i]
@@ -254,7 +252,7 @@ func (o *oracle) judgeLeft(bad complain, l *life, d policy.Detachment, w sim.Wri
 				zoneRegistered++
 			}
 		}
-		if !o.good(l, r, w.At) {
+		if !o.good(a, r, w.At) {
 			continue
 		}
 		all++
@@ -265,8 +263,8 @@ func (o *oracle) judgeLeft(bad complain, l *life, d policy.Detachment, w sim.Wri
 			zone++
 		}
 	}
-	floor := l.rules.limits(d.Service).Floor
-	if desired := o.desired(l, d.Service, lesser); own < floor.Count || float64(own)*100 < floor.Percent*float64(desired) {
+	floor := a.life.rules.limits(d.Service).Floor
+	if desired := o.desired(a, d.Service, lesser); own < floor.Count || float64(own)*100 < floor.Percent*float64(desired) {
 		bad(ruleFloor, "%d healthy targets left, floor %+v of %d", own, floor, desired)
 	}
 	if all < 1 {
@@ -310,9 +308,9 @@ func thresholds(attributes map[string]string, crossZone bool) groupHealth {
 
 // desired is a service's desired count as the truth has it and as castoff last
 // read it, the one of the two that pick picks.
-func (o *oracle) desired(l *life, id fleet.ServiceID, pick func(a, b int) int) int {
+func (o *oracle) desired(a *announced, id fleet.ServiceID, pick func(a, b int) int) int {
 	n := o.specs[id].Desired
-	if r := l.of.tap.knows(ofService(id)); r != nil {
+	if r := a.seen.knows(ofService(id)); r != nil {
 		return pick(n, r.service.Desired)
 	}
 	return n
@@ -328,10 +326,10 @@ func most(a policy.Allowance, total int) int {
 }
 
 // judgeBudget counts what a castoff has out, of tasks that have not stopped.
-func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.Write, row *sim.RowInfo, rows []*sim.RowInfo) {
+func (o *oracle) judgeBudget(bad complain, a *announced, d policy.Detachment, w sim.Write, row *sim.RowInfo, rows []*sim.RowInfo) {
 	out := map[fleet.TargetKey]fleet.TaskARN{row.Key: d.Task}
 	for key, g := range o.out {
-		if g.by == l.of {
+		if g.by == a.life.of {
 			out[key] = g.task
 		}
 	}
@@ -358,17 +356,17 @@ func (o *oracle) judgeBudget(bad complain, l *life, d policy.Detachment, w sim.W
 			}
 		}
 	}
-	budget, inGroup := l.rules.limits(d.Service).Budget, len(w.Before)
-	if r := l.of.tap.knows(ofRows(row.Key.Group)); r != nil {
+	budget, inGroup := a.life.rules.limits(d.Service).Budget, len(w.Before)
+	if r := a.seen.knows(ofRows(row.Key.Group)); r != nil {
 		inGroup = max(inGroup, len(r.rows))
 	}
-	if may := most(budget.Service, o.desired(l, d.Service, greater)); len(service) > may {
+	if may := most(budget.Service, o.desired(a, d.Service, greater)); len(service) > may {
 		bad(ruleBudget, "%d tasks of the service are out, allowed %d", len(service), may)
 	}
 	if may := most(budget.Group, inGroup); group > may {
 		bad(ruleBudget, "%d targets of the group are out, allowed %d of %d", group, may, inGroup)
 	}
-	if may := most(l.rules.fleet.Budget, running+1); len(everywhere) > may {
+	if may := most(a.life.rules.fleet.Budget, running+1); len(everywhere) > may {
 		bad(ruleBudget, "%d tasks are out, allowed %d of %d", len(everywhere), may, running)
 	}
 }

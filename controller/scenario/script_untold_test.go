@@ -127,7 +127,7 @@ func (s *script) weighEnds(d *scripted) {
 			tap.failed(lists, from) || tap.failed(ofLists(truth.Service.String(), "ListTasks"), from) {
 			continue
 		}
-		if r := tap.last(lists); (r == nil || r.received.Before(l.began)) && s.judge.uncalm.After(from) {
+		if r := tap.by(now).last(lists); (r == nil || r.received.Before(l.began)) && s.judge.uncalm.After(from) {
 			continue // it may not know that the cluster is there
 		}
 		s.accuse(ruleUntold, "stopped at %s, %s, %q: %s", since(s.began, truth.Stopped), truth.StopCode, truth.StoppedReason, narrate(truth))

@@ -49,6 +49,7 @@ type asked struct {
 type reading struct {
 	sent, received time.Time
 	decode         func(*reading) // nil: it has been
+	lost           bool           // there was no reply that could tell anything
 	ok             bool
 	task           *taskReading
 	rows           map[fleet.TargetKey]fleet.TargetState
@@ -91,11 +92,12 @@ func (r *serviceReading) rolling() bool {
 // The subjects.
 const allGroups = "list of target groups"
 
-func ofTask(arn fleet.TaskARN) string           { return "task " + arn.ID() }
-func ofRows(group fleet.TargetGroupARN) string  { return "rows of " + string(group) }
-func ofGroup(group fleet.TargetGroupARN) string { return "settings of " + string(group) }
-func ofService(id fleet.ServiceID) string       { return "service " + id.String() }
-func ofLists(of, what string) string            { return what + " of " + of }
+func ofTask(arn fleet.TaskARN) string                { return "task " + arn.ID() }
+func ofRows(group fleet.TargetGroupARN) string       { return "rows of " + string(group) }
+func ofGroup(group fleet.TargetGroupARN) string      { return "settings of " + string(group) }
+func ofAttributes(group fleet.TargetGroupARN) string { return "attributes of " + string(group) }
+func ofService(id fleet.ServiceID) string            { return "service " + id.String() }
+func ofLists(of, what string) string                 { return what + " of " + of }
 
 // Do passes a request on and notes what came back.
 func (p *tap) Do(req *http.Request) (*http.Response, error) {
@@ -124,11 +126,29 @@ func (p *tap) Do(req *http.Request) (*http.Response, error) {
 	return rep, err
 }
 
+// seen is what a castoff had read by an instant. A call goes by what was read before it
+// began: the passes go on beside it, and read on.
+type seen struct {
+	tap *tap
+	by  time.Time
+}
+
+func (p *tap) by(at time.Time) seen { return seen{p, at} }
+
+// of are the readings of a subject, the latest last.
+func (s seen) of(subject string) []reading {
+	rs := s.tap.reads[subject]
+	for len(rs) > 0 && rs[len(rs)-1].received.After(s.by) {
+		rs = rs[:len(rs)-1]
+	}
+	return rs
+}
+
 // last is the latest reading of a subject; nil: none.
-func (p *tap) last(subject string) *reading {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rs := p.reads[subject]
+func (s seen) last(subject string) *reading {
+	s.tap.mu.Lock()
+	defer s.tap.mu.Unlock()
+	rs := s.of(subject)
 	for i := len(rs) - 1; i >= 0; i-- {
 		if !outdone(rs, i) {
 			return rs[i].decoded()
@@ -148,10 +168,10 @@ func outdone(rs []reading, i int) bool {
 }
 
 // knows is the latest reading of a subject that told something; nil: none.
-func (p *tap) knows(subject string) *reading {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rs := p.reads[subject]
+func (s seen) knows(subject string) *reading {
+	s.tap.mu.Lock()
+	defer s.tap.mu.Unlock()
+	rs := s.of(subject)
 	for i := len(rs) - 1; i >= 0; i-- {
 		if r := rs[i].decoded(); r.ok {
 			return r
@@ -161,10 +181,10 @@ func (p *tap) knows(subject string) *reading {
 }
 
 // sick is how many readings in a row have shown a task failing, and since when.
-func (p *tap) sick(arn fleet.TaskARN) (n int, since time.Time) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	rs := p.reads[ofTask(arn)]
+func (s seen) sick(arn fleet.TaskARN) (n int, since time.Time) {
+	s.tap.mu.Lock()
+	defer s.tap.mu.Unlock()
+	rs := s.of(ofTask(arn))
 	for i := len(rs) - 1; i >= 0; i-- {
 		switch r := rs[i].decoded(); {
 		case !r.ok, outdone(rs, i):
@@ -193,16 +213,28 @@ func (p *tap) add(subject string, r reading, decode func(*reading)) {
 	r.decode = decode
 	rs := p.reads[subject]
 	if len(rs) >= 2*remembered {
-		rs = slices.Clone(rs[len(rs)-remembered:])
+		rs = thin(rs)
+		rs = rs[max(0, len(rs)-remembered):]
 	}
 	p.reads[subject] = append(rs, r)
+}
+
+// thin leaves out all but the last of lost replies in a row: what was told before them
+// is still the latest word.
+func thin(rs []reading) (kept []reading) {
+	for i, r := range rs {
+		if !r.lost || i+1 == len(rs) || !rs[i+1].lost {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // note takes in a reply; told is nil when there was none that can be used.
 func (p *tap) note(req *http.Request, asked, told []byte, sent time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	r := reading{sent: sent, received: time.Now()}
+	r := reading{sent: sent, received: time.Now(), lost: told == nil}
 	if target := req.Header.Get("X-Amz-Target"); target != "" {
 		p.noteECS(target[strings.LastIndexByte(target, '.')+1:], asked, told, r)
 		return
@@ -302,9 +334,13 @@ func (p *tap) noteELB(form url.Values, reply []byte, r reading) {
 			}
 		})
 	case "DescribeTargetGroups":
-		p.add(allGroups, r, good)
+		subject := allGroups
+		if one := form.Get("TargetGroupArns.member.1"); one != "" {
+			subject = ofGroup(fleet.TargetGroupARN(one))
+		}
+		p.add(subject, r, good)
 	case "DescribeTargetGroupAttributes":
-		p.add(ofGroup(fleet.TargetGroupARN(form.Get("TargetGroupArn"))), r, good)
+		p.add(ofAttributes(fleet.TargetGroupARN(form.Get("TargetGroupArn"))), r, good)
 	}
 }
 
