@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -26,7 +27,7 @@ func TestRequestsAreHeldAgainstBudgets(t *testing.T) {
 		cfg := config.Default()
 		cfg.AWS.Budgets.ELBWrite = 3
 		reg, m := newMetrics()
-		observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws, Second: time.Second / 10}))
+		observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS, Second: time.Second / 10}))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -208,7 +208,7 @@ func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*c
 func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, endpoint string, log *slog.Logger, notice string) (*controller.Controller, error) {
 	cfg := config.Default()
 	cfg.Web.Listen, cfg.Mode = listen, mode
-	settings, limits := trackerSettings(cfg.Timelines), &cfg.Limits
+	settings, limits := controller.TrackerSettings(cfg.Timelines), &cfg.Limits
 	for _, d := range []*time.Duration{
 		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
 		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval, &cfg.Polling.ReplyAge,
@@ -225,7 +225,7 @@ func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, 
 	limits.Rate.PerMinute *= speed
 	cfg.Fleet.Rate.PerMinute *= speed
 	reg, m := newMetrics()
-	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{
+	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{
 		Config: awsapi.Simulated(endpoint, sim.RegionName), Second: second,
 	}))
 	if err != nil {

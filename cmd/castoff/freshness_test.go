@@ -154,13 +154,13 @@ func (f fleetSize) measure(t *testing.T) (a ages) {
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
 	doer := &counting{Doer: sim.Doer{Region: r}}
 	aws.HTTPClient = doer
-	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws}))
+	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	daemon, err := controller.New(controller.Options{
 		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
-		Polling: cfg.Polling, Tracker: trackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
+		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

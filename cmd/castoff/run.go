@@ -24,7 +24,6 @@ import (
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/status"
-	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
@@ -234,7 +233,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if tape.Recorder != nil {
 		aws.HTTPClient = tape
 	}
-	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws}))
+	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
 	if err != nil {
 		return awsError{err}
 	}
@@ -254,7 +253,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	observer.Remember(past.Tracker.Tasks)
 	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
 		LeftBehind: left, Leave: observer.Leave,
-		Metrics: m, Logger: log, Tracker: trackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
+		Metrics: m, Logger: log, Tracker: controller.TrackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
 		Calls: calls(m.AWS), Seed: tape.seed,
 	})
 	if err != nil {
@@ -386,21 +385,6 @@ func newMetrics() (*prometheus.Registry, *metrics.Metrics) {
 	return reg, metrics.New(reg, metrics.Options{Version: v, Revision: revision})
 }
 
-// observerOptions fills in o from the configuration.
-func observerOptions(cfg config.Config, m *metrics.Metrics, o awsapi.Options) awsapi.Options {
-	o.Clusters = cfg.Clusters
-	o.Interval, o.HotInterval, o.CalmInterval = cfg.Polling.Interval, cfg.Polling.HotInterval, cfg.Polling.CalmInterval
-	o.DiscoveryInterval, o.InventoryInterval = cfg.Polling.DiscoveryInterval, cfg.Polling.InventoryInterval
-	o.ReplyAge = cfg.Polling.ReplyAge
-	b := cfg.AWS.Budgets
-	o.Budgets = awsapi.Budgets{
-		ClusterRead: b.ClusterRead, ClusterResourceRead: b.ClusterResourceRead, ServiceRead: b.ServiceRead,
-		TaskDefinitionRead: b.TaskDefinitionRead, BalancerRead: b.ELBRead, Registration: b.ELBWrite,
-	}
-	o.Recorder = m.AWS
-	return o
-}
-
 // calls answers what castoff asks of AWS, beside what it allows itself.
 func calls(m *metrics.AWS) func() status.Calls {
 	return func() status.Calls {
@@ -421,14 +405,6 @@ func calls(m *metrics.AWS) func() status.Calls {
 		}
 		return all
 	}
-}
-
-// trackerSettings are the windows and lags of the configuration, and the lags that
-// nobody sets.
-func trackerSettings(cfg config.Timelines) timeline.Settings {
-	s := timeline.DefaultSettings()
-	s.RecoveryWindow, s.SettleWindow, s.LostAfter, s.ReportLag = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter, cfg.ReportLag
-	return s
 }
 
 // newDaemon fills in o from the configuration.

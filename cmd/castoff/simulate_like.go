@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -33,7 +34,7 @@ func likeAWS(ctx context.Context, cfg config.Config, id fleet.ServiceID, p param
 		return p, nil, awsError{err}
 	}
 	_, m := newMetrics()
-	observer, err := awsapi.New(observerOptions(cfg, m, awsapi.Options{Config: aws}))
+	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
 	if err != nil {
 		return p, nil, awsError{err}
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
-	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/controller/webhook"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -100,16 +99,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	aws.Retryer = steadyRetries
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry, metrics.Options{})
-	poll, budgets := cfg.Polling, cfg.AWS.Budgets
-	api, err := awsapi.New(awsapi.Options{
-		Config: aws, Recorder: m.AWS, Clusters: cfg.Clusters,
-		Interval: poll.Interval, HotInterval: poll.HotInterval, CalmInterval: poll.CalmInterval,
-		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval, ReplyAge: poll.ReplyAge,
-		Budgets: awsapi.Budgets{
-			ClusterRead: budgets.ClusterRead, ClusterResourceRead: budgets.ClusterResourceRead, ServiceRead: budgets.ServiceRead,
-			TaskDefinitionRead: budgets.TaskDefinitionRead, BalancerRead: budgets.ELBRead, Registration: budgets.ELBWrite,
-		},
-	})
+	api, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +110,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 		observer = o.observer(observer)
 	}
 	if o.book != nil {
-		observer = o.book.watch(windows(cfg.Timelines), o.past.Tracker, observer)
+		observer = o.book.watch(controller.TrackerSettings(cfg.Timelines), o.past.Tracker, observer)
 	}
 	var actor controller.Actor = awsapi.Actor{Observer: api}
 	if o.actor != nil {
@@ -133,7 +123,7 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 		LeftBehind: left, Leave: api.Leave,
 		Notifier: o.notifier,
 		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: cfg.Polling, Tracker: windows(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
+		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -141,13 +131,6 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 	c.Start()
 	t.Cleanup(func() { _ = c.Stop(context.Background()) })
 	return &daemon{Controller: c, region: region, registry: registry, polling: cfg.Polling}
-}
-
-// windows are the tracker's, as a configuration sets them.
-func windows(cfg config.Timelines) timeline.Settings {
-	s := timeline.DefaultSettings()
-	s.RecoveryWindow, s.SettleWindow, s.LostAfter, s.ReportLag = cfg.RecoveryWindow, cfg.SettleWindow, cfg.LostAfter, cfg.ReportLag
-	return s
 }
 
 func steadyRetries() aws.Retryer {

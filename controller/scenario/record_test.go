@@ -64,7 +64,7 @@ func playTape(t *testing.T, dir string, right replay.Right) (said Screened) {
 	t.Helper()
 	tape, err := replay.ReadTape(dir)
 	must(t, err)
-	cfg, err := config.Parse("the record", []byte(tape.Configuration()))
+	cfg, err := config.Parse("the record", []byte(tape.Configuration()), func(c *config.Config) { c.State = config.NoState })
 	must(t, err)
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(tape.Began()))

@@ -17,7 +17,6 @@ import (
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/replay"
 	"github.com/castoff-ecs/castoff/controller/status"
-	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
@@ -89,7 +88,9 @@ func PlayTape(ctx context.Context, t *replay.Tape, cfg config.Config, right repl
 	if len(right.Checks) > 0 {
 		p.every = max(lookEvery, p.every/1000)
 	}
-	return p.run(ctx, cfg, t.Region(), t.Seed(), func() error { return p.hold(ctx, t.Ended(), 0) })
+	return p.run(ctx, cfg, t.Region(), t.Seed(), func() error {
+		return p.hold(ctx, t.Ended().Add(time.Millisecond), 0) // and what castoff makes of the last reply, which takes no time here
+	})
 }
 
 // run is a play from start to stop.
@@ -145,26 +146,15 @@ func newPlayed(cfg config.Config, from answerer, region string, seed uint64, log
 	aws := awsapi.Simulated("http://aws.invalid", region)
 	aws.HTTPClient = from
 	m := metrics.New(nil, metrics.Options{})
-	poll, budgets := cfg.Polling, cfg.AWS.Budgets
-	api, err := awsapi.New(awsapi.Options{
-		Config: aws, Recorder: m.AWS, Clusters: cfg.Clusters,
-		Interval: poll.Interval, HotInterval: poll.HotInterval, CalmInterval: poll.CalmInterval,
-		DiscoveryInterval: poll.DiscoveryInterval, InventoryInterval: poll.InventoryInterval,
-		Budgets: awsapi.Budgets{
-			ClusterRead: budgets.ClusterRead, ClusterResourceRead: budgets.ClusterResourceRead, ServiceRead: budgets.ServiceRead,
-			TaskDefinitionRead: budgets.TaskDefinitionRead, BalancerRead: budgets.ELBRead, Registration: budgets.ELBWrite,
-		},
-	})
+	api, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
 	if err != nil {
 		return nil, err
 	}
-	s := timeline.DefaultSettings()
-	s.RecoveryWindow, s.SettleWindow, s.LostAfter = cfg.Timelines.RecoveryWindow, cfg.Timelines.SettleWindow, cfg.Timelines.LostAfter
 	return controller.New(controller.Options{
 		Observer: api, Actor: awsapi.Actor{Observer: api},
 		Policy:  controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf},
 		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: poll, Tracker: s, Keep: cfg.Timelines.Keep, Seed: seed,
+		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: seed,
 	})
 }
 
