@@ -40,7 +40,8 @@ func newRecorder(cfg config.Config, client httpClient, region string, m *metrics
 	var err error
 	r.Recorder, err = replay.NewRecorder(replay.RecordOptions{
 		Dir: cfg.Record.Dir, Bytes: int64(cfg.Record.MaxMB) * 1_000_000, Plain: cfg.Record.KeepNames,
-		Client: client, Logger: log, State: m.Recording, Version: v, Region: region, Seed: r.seed, Configuration: cfg.Anonymous().String(),
+		Client: client, Logger: log, State: m.Recording, Version: v, Region: region, Seed: r.seed,
+		Configuration: cfg.Anonymous().String(), Clusters: cfg.Clusters,
 	})
 	if err != nil {
 		return r, stateError{fmt.Errorf("cannot record in %s: %w; give another directory with --record", cfg.Record.Dir, err)}

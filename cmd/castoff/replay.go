@@ -101,13 +101,17 @@ func (c replayCmd) open() (show, error) {
 		return show{}, replayError{err}
 	}
 	var cfg config.Config
+	none := config.NoState // nothing is kept of a play, whatever the run kept
 	if c.Config != "" {
-		cfg, err = readConfig(c.Config)
+		cfg, err = readConfig(c.Config, stateFlag(&none))
 	} else {
-		cfg, err = config.Parse("the configuration in the record", []byte(tape.Configuration()), func(c *config.Config) { c.State = config.NoState })
+		cfg, err = config.Parse("the configuration in the record", []byte(tape.Configuration()), stateFlag(&none))
 	}
 	if err != nil {
 		return show{}, err
+	}
+	if len(cfg.Clusters) == 0 {
+		cfg.Clusters = tape.Clusters()
 	}
 	return show{began: tape.Began(), play: func(ctx context.Context) (scenario.Screened, error) {
 		return scenario.PlayTape(ctx, tape, cfg, right)

@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 const playedCase = "../../controller/scenario/testdata/replay/lost_instance_holds.json"
@@ -42,6 +46,46 @@ func TestReplay(t *testing.T) {
 	}
 	if code, out, errs = replayed(t, wrong); code != exitFailed || !strings.Contains(out, "wrong: ") || !strings.Contains(errs, "1 times") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
+	}
+}
+
+// What castoff run records, castoff replay plays: it sees the same fleet without a gap,
+// whose names are gone.
+func TestRunIsRecordedAndPlayed(t *testing.T) {
+	t.Parallel()
+	r, server := region(t)
+	dir := t.TempDir()
+	env := awsEnv(t, server.URL)
+	env[configEnv] = quick + "mode: detach\nrecord: {dir: " + dir + "}\n"
+	p := start(t, env, "run", "--state", t.TempDir())
+	address, _ := p.log.line(t, "castoff is running")["listen"].(string)
+	ready(t, p, "http://"+address, http.StatusOK)
+	if _, metrics := get(t, "http://"+address+"/metrics"); !strings.Contains(metrics, "castoff_recording 1") {
+		t.Error("it does not say that it records")
+	}
+	if err := r.Crash(r.Tasks(fleet.ServiceID{Cluster: "prod", Name: "grpc"})[0].ARN); err != nil {
+		t.Fatal(err)
+	}
+	p.log.line(t, "timeline opened")
+	p.signal(t, syscall.SIGTERM)
+	if code, _ := p.ended(t, grace); code != exitOK {
+		t.Errorf("exit code %d:\n%s", code, p.log)
+	}
+	right := `{"checks": [
+		{"say": "the service is there", "of": "services", "is": {"count": 1}},
+		{"say": "so is its failure", "of": "timelines", "is": {"count": 1}},
+		{"say": "nothing hides", "of": "gaps", "is": []}]}`
+	if err := os.WriteFile(filepath.Join(dir, rightFile), []byte(right), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "castoff.yaml") // of a castoff that had --state
+	if err := os.WriteFile(file, []byte(strings.Replace(quick, "clusters: [prod]", "mode: detach", 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{dir}, {"--config", file, dir}} {
+		if code, out, errs := replayed(t, args...); code != exitOK {
+			t.Errorf("%q: exit code %d\n%s%s", args, code, out, errs)
+		}
 	}
 }
 

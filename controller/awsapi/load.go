@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -68,6 +69,9 @@ func Load(ctx context.Context, o LoadOptions) (aws.Config, error) {
 			}
 		})
 		cfg.Credentials = aws.NewCredentialsCache(role)
+	}
+	if cfg.HTTPClient == nil { // then each client of the SDK would make one of these for itself, and a record could stand in front of none
+		cfg.HTTPClient = awshttp.NewBuildableClient()
 	}
 	return cfg, nil
 }

@@ -132,7 +132,8 @@ type Record struct {
 }
 
 // Anonymous is the configuration without what names anybody: as much of it as
-// decides what castoff says, but for the rules and pauses of single services.
+// decides what castoff says, but for the clusters, and the rules and pauses of single
+// services.
 func (c Config) Anonymous() Config {
 	a := Default()
 	a.AWS.Budgets, a.Polling, a.Timelines, a.Mode, a.Limits, a.Fleet = c.AWS.Budgets, c.Polling, c.Timelines, c.Mode, c.Limits, c.Fleet

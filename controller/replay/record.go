@@ -30,6 +30,7 @@ type header struct {
 	Began         time.Time `json:"began"`    // the file
 	Missed        int64     `json:"missed"`   // replies that were left out until then, for castoff must not wait
 	Configuration string    `json:"configuration"`
+	Clusters      []string  `json:"clusters,omitempty"` // that are watched, as they are named in the record; none: all
 }
 
 // form is that of records made by this castoff.
@@ -95,6 +96,8 @@ type RecordOptions struct {
 	Seed            uint64
 	// Configuration is what is in force, without what names anybody.
 	Configuration string
+	// Clusters are those that are watched, by name or ARN; none: all.
+	Clusters []string
 }
 
 // Recorder keeps what AWS answers, on disk, and never stands in the way of who asks.
@@ -183,8 +186,9 @@ func (r *Recorder) Do(req *http.Request) (*http.Response, error) {
 	p := &pending{sent: time.Now(), request: q}
 	resp, err := r.o.Client.Do(req)
 	if err != nil {
-		p.received, p.failure = time.Now(), kindOf(err)
-		r.queue(p)
+		if p.received, p.failure = time.Now(), kindOf(err); p.failure != "" {
+			r.queue(p)
+		}
 		return resp, err
 	}
 	p.status, p.header = resp.StatusCode, resp.Header
@@ -203,13 +207,14 @@ func (r *Recorder) Start() {
 const startOp = "start"
 
 // kindOf is what happened instead of a reply: not in the words of the error, which
-// may have an address in them.
+// may have an address in them. It is empty where nobody waits for the reply any more,
+// as when castoff stops: AWS did not fail then, and must not in a play.
 func kindOf(err error) string {
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, context.Canceled):
-		return "canceled"
+		return ""
 	default:
 		return "connection failed"
 	}
@@ -251,9 +256,12 @@ func (c *copied) Read(b []byte) (int, error) {
 	if len(c.p.body) < bodyMost {
 		c.p.body = append(c.p.body, b[:n]...)
 	}
-	if err != nil {
-		if !errors.Is(err, io.EOF) {
-			c.p.failure = kindOf(err)
+	switch {
+	case errors.Is(err, io.EOF):
+		c.over()
+	case err != nil:
+		if c.p.failure = kindOf(err); c.p.failure == "" {
+			c.once.Do(func() {}) // it is not noted
 		}
 		c.over()
 	}
@@ -425,9 +433,17 @@ func (r *Recorder) open() error {
 	}
 	r.file, r.written, r.entries, r.last = file, 0, 0, make(map[string]lastBody)
 	r.zip = gzip.NewWriter(&counted{file, &r.written})
+	var clusters []string
+	for _, c := range r.o.Clusters {
+		named, err := r.scrub.value("cluster", c)
+		if err != nil {
+			return err
+		}
+		clusters = append(clusters, named)
+	}
 	line, err := json.Marshal(header{
 		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Began: time.Now().UTC(), Missed: r.missed.Load(),
-		Configuration: r.o.Configuration,
+		Configuration: r.o.Configuration, Clusters: clusters,
 	})
 	if err != nil {
 		return err

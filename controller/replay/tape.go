@@ -115,6 +115,10 @@ func (t *Tape) Ended() time.Time { return t.ended }
 // intervals.
 func (t *Tape) Configuration() string { return t.header.Configuration }
 
+// Clusters are those that were watched, by the names that they have in the record;
+// none: all.
+func (t *Tape) Clusters() []string { return t.header.Clusters }
+
 // Region is the AWS region.
 func (t *Tape) Region() string { return t.header.Region }
 
