@@ -37,7 +37,16 @@ func (f *failure) attribute(m Milestone, call Bounds, pending bool, lag, back ti
 		if pending {
 			break
 		}
-		if !call.NotAfter.IsZero() || !up || f.task.Read.Earliest().After(m.NotAfter) { // else ECS may have begun before it
+		// ECS may have begun before it, as far as the task was read: the row is out by its
+		// end in any case. What is narrowed here stays so whoever it is put down to later.
+		began := f.deactivating.NotBefore
+		if up {
+			began = f.task.Read.Earliest()
+		}
+		if began.Before(call.NotBefore) {
+			call.NotBefore = began
+		}
+		if !call.NotAfter.IsZero() || !up || f.task.Read.Earliest().After(m.NotAfter) {
 			m.Bounds = within(m.Bounds, call)
 		}
 	case !up && f.deactivating.NotBefore.After(m.NotAfter),

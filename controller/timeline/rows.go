@@ -182,6 +182,9 @@ func (ft *failingTarget) take(row *fleet.Target, g *fleet.TargetGroup, task *fle
 		}
 	}
 	reincarnated := row != nil && ft.state == fleet.TargetDraining && !row.Draining() && task.Leaving()
+	if out := row == nil || row.Draining() || reincarnated; out && ft.again && stepOf(ft.state) == 2 {
+		ft.widen(Detach, changed.NotAfter) // it was there once more, and may have been in service until now
+	}
 	ft.turn(row != nil && row.Healthy() && !reincarnated, changed)
 	switch {
 	case row == nil && ft.state == "":
