@@ -86,6 +86,12 @@ func (p Parting) follow(s *fleet.Snapshot) Parting {
 	return p
 }
 
+// of reports that the row was the task's, which may have ended while nobody could read
+// that, and its address gone to the next one.
+func (p Parting) of(task *fleet.Task) bool {
+	return !task.Gone() || !task.StoppedAt.IsZero() && !task.StoppedAt.Before(p.Seen[0].Read.Received)
+}
+
 // recall has what is known of a row begin with the last reading that had it in service.
 func (ft *failingTarget) recall(p Parting, task *fleet.Task) {
 	ft.own = p.Seen[0].Read

@@ -49,6 +49,20 @@ func TestRowLeftBeforeTheFailure(t *testing.T) {
 	}
 }
 
+// A row that leaves while nobody can read the task of its address may be the next
+// one's: when the task's own left is not known then.
+func TestNextOnesRowLeaves(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	b := w.add(fresh("b", 1020))
+	b.addr, b.draining, b.gone = l.addr, sec(1130), sec(1160)
+	c := &camera{w: w, hide: func(l *life) bool { return l == b }}
+	c.skip = func(ref string) bool {
+		return ref == "a" && c.last != nil && c.last.At.After(sec(590)) && c.last.At.Before(sec(1300))
+	}
+	absent(t, only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll)), Detach, Detached)
+}
+
 // What is back has not left; what went with its task is no longer kept.
 func TestPartingsEnd(t *testing.T) {
 	w := newWorld(1)

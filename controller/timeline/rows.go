@@ -69,6 +69,7 @@ func (f *failure) meet(t *Tracker, s *fleet.Snapshot, key fleet.TargetKey) (ft f
 	row, sure = f.row(s, key, nil)
 	about := callOf{f.tl.Task, key}
 	parted, left := t.parted[about]
+	left = left && parted.of(f.task)
 	comesAfterItsEnd := f.task.Gone() && was != nil && f.task.Read.Sent.Before(was.Read.Sent)
 	if !sure || comesAfterItsEnd || row == nil && !left && !f.hadRow(t.prev, s, key) {
 		return ft, nil, false
