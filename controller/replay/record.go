@@ -2,6 +2,7 @@ package replay
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"encoding/json"
@@ -63,20 +64,40 @@ var recorded = words(`ListClusters DescribeClusters ListServices DescribeService
 	RegisterTargets DeregisterTargets`)
 
 // keptFor is for how long the last reply to a request is copied from file to file, so
-// that each can be played by itself; what is not there is read once, and copied for
-// ever.
+// that each can be played by itself; what is not there is kept for an hour, since it
+// is read again sooner. What is read once is kept as long as there is room.
 var keptFor = map[string]time.Duration{
 	"ListTasks": time.Minute, "DescribeTasks": time.Minute, "DescribeTargetHealth": time.Minute,
-	"DescribeClusters": time.Hour, "DescribeServices": time.Hour, "DescribeTargetGroups": time.Hour, "DescribeTags": time.Hour,
-	"DescribeLoadBalancers": time.Hour, registerTargets: -1, deregisterTargets: -1,
+	"DescribeTaskDefinition": once, "DescribeServiceRevisions": once, "DescribeContainerInstances": once,
+	registerTargets: 0, deregisterTargets: 0,
 }
 
-// Limits of what waits to be written. More is left out, and counted.
+const once = 100 * 365 * 24 * time.Hour
+
+// keptUntil is when the reply need not be copied any more.
+func (e *entry) keptUntil() time.Time {
+	kept, ok := keptFor[e.Op]
+	if !ok {
+		kept = time.Hour
+	}
+	return e.Received.Add(kept)
+}
+
+// Limits of what waits to be written, and of one reply. More is left out, and counted.
 const (
 	waitingMost  = 4096
 	waitingBytes = 32 << 20
 	bodyMost     = 8 << 20
 )
+
+// keptMost is how much is kept to be copied, in bytes of memory. Requests differ from
+// one to the next, by their page tokens or by the tasks they ask for, so that time
+// alone is no limit.
+const keptMost = 32 << 20
+
+// sameFor is for how long a reply is remembered so that the same one is not written
+// again.
+const sameFor = 2 * time.Minute
 
 // RecordOptions are those of a Recorder.
 type RecordOptions struct {
@@ -119,6 +140,7 @@ type Recorder struct {
 	file    *os.File
 	zip     *gzip.Writer
 	written int64
+	head    int64 // what was written when it was opened
 	entries int
 	last    map[string]lastBody // by request, in this file
 	kept    map[string]*entry   // by request
@@ -127,6 +149,7 @@ type Recorder struct {
 type lastBody struct {
 	number int
 	body   string
+	at     time.Time
 }
 
 // pending is a request and its reply before they are written.
@@ -305,6 +328,8 @@ func (r *Recorder) write() {
 	defer close(r.done)
 	flush := time.NewTicker(time.Second)
 	defer flush.Stop()
+	forget := time.NewTicker(sameFor / 4)
+	defer forget.Stop()
 	var err error
 	for err == nil {
 		select {
@@ -312,6 +337,8 @@ func (r *Recorder) write() {
 			err = r.add(p)
 		case <-flush.C:
 			err = r.zip.Flush()
+		case <-forget.C:
+			r.forget(time.Now())
 		case <-r.stopped:
 			for len(r.waiting) > 0 && err == nil {
 				err = r.add(<-r.waiting)
@@ -324,6 +351,10 @@ func (r *Recorder) write() {
 	}
 	r.ended.Store(true)
 	_ = r.file.Close() // it is lost already
+	r.last, r.kept = nil, nil
+	for len(r.waiting) > 0 {
+		<-r.waiting
+	}
 	r.o.Logger.Warn("recording has stopped: the record cannot be written; castoff goes on without it", "dir", r.o.Dir, "error", err)
 	r.state(false)
 }
@@ -336,13 +367,13 @@ func (r *Recorder) add(p *pending) error {
 		r.missed.Add(1)
 		return nil //nolint:nilerr // it is counted
 	}
-	if r.written >= r.o.Bytes/8 {
+	if r.written >= r.head+r.o.Bytes/8 {
 		if err := errors.Join(r.shut(), r.open()); err != nil {
 			return err
 		}
 	}
 	key := e.Op + " " + string(e.Request)
-	if keptFor[e.Op] >= 0 && e.Status == http.StatusOK {
+	if e.keptUntil().After(e.Received) && e.Status == http.StatusOK {
 		whole := *e
 		r.kept[key] = &whole
 	}
@@ -355,7 +386,7 @@ func (r *Recorder) put(key string, e *entry) error {
 	if was, ok := r.last[key]; ok && was.body == e.Body && e.Body != "" {
 		e.Body, e.Same = "", was.number
 	} else {
-		r.last[key] = lastBody{e.Number, e.Body}
+		r.last[key] = lastBody{e.Number, e.Body, e.Received}
 	}
 	line, err := json.Marshal(e)
 	if err != nil {
@@ -451,10 +482,7 @@ func (r *Recorder) open() error {
 	if _, err := r.zip.Write(append(line, '\n')); err != nil {
 		return err
 	}
-	maps.DeleteFunc(r.kept, func(_ string, e *entry) bool {
-		most := keptFor[e.Op]
-		return most > 0 && time.Since(e.Received) > most
-	})
+	r.forget(time.Now())
 	for _, key := range slices.Sorted(maps.Keys(r.kept)) {
 		e := *r.kept[key]
 		e.Kept = true
@@ -462,8 +490,40 @@ func (r *Recorder) open() error {
 			return err
 		}
 	}
-	return r.zip.Flush()
+	err = r.zip.Flush()
+	r.head = r.written
+	return err
 }
+
+// forget removes what need not be copied any more, and if the rest is too much, what
+// would go soonest.
+func (r *Recorder) forget(now time.Time) {
+	maps.DeleteFunc(r.last, func(_ string, l lastBody) bool { return now.Sub(l.at) > sameFor })
+	size := int64(0)
+	maps.DeleteFunc(r.kept, func(_ string, e *entry) bool {
+		if now.After(e.keptUntil()) {
+			return true
+		}
+		size += e.size()
+		return false
+	})
+	most := min(keptMost, r.o.Bytes/2)
+	if size <= most {
+		return
+	}
+	keys := slices.SortedFunc(maps.Keys(r.kept), func(a, b string) int {
+		return cmp.Or(r.kept[a].keptUntil().Compare(r.kept[b].keptUntil()), strings.Compare(a, b))
+	})
+	for _, key := range keys {
+		if size <= most {
+			break
+		}
+		size -= r.kept[key].size()
+		delete(r.kept, key)
+	}
+}
+
+func (e *entry) size() int64 { return int64(len(e.Request) + len(e.Body)) }
 
 func (r *Recorder) shut() error { return errors.Join(r.zip.Close(), r.file.Close()) }
 
@@ -477,7 +537,7 @@ func (r *Recorder) trim() error {
 		return err
 	}
 	var sizes []int64
-	all := r.o.Bytes / 8 // of the next one
+	all := r.o.Bytes/8 + r.head // of the next one
 	for _, file := range files {
 		info, err := os.Stat(file)
 		if err != nil {

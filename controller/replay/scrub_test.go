@@ -6,13 +6,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -243,4 +246,56 @@ func TestRecordStopsWhenItCannotBeWritten(t *testing.T) {
 	if n := strings.Count(log.String(), "recording has stopped"); n != 1 {
 		t.Errorf("it is said %d times: %s", n, &log)
 	}
+}
+
+// A reply is copied into the next files once its request is not made again, and not for
+// ever: page tokens and batches of tasks make a new request of each.
+func TestRecordStaysWithinItsLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := recorderOf(t, dir, "", nil, io.Discard)
+		defer func() { _ = r.Close(context.Background()) }()
+		random := rand.New(rand.NewPCG(1, 2))
+		noise := func(n int) string { // hardly to be compressed
+			b := make([]byte, n)
+			for i := range b {
+				b[i] = "0123456789abcdef"[random.IntN(16)]
+			}
+			return string(b)
+		}
+		for i := range 3000 {
+			r.o.Client = answers{fmt.Sprintf(`{"serviceArns": [%q]}`, noise(4000))}
+			call(t, r, []string{"ListServices", "DescribeTaskDefinition", "DescribeTasks"}[i%3], fmt.Sprintf(`{"nextToken": "%d"}`, i))
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if i%100 != 0 {
+				continue
+			}
+			all := int64(0)
+			files, _ := filepath.Glob(filepath.Join(dir, "*"))
+			for _, file := range files {
+				info, err := os.Stat(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				all += info.Size()
+			}
+			if all > r.o.Bytes+8000 {
+				t.Fatalf("after %d replies: %d files of %d bytes, limit %d", i, len(files), all, r.o.Bytes)
+			}
+			if r.number > 1+i/20 {
+				t.Fatalf("after %d replies it is at file %d", i, r.number)
+			}
+		}
+		if err := r.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		size := int64(0)
+		for _, e := range r.kept {
+			size += e.size()
+		}
+		if size > r.o.Bytes || len(r.last) > 500 {
+			t.Errorf("%d bytes are kept, and %d replies", size, len(r.last))
+		}
+	})
 }
