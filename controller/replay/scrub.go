@@ -23,7 +23,8 @@ import (
 // ARNs and ids keep their shape, and what AWS or castoff give a meaning stays. What
 // it does not know it replaces. In everything it removes what may be secret.
 type scrubber struct {
-	key   []byte // nil: only secrets are removed
+	key   []byte
+	plain bool // only secrets are removed
 	v4    map[netip.Addr]netip.Addr
 	limit int // of addresses
 }
@@ -32,17 +33,14 @@ type scrubber struct {
 var errTooMany = errors.New("too many addresses to replace")
 
 func newScrubber(plain bool) *scrubber {
-	s := &scrubber{v4: make(map[netip.Addr]netip.Addr), limit: 1<<17 - 1}
-	if !plain {
-		s.key = make([]byte, 32)
-		_, _ = rand.Read(s.key) // it never fails
-	}
+	s := &scrubber{plain: plain, key: make([]byte, 32), v4: make(map[netip.Addr]netip.Addr), limit: 1<<17 - 1}
+	_, _ = rand.Read(s.key) // it never fails
 	return s
 }
 
 // secret are the members that may hold secrets or have nothing but texts in them that
 // castoff has no use for.
-var secret = words(`command dockerLabels dockerSecurityOptions entryPoint environment environmentFiles events extraHosts firelensConfiguration
+var secret = words(`command dockerLabels dockerSecurityOptions entryPoint environment environmentFiles events extraHosts firelensConfiguration hookDetails
 	logConfiguration overrides proxyConfiguration repositoryCredentials secretOptions secrets systemControls tokens volumes`)
 
 // meaning are the members whose values are words of AWS's own.
@@ -71,11 +69,13 @@ var (
 	plainWord  = regexp.MustCompile(`^[A-Za-z0-9_.+-]{1,64}$`)
 	shortened  = regexp.MustCompile(`^(true|false|-?[0-9]{1,11}(\.[0-9]{1,9})?)$`)
 	isTime     = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
+	isUntil    = regexp.MustCompile(`^[0-9TZ:.+-]+$`)
 	isZone     = regexp.MustCompile(`^[a-z]{2}(-[a-z]+)+-\d+[a-z]?$`)
 	isAccount  = regexp.MustCompile(`^[0-9]{12}$`)
 	isOpaque   = regexp.MustCompile(`^([0-9a-f]{16,40}|[0-9]{1,11}|[0-9]{13,20}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 	isResource = regexp.MustCompile(`^(i|mi|eni|subnet|vpc|sg|eipalloc|eipassoc)-[0-9a-z]+$`)
 	isMAC      = regexp.MustCompile(`^([0-9a-f]{2}:){5}[0-9a-f]{2}$`)
+	isMember   = regexp.MustCompile(`^[A-Za-z_]\w{0,63}$`)
 	isOption   = regexp.MustCompile(`^[a-z0-9_]+(\.[a-z0-9_]+)+$`)
 	failure    = regexp.MustCompile(`^[A-Z][A-Za-z]+(Error|Exception)\b`)
 	denied     = regexp.MustCompile(`not authorized to perform: [a-z0-9-]+:[A-Za-z]+`)
@@ -87,7 +87,8 @@ var (
 	known = []string{"Task failed container health checks", "Task failed ELB health checks", "Essential container in task exited", "Task failed to start",
 		"Scaling activity initiated by", "Host EC2"}
 	fixed = words(`CMD CMD-SHELL NONE use_load_balancer_configuration off on subnetId networkInterfaceId macAddress privateDnsName privateIPv4Address
-		ElasticNetworkInterface ecs.availability-zone`)
+		ElasticNetworkInterface ecs.availability-zone castoff:mode castoff:managed`)
+	tagValue = words(`observe detach true false`)
 )
 
 // digest is a text that stands for another.
@@ -146,7 +147,7 @@ func (s *scrubber) arn(v string) string {
 	}
 	segments := strings.FieldsFunc(resource, func(r rune) bool { return r == '/' || r == ':' })
 	for i, segment := range segments {
-		typed := i == 0 && len(segments) > 1 || i == 1 && slices.Contains([]string{"net", "app", "gwy"}, segment)
+		typed := i == 0 && len(segments) > 1 && parts[4] != "" || i == 1 && slices.Contains([]string{"net", "app", "gwy"}, segment)
 		if !typed && !isOpaque.MatchString(segment) {
 			segments[i] = s.name(segment)
 		}
@@ -178,7 +179,7 @@ func (s *scrubber) sentence(v string) string {
 
 // value replaces the value of a member, by what it looks like and by its name.
 func (s *scrubber) value(member, v string) (string, error) {
-	if s.key == nil {
+	if s.plain {
 		return v, nil
 	}
 	switch addr, err := netip.ParseAddr(v); {
@@ -218,24 +219,33 @@ func (s *scrubber) value(member, v string) (string, error) {
 	}
 }
 
-// pair replaces the key and value of a tag, or of a setting, which keeps its key.
-func (s *scrubber) pair(key, value string) (k, v string, err error) {
+// tag replaces the key and value of a tag. Those that castoff goes by stay.
+func (s *scrubber) tag(key, value string) (k, v string) {
 	switch {
-	case s.key == nil:
-		return key, value, nil
+	case s.plain:
+		return key, value
 	case key == "castoff:pause":
-		return key, s.pause(value), nil
-	case strings.HasPrefix(key, "castoff:"):
-		return key, value, nil
-	case isOption.MatchString(key):
-		if strings.Contains(key, ".s3.") {
-			return key, s.text(value), nil
-		}
-		v, err = s.value("kind", value)
-		return key, v, err
+		return key, s.pause(value)
+	case fixed[key] && tagValue[value]:
+		return key, value
+	case fixed[key]:
+		return key, s.text(value)
 	default:
-		return s.text(key), s.text(value), nil
+		return s.text(key), s.text(value)
 	}
+}
+
+// option replaces the value of an attribute of a target group or load balancer, whose
+// key is AWS's. Numbers and switches stay: the rest may be a bucket, a header or a cookie.
+func (s *scrubber) option(key, value string) (k, v string, err error) {
+	if s.plain {
+		return key, value, nil
+	}
+	if !isOption.MatchString(key) {
+		key = s.text(key)
+	}
+	v, err = s.value("", value)
+	return key, v, err
 }
 
 // pause keeps the keys of a pause, and replaces who asks for it and why.
@@ -247,7 +257,7 @@ func (s *scrubber) pause(v string) string {
 		switch {
 		case !ok && free:
 			continue // more of the same text
-		case ok && (key == "until" || key == "reattach"):
+		case ok && (key == "until" && isUntil.MatchString(rest) || key == "reattach" && (rest == "yes" || rest == "no")):
 			free = false
 		case ok && (key == "owner" || key == "reason"):
 			free = true
@@ -269,12 +279,18 @@ func (s *scrubber) json(member string, value any) (any, error) {
 		key, keyed := v["key"].(string)
 		val, valued := v["value"].(string)
 		if keyed && valued && len(v) == 2 {
-			k, w, err := s.pair(key, val)
-			return map[string]any{"key": k, "value": w}, err
+			k, w := s.tag(key, val)
+			return map[string]any{"key": k, "value": w}, nil
 		}
 		for name, below := range v {
-			if secret[name] && (member != "healthCheck" || name != "command") {
+			if secret[name] {
+				if member == "healthCheck" && name == "command" {
+					out[name] = s.command(below)
+				}
 				continue
+			}
+			if !isMember.MatchString(name) { // a key that somebody chose
+				name = s.text(name)
 			}
 			b, err := s.json(name, below)
 			if err != nil {
@@ -298,6 +314,20 @@ func (s *scrubber) json(member string, value any) (any, error) {
 	default:
 		return value, nil
 	}
+}
+
+// command keeps whether there is a health check and how it is run: a command line may
+// have a password in it, even where names stay.
+func (s *scrubber) command(value any) any {
+	args, _ := value.([]any)
+	out := make([]any, len(args))
+	for i, arg := range args {
+		out[i] = arg
+		if text, ok := arg.(string); ok && !fixed[text] {
+			out[i] = s.text(text)
+		}
+	}
+	return out
 }
 
 // form replaces in a query.
@@ -330,7 +360,7 @@ func (s *scrubber) body(query bool, body []byte) (string, error) {
 		if err != nil {
 			return s.text(string(body)), nil //nolint:nilerr // it is no XML: that is its whole meaning
 		}
-		if err := root.scrub(s); err != nil {
+		if err := root.scrub(s, ""); err != nil {
 			return "", err
 		}
 		return root.String(), nil
@@ -394,9 +424,14 @@ func (n *node) child(name string) *node {
 	return nil
 }
 
-func (n *node) scrub(s *scrubber) (err error) {
+// scrub replaces in an element of a list of that name.
+func (n *node) scrub(s *scrubber, in string) (err error) {
 	if k, v := n.child("Key"), n.child("Value"); k != nil && v != nil && len(n.below) == 2 {
-		k.text, v.text, err = s.pair(k.text, v.text)
+		if in == "Attributes" {
+			k.text, v.text, err = s.option(k.text, v.text)
+		} else {
+			k.text, v.text = s.tag(k.text, v.text)
+		}
 		return err
 	}
 	if len(n.below) == 0 {
@@ -414,7 +449,7 @@ func (n *node) scrub(s *scrubber) (err error) {
 			}
 			continue
 		}
-		if err := b.scrub(s); err != nil {
+		if err := b.scrub(s, n.name); err != nil {
 			return err
 		}
 	}

@@ -107,9 +107,28 @@ func TestScrub(t *testing.T) {
 func TestPlainHasNoSecrets(t *testing.T) {
 	s := newScrubber(true)
 	text, err := s.body(false, []byte(`{"containerDefinitions": [{"name": "web", "environment": [{"name": "A", "value": "hunter2"}], "command": ["hunter2"],
-		"healthCheck": {"command": ["CMD", "check"]}}], "overrides": {"x": "hunter2"}}`))
-	if err != nil || strings.Contains(text, "hunter2") || !strings.Contains(text, `"name":"web"`) || !strings.Contains(text, `"check"`) {
+		"healthCheck": {"command": ["CMD-SHELL", "mysqladmin ping -phunter2"]}}], "overrides": {"x": "hunter2"}}`))
+	if err != nil || strings.Contains(text, "hunter2") || !strings.Contains(text, `"name":"web"`) || !strings.Contains(text, `["CMD-SHELL","text-`) {
 		t.Errorf("%s, %v", text, err)
+	}
+}
+
+// What somebody chose goes wherever it is, if it looks like AWS's or castoff's too.
+func TestScrubTakesNobodyAtTheirWord(t *testing.T) {
+	s := newScrubber(false)
+	json, err := s.body(false, []byte(`{"tags": [{"key": "com.acme.owner", "value": "jane"}, {"key": "castoff:owner", "value": "jane"}, {"key": "castoff:mode", "value": "acme"},
+		{"key": "castoff:pause", "value": "until=acme reattach=acme owner=jane"}, {"key": "castoff:mode", "value": "observe"}],
+		"capacity": {"acme.example/jane": 1}, "deploymentConfiguration": {"lifecycleHooks": [{"hookDetails": {"acme": "jane"}}]},
+		"resource": "arn:aws:s3:::acme/jane"}`))
+	if err != nil || strings.Contains(json, "acme") || strings.Contains(json, "jane") || !strings.Contains(json, `"castoff:mode","value":"observe"`) {
+		t.Errorf("%s, %v", json, err)
+	}
+	xml, err := s.body(true, []byte(`<R><Result><Tags><member><Key>com.acme.owner</Key><Value>jane</Value></member></Tags>
+		<Attributes><member><Key>stickiness.app_cookie.cookie_name</Key><Value>acme</Value></member>
+		<member><Key>load_balancing.cross_zone.enabled</Key><Value>use_load_balancer_configuration</Value></member></Attributes></Result></R>`))
+	if err != nil || strings.Contains(xml, "acme") || strings.Contains(xml, "jane") ||
+		!strings.Contains(xml, "<Key>load_balancing.cross_zone.enabled</Key><Value>use_load_balancer_configuration</Value>") {
+		t.Errorf("%s, %v", xml, err)
 	}
 }
 
@@ -263,7 +282,7 @@ func TestRecordStaysWithinItsLimits(t *testing.T) {
 			}
 			return string(b)
 		}
-		for i := range 3000 {
+		for i := range 900 {
 			r.o.Client = answers{fmt.Sprintf(`{"serviceArns": [%q]}`, noise(4000))}
 			call(t, r, []string{"ListServices", "DescribeTaskDefinition", "DescribeTasks"}[i%3], fmt.Sprintf(`{"nextToken": "%d"}`, i))
 			time.Sleep(time.Second)

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -86,7 +87,7 @@ func TestRecordIsPlayedTheSame(t *testing.T) {
 				name      string
 				was, said json.RawMessage
 			}{{"timelines", timelines, said.Timelines}, {"verdicts", verdicts, said.Verdicts}, {"detachments", detachments, said.Detachments}} {
-				if string(part.was) != string(part.said) {
+				if command.ReplaceAllString(string(part.was), "") != command.ReplaceAllString(string(part.said), "") {
 					t.Errorf("%s:\n%s\nplayed:\n%s", part.name, part.was, part.said)
 				}
 			}
@@ -96,6 +97,10 @@ func TestRecordIsPlayedTheSame(t *testing.T) {
 		})
 	}
 }
+
+// command is a health check's: not even a record that keeps names has it, since there may
+// be a password in it.
+var command = regexp.MustCompile(`"command":\[[^\]]*\]`)
 
 // shape is what a timeline is without what was replaced.
 type shape struct {
