@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -527,8 +528,10 @@ func (e *entry) size() int64 { return int64(len(e.Request) + len(e.Body)) }
 
 func (r *Recorder) shut() error { return errors.Join(r.zip.Close(), r.file.Close()) }
 
-// suffix is that of a record's files.
+// suffix is that of a record's files, and isRecord their whole name: others are let be.
 const suffix = ".castoff.gz"
+
+var isRecord = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z-\d{6,}\.castoff\.gz$`)
 
 // trim removes the oldest files, of earlier runs too.
 func (r *Recorder) trim() error {
@@ -563,7 +566,7 @@ func recordFiles(dir string) ([]string, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), suffix) {
+		if isRecord.MatchString(e.Name()) {
 			files = append(files, filepath.Join(dir, e.Name()))
 		}
 	}

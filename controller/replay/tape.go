@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -81,15 +80,16 @@ func ReadTape(dir string) (*Tape, error) {
 		return nil, err
 	}
 	if len(files) == 0 {
-		return nil, fmt.Errorf("%s has no record in it (no file *%s)", dir, suffix)
+		return nil, fmt.Errorf("%s has no record in it (no file such as 20261101T120000.000Z-000001%s)", dir, suffix)
 	}
 	run := func(file string) string { return file[:strings.LastIndexByte(file, '-')] }
+	last := run(files[len(files)-1])
 	files = slices.DeleteFunc(files, func(f string) bool {
-		return !strings.Contains(filepath.Base(f), "-") || run(f) != run(files[len(files)-1])
+		return run(f) != last
 	})
 	t := &Tape{exact: make(map[string][]*entry), items: make(map[string][]item), reads: make(map[string]int)}
-	for i, file := range files {
-		if err := t.read(file, i == 0); err != nil {
+	for _, file := range files {
+		if err := t.read(file); err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 	}
@@ -125,32 +125,39 @@ func (t *Tape) Region() string { return t.header.Region }
 // Seed is that of castoff's intervals.
 func (t *Tape) Seed() uint64 { return t.header.Seed }
 
-func (t *Tape) read(file string, first bool) error {
+func (t *Tape) read(file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	z, err := gzip.NewReader(f)
+	if over(err) {
+		return nil // as when the disk was full before its first line
+	}
 	if err != nil {
 		return err
 	}
 	lines := bufio.NewReaderSize(z, 1<<16)
-	line, err := lines.ReadBytes('\n')
+	line, err := readLine(lines)
+	if over(err) {
+		return nil
+	}
 	if err != nil {
-		return fmt.Errorf("it has no header: %w", err)
+		return err
 	}
 	var h header
 	if err := json.Unmarshal(line, &h); err != nil || h.Record != form {
 		return fmt.Errorf("its header is none of a record of form %d", form)
 	}
+	first := t.header.Record == 0
 	if first {
 		t.header, t.began = h, h.Began
 	}
 	bodies := make(map[int]string)
 	for {
-		line, err := lines.ReadBytes('\n')
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		line, err := readLine(lines)
+		if over(err) {
 			return nil
 		}
 		if err != nil {
@@ -168,6 +175,26 @@ func (t *Tape) read(file string, first bool) error {
 			continue // the file that it was copied from was read
 		}
 		t.add(e)
+	}
+}
+
+// over is whether a file ends, maybe early.
+func over(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// lineMost is more than any line of a record: a reply of [bodyMost] with each byte
+// escaped. A file of some kilobytes can unpack to one that fills the memory.
+const lineMost = 6*bodyMost + maxRequest
+
+// readLine reads up to the end of a line.
+func readLine(r *bufio.Reader) (line []byte, err error) {
+	for {
+		part, err := r.ReadSlice('\n')
+		if line = append(line, part...); len(line) > lineMost {
+			return nil, fmt.Errorf("a line of it has more than %d bytes", lineMost)
+		}
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return line, err
+		}
 	}
 }
 
