@@ -25,10 +25,16 @@ var front = fleet.ServiceID{Cluster: "prod", Name: "front"}
 
 func stage(t *testing.T) *staged {
 	t.Helper()
+	return stageAt(t, 50*time.Millisecond)
+}
+
+// stageAt is one whose calls take a while.
+func stageAt(t *testing.T, latency time.Duration) *staged {
+	t.Helper()
 	params := sim.DefaultParams()
 	params.React = sim.Exactly(20 * time.Minute) // ECS does nothing meanwhile
 	params.NeverReregister = true
-	s := &staged{t: t, region: sim.New(sim.Options{Seed: 1, Params: &params, Latency: 50 * time.Millisecond})}
+	s := &staged{t: t, region: sim.New(sim.Options{Seed: 1, Params: &params, Latency: latency})}
 	spec, in := inFront(6)
 	must(t, s.region.AddCluster("prod", sim.ClusterOptions{}), s.region.AddService(spec))
 	s.rules, s.oracle = in, newOracle(s.region, []sim.ServiceSpec{spec})
@@ -112,6 +118,25 @@ func TestSafetyMachineStoodStill(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// A call that takes longer than a pass waits goes on beside the next one, and the call
+// for the second group begins as that pass does. Each has had its own look again.
+func TestSafetyCallsBesideThePasses(t *testing.T) {
+	for _, latency := range []time.Duration{100 * time.Millisecond, 200 * time.Millisecond, 400 * time.Millisecond} {
+		t.Run(latency.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := stageAt(t, latency)
+				s.start(s.rules)
+				s.wait(2 * time.Minute)
+				must(t, s.region.Hang(s.region.Tasks(front)[0].ARN))
+				if s.wait(2 * time.Minute); s.oracle.effects != 2 {
+					t.Errorf("%d targets taken out, want 2", s.oracle.effects)
+				}
+				s.over()
+			})
+		})
 	}
 }
 
