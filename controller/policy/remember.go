@@ -110,12 +110,14 @@ func (v *view) recovery(id fleet.ServiceID) RecoveryLimits {
 	return s.limits.Recovery
 }
 
-// read takes in a reading, if it is a new one.
+// read takes in a reading, if it is a new one: it is of another instant, or says another
+// thing, as a look again may in the very instant of the reading before it.
 func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 	if w.Read.After(now) { // the clock was set back: begin again
 		*w = Watch{Task: w.Task, Service: w.Service, Flaps: w.Flaps}
 	}
-	if t.Read.Earliest().Equal(w.Read) { // not later: a step back of the clock makes no reading an old one
+	_, failed := failedCheck(t, def)
+	if t.Read.Earliest().Equal(w.Read) && failed == (w.Reads > 0) { // not later: a step back of the clock makes no reading an old one
 		return
 	}
 	w.Read = t.Read.Earliest()
@@ -131,7 +133,7 @@ func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 		}
 		return
 	}
-	if _, failed := failedCheck(t, def); !failed {
+	if !failed {
 		w.Sick, w.Reads, w.Well = time.Time{}, 0, time.Time{}
 		return
 	}
