@@ -201,7 +201,7 @@ func full(s *fleet.Snapshot) (until time.Time) {
 	until = s.At
 	blind := make(map[string]bool)
 	for _, g := range s.Gaps {
-		if g.Kind == fleet.GapServiceRevision {
+		if g.Kind == fleet.GapServiceRevision || g.Kind == fleet.GapGateways {
 			continue // castoff can do without, as far as it can
 		}
 		switch g.Class {

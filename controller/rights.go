@@ -22,11 +22,13 @@ type rightsLog struct {
 	log     *slog.Logger
 	said    map[fleet.TargetGroupARN]bool
 	unasked bool // that castoff may not ask load balancers was said
+	unseen  bool // that it may not ask for gateways was said
 }
 
 // report logs those that were not there the last time.
 func (l *rightsLog) report(s *fleet.Snapshot, modes map[fleet.ServiceID]policy.Mode) {
 	l.reportBalancers(s)
+	l.reportGateways(s)
 	unread := make(map[string]bool)
 	for _, g := range s.Gaps {
 		unread[g.Ref] = unread[g.Ref] || g.Kind == fleet.GapTags
@@ -61,4 +63,14 @@ func (l *rightsLog) reportBalancers(s *fleet.Snapshot) {
 			"right", "elasticloadbalancing:DescribeLoadBalancerAttributes")
 	}
 	l.unasked = unasked
+}
+
+// reportGateways tells, once, that castoff may not ask which services have a gateway.
+func (l *rightsLog) reportGateways(s *fleet.Snapshot) {
+	unseen := slices.ContainsFunc(s.Services, func(svc *fleet.Service) bool { return svc.Gateway == fleet.GatewayDenied })
+	if unseen && !l.unseen {
+		l.log.Warn("castoff may not read which services a gateway of ECS's sends traffic to, and takes none to have one: it sees nothing of what a gateway sends",
+			"right", "ecs:ListGatewayRoutes")
+	}
+	l.unseen = unseen
 }

@@ -61,3 +61,18 @@ func TestBalancersThatMayNotBeAskedAreToldOf(t *testing.T) {
 		}
 	}
 }
+
+// That castoff may not ask for gateways is said once too.
+func TestGatewaysThatMayNotBeAskedForAreToldOf(t *testing.T) {
+	var out bytes.Buffer
+	l := rightsLog{log: slog.New(slog.NewTextHandler(&out, nil))}
+	for i, g := range []fleet.Gateway{"", fleet.GatewayDenied, fleet.GatewayDenied, fleet.GatewayNone, fleet.GatewayDenied} {
+		s := hung()
+		s.Services[0].Gateway = g
+		out.Reset()
+		l.report(s, nil)
+		if told, want := strings.Contains(out.String(), "ecs:ListGatewayRoutes"), i == 1 || i == 4; told != want {
+			t.Errorf("step %d: told %v, want %v: %s", i, told, want, &out)
+		}
+	}
+}

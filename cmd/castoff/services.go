@@ -24,7 +24,7 @@ func (c servicesCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff services --cluster prod\n" +
 		"  castoff services --json | jq '.services[] | select(.timelines_open > 0)'\n\n" +
-		"One line for each target group of a service. FAILING is its open timelines, EXPOSED the targets that the balancer calls healthy although ECS calls their task UNHEALTHY, READ how old the oldest reading in the line is: of a task, or of the group's targets. A question mark is what could never be read.\n\n" +
+		"One line for each target group of a service. FAILING is its open timelines, EXPOSED the targets that the balancer calls healthy although ECS calls their task UNHEALTHY, READ how old the oldest reading in the line is: of a task, or of the group's targets. A question mark is what could never be read. What a gateway of ECS sends to a service castoff does not see: that is a line of its own.\n\n" +
 		serverHelp
 }
 
@@ -121,6 +121,7 @@ type shownService struct {
 	}
 	TargetGroups  []shownGroup `json:"target_groups"`
 	TimelinesOpen int          `json:"timelines_open"`
+	Gateway       *bool
 }
 
 type shownGroup struct {
@@ -150,6 +151,12 @@ func (s *shownService) rows() [][]text {
 			exposed = text{said: "?"}
 		}
 		rows = append(rows, append(row, text{said: s.read(&g)}, exposed, text{said: string(g.Name)}, text{said: g.states()}))
+	}
+	if s.Gateway != nil && *s.Gateway {
+		if len(rows) > 0 {
+			row = []text{name, {}, {}, {}, {}, {}, {}}
+		}
+		rows = append(rows, append(row, text{said: s.read(nil)}, text{said: "?"}, text{said: "a gateway"}, text{said: "not seen"}))
 	}
 	if len(rows) == 0 {
 		rows = append(rows, append(row, text{said: s.read(nil)}, text{said: "-"}, text{said: "-"}, text{said: "-"}))

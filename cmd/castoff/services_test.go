@@ -62,6 +62,23 @@ func TestServicesOfAPageWithoutEnd(t *testing.T) {
 	}
 }
 
+// TestServicesSayThatAGatewayIsNotSeen: in a line of its own, and never as 0.
+func TestServicesSayThatAGatewayIsNotSeen(t *testing.T) {
+	for gateway, want := range map[string]int{"true": 2, "false": 1, "null": 1} {
+		for groups, n := range map[string]int{`[{"target_group": "web", "targets": {}, "age_seconds": 1}]`: want, "[]": 1} {
+			var s shownService
+			if err := json.Unmarshal(fmt.Appendf(nil, `{"tasks": {"age_seconds": 2}, "gateway": %s, "target_groups": %s}`, gateway, groups), &s); err != nil {
+				t.Fatal(err)
+			}
+			rows := s.rows()
+			last := rows[len(rows)-1]
+			if said := last[8].said == "?" && last[9].said == "a gateway" && last[10].said == "not seen"; len(rows) != n || said != (gateway == "true") {
+				t.Errorf("gateway %s, groups %s: %v", gateway, groups, rows)
+			}
+		}
+	}
+}
+
 // TestServicesSayHowOldALineIs: by the older of its two readings, and not at all where
 // one is missing.
 func TestServicesSayHowOldALineIs(t *testing.T) {

@@ -30,6 +30,7 @@ var bucketOf = map[string]string{
 	"ListServices":                   ServiceReadBucket,
 	"DescribeServices":               ServiceReadBucket,
 	"DescribeServiceRevisions":       ServiceReadBucket,
+	"ListGatewayRoutes":              ServiceReadBucket, // AWS publishes no limit of its own
 	"DescribeTaskDefinition":         TaskDefinitionReadBucket,
 	"DescribeTargetGroups":           BalancerReadBucket,
 	"DescribeTargetGroupAttributes":  BalancerReadBucket,

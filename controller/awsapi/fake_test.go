@@ -39,6 +39,7 @@ type fake struct {
 	// revisions are the load balancers of service revisions, by ARN, and their task
 	// definitions.
 	revisions map[string]fakeRevision
+	routes    []string // ARNs of services that a gateway sends traffic to
 	// fault answers a call instead of the fake when it returns a reply.
 	fault func(c fakeCall) *fakeReply
 }
@@ -273,6 +274,12 @@ func (f *fake) ecs(op string, body []byte) *fakeReply {
 		out = page("taskArns", all, in.NextToken, in.MaxResults)
 	case "DescribeTasks":
 		out = cluster.describeTasks(in.Tasks)
+	case "ListGatewayRoutes":
+		routes := []any{}
+		for _, arn := range f.routes {
+			routes = append(routes, map[string]any{"serviceArn": arn, "status": "ACTIVE"})
+		}
+		out = map[string]any{"gatewayRoutes": routes}
 	case "DescribeServiceRevisions":
 		found, failures := []any{}, []any{}
 		for _, arn := range in.ServiceRevisionArns {

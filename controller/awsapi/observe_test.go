@@ -91,7 +91,7 @@ func TestCallsOfEachPass(t *testing.T) {
 		o.Observe(t.Context(), nil)
 		first := tally(f.taken())
 		want := map[string]int{
-			"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2, "DescribeTargetGroups": 1,
+			"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2, "ListGatewayRoutes": 1, "DescribeTargetGroups": 1,
 			"DescribeTags": 1, "DescribeTargetGroupAttributes": 20, "DescribeTaskDefinition": 10,
 			"ListTasks": 2*3 + 2, "DescribeTasks": 2 * 3, "DescribeTargetHealth": 20,
 		}
@@ -110,7 +110,7 @@ func TestCallsOfEachPass(t *testing.T) {
 			}
 			if at%60 == 0 {
 				maps.Copy(want, map[string]int{
-					"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2,
+					"ListClusters": 1, "DescribeClusters": 1, "ListServices": 2, "DescribeServices": 2, "ListGatewayRoutes": 1,
 					"DescribeTargetGroups": 1, "DescribeTags": 1, "ListTasks": 6 + 2,
 				})
 			}

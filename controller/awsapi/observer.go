@@ -33,6 +33,7 @@ type Observer struct {
 	clusterList chain
 	clusters    map[string]*cluster // by ARN, or by name as configured until the ARN is known
 	services    map[fleet.ServiceID]*service
+	gateways    gateways
 	groupList   chain
 	groups      map[fleet.TargetGroupARN]*group // those that services name
 	balancers   map[string]*loadBalancer        // those of groups

@@ -62,7 +62,7 @@ type Recorder interface {
 type Budgets struct {
 	ClusterRead         float64 // ListClusters, DescribeClusters; default 5
 	ClusterResourceRead float64 // ListTasks, DescribeTasks, DescribeContainerInstances; default 5
-	ServiceRead         float64 // ListServices, DescribeServices, DescribeServiceRevisions; default 5
+	ServiceRead         float64 // ListServices, DescribeServices, DescribeServiceRevisions, ListGatewayRoutes; default 5
 	TaskDefinitionRead  float64 // DescribeTaskDefinition; default 5
 	BalancerRead        float64 // every Describe call of ELBv2; default 2.5
 	Registration        float64 // RegisterTargets, DeregisterTargets; default 1

@@ -38,17 +38,14 @@ func (s *service) ref() string { return s.id.String() }
 func (o *Observer) readServices(ctx context.Context) {
 	b := o.buckets[ServiceReadBucket]
 	clusters := o.watchedClusters()
-	lists := each(clusters, func(c *cluster) listed {
-		return o.list(ctx, &c.serviceList, b, o.opts.InventoryInterval, "service", func(ctx context.Context, token *string) ([]string, *string, error) {
-			out, _, err := ask(ctx, o.ecs.ListServices, &ecs.ListServicesInput{
-				Cluster: aws.String(string(c.arn)), MaxResults: aws.Int32(servicesAPage), NextToken: token,
-			})
-			if err != nil {
-				return nil, nil, err
-			}
-			return out.ServiceArns, out.NextToken, noList(out.ServiceArns, "services")
-		})
-	})
+	walks := make([]func() listed, 0, len(clusters)+1)
+	for _, c := range clusters {
+		walks = append(walks, func() listed { return o.listServices(ctx, c, b) })
+	}
+	if len(clusters) > 0 {
+		walks = append(walks, func() listed { return o.listRoutes(ctx, b) })
+	}
+	lists := each(walks, func(walk func() listed) listed { return walk() })
 	for i, c := range clusters {
 		for _, arn := range lists[i].found {
 			o.addService(c, arn)
@@ -73,6 +70,21 @@ func (o *Observer) readServices(ctx context.Context) {
 			func(ctx context.Context, s []*service) func() { return o.describeServices(ctx, c, s) })...)
 	}
 	o.perform(ctx, b, reads)
+	for _, routes := range lists[len(clusters):] {
+		o.connect(routes)
+	}
+}
+
+func (o *Observer) listServices(ctx context.Context, c *cluster, b *bucket) listed {
+	return o.list(ctx, &c.serviceList, b, o.opts.InventoryInterval, "service", func(ctx context.Context, token *string) ([]string, *string, error) {
+		out, _, err := ask(ctx, o.ecs.ListServices, &ecs.ListServicesInput{
+			Cluster: aws.String(string(c.arn)), MaxResults: aws.Int32(servicesAPage), NextToken: token,
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		return out.ServiceArns, out.NextToken, noList(out.ServiceArns, "services")
+	})
 }
 
 // watchedClusters are the clusters whose contents are read, in a fixed order.
@@ -132,6 +144,7 @@ func (o *Observer) describeServices(ctx context.Context, c *cluster, services []
 
 func (o *Observer) applyService(s *service, in *types.Service, has has, read fleet.Read) {
 	v := o.convertService(s, in, read)
+	v.Gateway = o.gateways.of(s.arn)
 	s.learn(v, in)
 	s.current = v.LoadBalancers
 	v.LoadBalancers = s.withFormer(s.current)

@@ -63,7 +63,7 @@ func (o *Observer) dropGaps() {
 	for key := range o.gaps {
 		wanted := true
 		switch key.kind {
-		case fleet.GapClusters: // asked for as long as castoff runs, or never
+		case fleet.GapClusters, fleet.GapGateways: // asked for as long as castoff runs, or never
 		case fleet.GapCluster:
 			c := o.clusters[key.ref]
 			wanted = c != nil && (len(o.opts.Clusters) > 0 && !c.besides || !c.gone())

@@ -77,7 +77,7 @@ type AssumeRole struct {
 // and https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/throttling.html
 type Budgets struct {
 	ClusterResourceRead float64 `yaml:"cluster_resource_read"` // ListTasks, DescribeTasks, DescribeContainerInstances; default 5 of AWS's 20
-	ServiceRead         float64 `yaml:"service_read"`          // ListServices, DescribeServices, DescribeServiceRevisions; default 5 of 20
+	ServiceRead         float64 `yaml:"service_read"`          // ListServices, DescribeServices, DescribeServiceRevisions, ListGatewayRoutes; default 5 of 20
 	TaskDefinitionRead  float64 `yaml:"task_definition_read"`  // DescribeTaskDefinition; default 5 of 20
 	ClusterRead         float64 `yaml:"cluster_read"`          // ListClusters, DescribeClusters; default 5 of 20
 	ELBRead             float64 `yaml:"elb_read"`              // every Describe* of ELBv2; default 2.5 of 10

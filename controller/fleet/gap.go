@@ -16,6 +16,7 @@ const (
 	GapServices           GapKind = "services"         // the list of a cluster's services
 	GapService            GapKind = "service"          // one service
 	GapServiceRevision    GapKind = "service_revision" // of a deployment whose tasks are there
+	GapGateways           GapKind = "gateways"         // which services a gateway sends traffic to
 	GapTaskList           GapKind = "task_list"        // the list of a cluster's or a service's tasks
 	GapTasks              GapKind = "tasks"            // tasks already known
 	GapTaskDefinition     GapKind = "task_definition"
@@ -30,7 +31,7 @@ const (
 
 // GapKinds lists every kind, for whoever must know them all beforehand.
 var GapKinds = []GapKind{
-	GapClusters, GapCluster, GapServices, GapService, GapServiceRevision, GapTaskList, GapTasks, GapTaskDefinition,
+	GapClusters, GapCluster, GapServices, GapService, GapServiceRevision, GapGateways, GapTaskList, GapTasks, GapTaskDefinition,
 	GapContainerInstances, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapBalancer, GapTags,
 }
 
@@ -63,7 +64,7 @@ type Scope struct {
 // say nothing of any: see HidesTags.
 func (g *Gap) HidesTask(t *Task) bool {
 	switch g.Kind {
-	case GapClusters, GapTags, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapBalancer:
+	case GapClusters, GapGateways, GapTags, GapTargetGroups, GapTargetGroup, GapTargetHealth, GapAttributes, GapBalancer:
 		return false
 	case GapTaskDefinition:
 		return g.Ref == string(t.Definition)

@@ -47,6 +47,7 @@ type Service struct {
 	// the one before still run.
 	EarlySuccess bool
 	Breaker      CircuitBreaker
+	Gateway      Gateway
 	// Grace is healthCheckGracePeriodSeconds: for so long after a task starts
 	// ECS ignores its failing checks. The balancer does not.
 	Grace time.Duration
@@ -82,6 +83,20 @@ type Deployment struct {
 	Created    time.Time
 	Updated    time.Time
 }
+
+// Gateway says whether a gateway of ECS's sends traffic to a service's tasks, beside
+// its load balancers. It does so from an Application Load Balancer that ECS keeps for
+// many services: castoff reads none of that, so that exposure there is not known.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/gateway-connect-service.html
+type Gateway string
+
+// The zero value says that nobody knows yet.
+const (
+	GatewayDenied    Gateway = "denied" // castoff may not ask
+	GatewayNone      Gateway = "none"
+	GatewayConnected Gateway = "connected"
+)
 
 // Types of a circuit breaker's threshold.
 const (

@@ -58,6 +58,8 @@ func (w *World) ecs(q *request) reply {
 		return w.taskDefinition(in)
 	case "DescribeServiceRevisions":
 		return in.described("serviceRevisions", in.ServiceRevisionARNs, w.objects("serviceRevisions"), "serviceRevisionArn", "")
+	case "ListGatewayRoutes":
+		return ecsReply(http.StatusOK, map[string]any{"gatewayRoutes": append([]map[string]any{}, w.objects("gatewayRoutes")...)})
 	case "DescribeServiceDeployments":
 		return in.described("serviceDeployments", in.ServiceDeploymentARNs, w.objects("serviceDeployments"), "serviceDeploymentArn", "")
 	}

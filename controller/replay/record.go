@@ -60,7 +60,7 @@ type entry struct {
 // recorded are the operations that a record has: none that gives credentials, or says
 // who asks.
 var recorded = words(`ListClusters DescribeClusters ListServices DescribeServices ListTasks DescribeTasks DescribeTaskDefinition
-	DescribeContainerInstances DescribeTaskSets DescribeServiceRevisions ListServiceDeployments DescribeServiceDeployments DescribeTargetGroups
+	DescribeContainerInstances DescribeTaskSets DescribeServiceRevisions ListGatewayRoutes ListServiceDeployments DescribeServiceDeployments DescribeTargetGroups
 	DescribeTargetHealth DescribeTargetGroupAttributes DescribeTags DescribeLoadBalancers DescribeLoadBalancerAttributes DescribeListeners DescribeRules
 	RegisterTargets DeregisterTargets`)
 

@@ -15,7 +15,7 @@ import (
 // sections are the members of a document: lists of ECS's shapes, ELBv2's shapes by
 // the ARN of what they are about, and errors.
 var sections = []string{
-	"attributes", "clusters", "containerInstances", "errors", "loadBalancerAttributes", "loadBalancers", "serviceDeployments",
+	"attributes", "clusters", "containerInstances", "errors", "gatewayRoutes", "loadBalancerAttributes", "loadBalancers", "serviceDeployments",
 	"serviceRevisions", "services", "tags", "targetGroups", "targetHealth", "taskDefinitions", "tasks",
 }
 

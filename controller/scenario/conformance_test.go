@@ -78,6 +78,19 @@ var newer = []newerMember{
 		ecsReference + "API_DescribeServiceRevisions.html",
 	},
 	{
+		sim.ECS, "ListGatewayRoutes",
+		`{"members":{
+			"input":{"type":"structure","members":{"cluster":{},"gateway":{},"maxResults":{"type":"integer"},"nextToken":{},"service":{},
+				"serviceContainerPortName":{},"status":{"type":"list","member":{}}}},
+			"output":{"type":"structure","members":{
+				"gatewayRoutes":{"type":"list","member":{"type":"structure","members":{"clusterArn":{},"gatewayArn":{},"gatewayRouteArn":{},
+					"serviceArn":{},"serviceContainerPortName":{},"status":{}}}},
+				"nextToken":{}
+			}}
+		}}`,
+		ecsReference + "API_ListGatewayRoutes.html",
+	},
+	{
 		sim.ELBv2, "DescribeTargetHealth.output.TargetHealthDescriptions.AdministrativeOverride",
 		`{"type":"structure","members":{"State":{},"Reason":{},"Description":{}}}`,
 		"https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_AdministrativeOverride.html",
@@ -87,7 +100,7 @@ var newer = []newerMember{
 // everyOperation are those that the region answers.
 var everyOperation = []string{
 	"ecs/DescribeClusters", "ecs/DescribeContainerInstances", "ecs/DescribeServiceRevisions", "ecs/DescribeServices", "ecs/DescribeTaskDefinition",
-	"ecs/DescribeTaskSets", "ecs/DescribeTasks", "ecs/ListClusters", "ecs/ListContainerInstances", "ecs/ListServices", "ecs/ListTagsForResource",
+	"ecs/DescribeTaskSets", "ecs/DescribeTasks", "ecs/ListClusters", "ecs/ListContainerInstances", "ecs/ListGatewayRoutes", "ecs/ListServices", "ecs/ListTagsForResource",
 	"ecs/ListTaskDefinitions", "ecs/ListTasks", "ecs/RunTask", "ecs/StopTask", "ecs/TagResource", "ecs/UntagResource", "ecs/UpdateService",
 	"ec2/DescribeInstances", "ec2/DescribeNetworkInterfaces",
 	"elasticloadbalancing/AddTags", "elasticloadbalancing/DeregisterTargets", "elasticloadbalancing/DescribeListeners", "elasticloadbalancing/DescribeLoadBalancerAttributes", "elasticloadbalancing/DescribeLoadBalancers",
@@ -228,7 +241,7 @@ func busyRegion(t *testing.T, seed uint64) *sim.Region {
 	service("web", func(s *sim.ServiceSpec) {
 		s.Groups = []sim.GroupSpec{{Balancer: sim.Application}, {Balancer: sim.Application, Name: "grpc", ProtocolVersion: "GRPC"}, {Name: "spare", Unattached: true}}
 	})
-	service("plain", func(s *sim.ServiceSpec) { s.Groups, s.Containers, s.Settled = nil, nil, false })
+	service("plain", func(s *sim.ServiceSpec) { s.Groups, s.Containers, s.Settled, s.Gateway = nil, nil, false, true })
 	for kind, spec := range map[string]sim.GroupSpec{
 		fleet.TargetTypeALB: {Name: "front", Port: 80, Check: fleet.TargetCheck{Protocol: "HTTP"}},
 		"lambda":            {Name: "function", Balancer: sim.Application},

@@ -48,6 +48,7 @@ func foreignCalls(region *sim.Region) []foreignCall {
 		{sim.ECS, "DescribeContainerInstances", in{"cluster": "prod", "containerInstances": []string{"gone"}}, `"MISSING"`, false, false},
 		{sim.ECS, "DescribeTaskSets", in{"cluster": "prod", "service": "codedeploy"}, `"taskSetArn"`, false, false},
 		{sim.ECS, "DescribeServiceRevisions", in{"serviceRevisionArns": []string{"arn:aws:ecs:eu-central-1:123456789012:service-revision/prod/rolling/1"}}, `"MISSING"`, false, true},
+		{sim.ECS, "ListGatewayRoutes", in{"maxResults": 100}, `:service/prod/plain"`, false, true},
 		{sim.ECS, "ListTagsForResource", in{"resourceArn": service}, `"castoff:mode"`, false, false},
 		{sim.ECS, "StopTask", in{"cluster": "prod", "task": string(task.ARN), "reason": "as a test"}, `"stoppedReason":"as a test"`, false, false},
 		{sim.ELBv2, "DescribeLoadBalancers", in{}, `"Type":"network"`, false, false},

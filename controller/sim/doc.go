@@ -67,6 +67,7 @@
 //	a task waits when its port is taken on every host  doc    ServiceSpec.NetworkMode
 //	zone rebalancing: a task at a time, replacement
 //	  first; off unless asked for                      doc    ServiceSpec.Rebalance
+//	a gateway's route to a service, in the list alone  doc    ServiceSpec.Gateway
 //	deleted services: DRAINING, INACTIVE, gone         doc    Region.DeleteService, KeepInactive
 //	a removed target group keeps tasks from ever being
 //	  healthy                                          user   Region.RemoveGroup

@@ -75,6 +75,10 @@ var ecsOperations = map[string]ecsOperation{
 	"ListServices": {
 		members: "cluster launchType maxResults nextToken resourceManagementType schedulingStrategy", answer: (*Region).listServices,
 	},
+	"ListGatewayRoutes": {
+		members: "maxResults nextToken", answer: (*Region).listGatewayRoutes,
+		idle: "cluster gateway service serviceContainerPortName status",
+	},
 	"DescribeServices": {members: "cluster include services", include: "TAGS", answer: (*Region).describeServices},
 	"UpdateService": {
 		members: "cluster desiredCount forceNewDeployment service taskDefinition", answer: (*Region).updateService, changes: true,

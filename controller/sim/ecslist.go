@@ -65,6 +65,44 @@ func (r *Region) listServices(q *ecsRequest) (any, *apiError) {
 	return out, nil
 }
 
+type routeJSON struct {
+	ARN     string `json:"gatewayRouteArn"`
+	Gateway string `json:"gatewayArn"`
+	Cluster string `json:"clusterArn"`
+	Service string `json:"serviceArn"`
+	Port    string `json:"serviceContainerPortName"`
+	Status  string `json:"status"`
+}
+
+// listGatewayRoutes lists those of the whole region, one for each service that has any.
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListGatewayRoutes.html
+func (r *Region) listGatewayRoutes(q *ecsRequest) (any, *apiError) {
+	all := []routeJSON{}
+	for _, c := range r.clusters {
+		for _, s := range c.services {
+			if s.spec.Gateway && s.known(q.at) {
+				all = append(all, routeJSON{
+					ARN: ecsARN("gateway-route/shared/" + s.spec.Name), Gateway: ecsARN("gateway/shared"),
+					Cluster: string(c.arn), Service: string(s.arn), Port: "http", Status: "ACTIVE",
+				})
+			}
+		}
+	}
+	from, to, err := q.page(len(all), 100, same)
+	if err != nil {
+		return nil, err
+	}
+	out := struct {
+		Routes    []routeJSON `json:"gatewayRoutes"`
+		NextToken string      `json:"nextToken,omitempty"`
+	}{Routes: all[from:to]}
+	if to < len(all) {
+		out.NextToken = token(to)
+	}
+	return out, nil
+}
+
 func (r *Region) listContainerInstances(q *ecsRequest) (any, *apiError) {
 	c, err := r.clusterNamed(q.Cluster)
 	if err != nil {

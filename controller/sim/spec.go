@@ -43,6 +43,9 @@ type ServiceSpec struct {
 	// Rebalance is availability zone rebalancing. AWS turns it on for new services
 	// that can have it; here it is off unless asked for.
 	Rebalance bool
+	// Gateway has a gateway of ECS's send traffic to its tasks too. The region has no
+	// more of that than the route in its list.
+	Gateway bool
 
 	Containers []ContainerSpec // default: one essential container "app" without a check
 	Groups     []GroupSpec

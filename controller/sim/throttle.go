@@ -33,8 +33,8 @@ func newThrottle(speed float64) *throttle {
 		return b
 	}
 	add(ECS, 100, 20, "ListTasks", "DescribeTasks", "DescribeContainerInstances", "ListContainerInstances")
-	// DescribeTaskSets is in no published bucket: open.
-	add(ECS, 100, 20, "ListServices", "DescribeServices", "DescribeTaskSets")
+	// DescribeTaskSets and ListGatewayRoutes are in no published bucket: open.
+	add(ECS, 100, 20, "ListServices", "DescribeServices", "DescribeTaskSets", "ListGatewayRoutes")
 	add(ECS, 50, 20, "DescribeServiceRevisions")
 	add(ECS, 50, 20, "DescribeTaskDefinition", "ListTaskDefinitions")
 	add(ECS, 50, 20, "ListClusters", "DescribeClusters")

@@ -386,6 +386,15 @@ func (h *headlines) failing() {
 		its = "the balancer calls no target of theirs healthy"
 	}
 	b := h.add(&banner{Level: "failing", Word: "Failing", Head: count(len(failing), "task", "tasks") + "; " + its + "."})
+	routed := 0
+	for _, t := range failing {
+		if t.Gateway {
+			routed++
+		}
+	}
+	if routed > 0 {
+		h.rest = append(h.rest, "A gateway of ECS sends traffic to "+count(routed, "failing task", "failing tasks")+" too. castoff does not see whether it still does.")
+	}
 	since := knownAt(failing[0])
 	tasks := make([]fleet.TaskARN, len(failing))
 	for i, t := range failing {

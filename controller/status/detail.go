@@ -259,6 +259,7 @@ func facts(t *timeline.Timeline, now time.Time) []fact {
 		{"Replacement", string(t.Replacement)},
 		{"Replacements failed", some(t.ReplacementsFailed)},
 		{"Flaps", some(t.Flaps)},
+		{"Gateway", map[bool]string{true: "one of ECS's sends traffic to the task too; castoff does not see that, so exposure is not known"}[t.Gateway]},
 		{"Stop code", t.StopCode},
 		{"AWS's stopped reason", t.StoppedReason},
 		{"Opened", stampOf(t.Opened, now).Text + " UTC"},

@@ -43,6 +43,7 @@ type serviceRow struct {
 	Age     string
 
 	Kind   string // how it is scheduled and deployed
+	Routed bool   // a gateway of ECS's sends traffic to it
 	GiveUp string // when ECS gives a deployment up; empty when it does not
 	Closed int
 	Link   string // to its timelines
@@ -163,7 +164,8 @@ func newServiceRows(v *View, tallies []fleet.Tally, now time.Time) []serviceRow 
 			Tasks: "never read", Age: "–",
 			Exposed: t.Exposed(), Failing: t.Unhealthy > 0, Open: open[id], Closed: closed[id],
 			Kind: t.Service.Scheduling + ", " + t.Service.Controller, GiveUp: breakerWords(t.Service),
-			Link: "/timelines?" + url.Values{"cluster": {id.Cluster}, "service": {id.Name}}.Encode(),
+			Routed: t.Service.Gateway == fleet.GatewayConnected,
+			Link:   "/timelines?" + url.Values{"cluster": {id.Cluster}, "service": {id.Name}}.Encode(),
 		}
 		if t.Seen {
 			row.Tasks = tallied(tallyPart{t.Healthy, "healthy"}, tallyPart{t.Unhealthy, "unhealthy"}, tallyPart{t.Unknown, "unknown"})

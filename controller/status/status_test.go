@@ -694,6 +694,36 @@ func TestServicesPageSaysWhenECSGivesUp(t *testing.T) {
 	}
 }
 
+// What a gateway sends to a service castoff does not see: that is never 0, nor over.
+func TestServicesPageSaysThatAGatewayIsNotSeen(t *testing.T) {
+	v := sample(time.Now())
+	page := func() string { return rows(get(handler(v), "/services").Body.String()) }
+	if got := page(); strings.Contains(got, "gateway") {
+		t.Errorf("of a gateway: %s", got)
+	}
+	v.Snapshot.Services[1].Gateway, v.Snapshot.Services[2].Gateway = fleet.GatewayConnected, fleet.GatewayConnected
+	v.Snapshot.Services[0].Gateway = fleet.GatewayNone
+	got := page()
+	for _, want := range []string{"of 1 wanted | a gateway: not seen |  gateway: not known |", "never read web-admina gateway: not seen |  gateway: not known |"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("lacks %q in\n%s", want, got)
+		}
+	}
+	var answer struct{ Services []struct{ Gateway *bool } }
+	for i, want := range []string{"false", "true", "true"} {
+		if err := json.Unmarshal(get(handler(v), "/api/v1/services").Body.Bytes(), &answer); err != nil {
+			t.Fatal(err)
+		}
+		if g := answer.Services[i].Gateway; g == nil || fmt.Sprint(*g) != want {
+			t.Errorf("service %d: %v, want %s", i, g, want)
+		}
+	}
+	v.Open[0].Gateway = true
+	if got := rows(get(handler(v), "/timelines/"+string(v.Open[0].ID)).Body.String()); !strings.Contains(got, "sends traffic to the task too") || strings.Contains(got, "exposure as long as") {
+		t.Errorf("timeline: %s", got)
+	}
+}
+
 // Each limit says where it is from: the default, the configuration, a rule of it,
 // or a tag.
 func TestServicesPageSaysWhereLimitsAreFrom(t *testing.T) {

@@ -134,7 +134,7 @@ func stretches(t *timeline.Timeline) []stretch {
 // ECS knew better: none where that is not known.
 func exposures(t *timeline.Timeline) []stretch {
 	unhealthy, ok := t.Milestone(timeline.Unhealthy)
-	if !ok || t.Unread {
+	if !ok || t.Unread || t.Gateway {
 		return nil
 	}
 	var end timeline.Bounds

@@ -44,6 +44,7 @@ type wireTimeline struct {
 	Milestones         []wireMilestone  `json:"milestones"`
 	Phases             []wirePhase      `json:"phases"`
 	Targets            []wireTarget     `json:"targets"`
+	Gateway            bool             `json:"gateway"`
 	Replacement        *string          `json:"replacement"`
 	ReplacementsFailed int              `json:"replacements_failed"`
 	Flaps              int              `json:"flaps"`
@@ -110,6 +111,7 @@ type wireService struct {
 	Desired       int          `json:"desired"`
 	Running       int          `json:"running"`
 	Pending       int          `json:"pending"`
+	Gateway       *bool        `json:"gateway"`         // null: not known
 	Breaker       *wireBreaker `json:"circuit_breaker"` // null: off
 	Tasks         *wireTasks   `json:"tasks"`           // null while they could never be read
 	TargetGroups  []wireGroup  `json:"target_groups"`
@@ -229,6 +231,7 @@ func toWireTimeline(t *timeline.Timeline, r record) wireTimeline {
 		Milestones:  toWireMilestones(t.Milestones),
 		Phases:      []wirePhase{},
 		Targets:     []wireTarget{},
+		Gateway:     t.Gateway,
 		Replacement: optional(t.Replacement), ReplacementsFailed: t.ReplacementsFailed, Flaps: t.Flaps,
 		Container: optional(t.Container),
 		StopCode:  optional(t.StopCode), StoppedReason: optional(t.StoppedReason),
@@ -303,6 +306,10 @@ func (v *View) toWireService(t fleet.Tally, all served, now time.Time) wireServi
 		Desired: svc.Desired, Running: svc.Running, Pending: svc.Pending,
 		TargetGroups: []wireGroup{}, TimelinesOpen: all.open[svc.ID], TimelinesKept: all.closed[svc.ID],
 		Usage: append([]wireUse{}, all.usage[svc.ID]...),
+	}
+	if g := svc.Gateway; g == fleet.GatewayConnected || g == fleet.GatewayNone {
+		connected := g == fleet.GatewayConnected
+		w.Gateway = &connected
 	}
 	if b := svc.Breaker; b.Enabled {
 		w.Breaker = &wireBreaker{Resets: b.Resets, Rollback: b.Rollback}

@@ -1,8 +1,11 @@
 package timeline
 
 import (
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
 )
 
 func TestExposureSum(t *testing.T) {
@@ -23,6 +26,35 @@ func TestExposureSum(t *testing.T) {
 	// UNHEALTHY at 603, draining at 681; seen at 605 and 680.
 	if sum != 75*time.Second {
 		t.Errorf("exposed for %s, want 75s", sum)
+	}
+}
+
+// What a gateway sends nobody sees: the exposure of a service that has one is not known,
+// nor is that it is over, also when it has it no more.
+func TestExposureBehindAGateway(t *testing.T) {
+	for _, c := range []struct {
+		gateway fleet.Gateway
+		until   float64
+		known   bool
+	}{
+		{"", 1200, true},
+		{fleet.GatewayNone, 1200, true},
+		{fleet.GatewayDenied, 1200, true},
+		{fleet.GatewayConnected, 1200, false},
+		{fleet.GatewayConnected, 640, false},
+	} {
+		w := newWorld(1)
+		w.add(hung("a"))
+		w.add(fresh("b", 623))
+		tracker, cam := NewTracker(DefaultSettings()), &camera{w: w}
+		w.service.Gateway = c.gateway
+		closed := cam.film(tracker, sec(500), sec(c.until), poll)
+		w.service.Gateway = fleet.GatewayNone
+		tl := only(t, append(closed, cam.film(tracker, sec(c.until), sec(1400), poll)...))
+		known := slices.ContainsFunc(tl.Phases(), func(p Phase) bool { return p.Name == Exposure })
+		if known != c.known || tl.Gateway == c.known {
+			t.Errorf("gateway %q until %g: %v, phases %v", c.gateway, c.until, tl.Gateway, tl.Phases())
+		}
 	}
 }
 

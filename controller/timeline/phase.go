@@ -85,7 +85,7 @@ func (t *Timeline) Phases() []Phase {
 // exposure is not known while one of the targets still is exposed.
 func (t *Timeline) exposure() (Phase, bool) {
 	unhealthy, ok := t.Milestone(Unhealthy)
-	if !ok || unhealthy.Open() || len(t.Targets) == 0 || t.Unread {
+	if !ok || unhealthy.Open() || len(t.Targets) == 0 || t.Unread || t.Gateway {
 		return Phase{}, false
 	}
 	var end Bounds

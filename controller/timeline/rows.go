@@ -355,6 +355,9 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 		}
 	}
 	f.tl.Unread = out.unread
+	if svc := s.Service(f.tl.Service); svc != nil && svc.Gateway == fleet.GatewayConnected {
+		f.tl.Gateway = true
+	}
 	f.summariseWay(Detach, out)
 	f.summariseWay(Detached, gone)
 }

@@ -78,7 +78,7 @@ func TestStateIsACopy(t *testing.T) {
 // Where one could not be read of those that may fail, none is known to be calm. What
 // tells of no task and of no row does not matter.
 func TestCalmOfWhatIsRead(t *testing.T) {
-	harmless := []fleet.GapKind{fleet.GapTaskDefinition, fleet.GapContainerInstances, fleet.GapServiceRevision, fleet.GapAttributes, fleet.GapBalancer, fleet.GapTags}
+	harmless := []fleet.GapKind{fleet.GapTaskDefinition, fleet.GapContainerInstances, fleet.GapServiceRevision, fleet.GapGateways, fleet.GapAttributes, fleet.GapBalancer, fleet.GapTags}
 	for _, kind := range fleet.GapKinds {
 		w := newWorld(1)
 		w.add(settled("a"))

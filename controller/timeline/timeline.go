@@ -187,6 +187,9 @@ type Timeline struct {
 	// Unread: a target group in which the task may have a row could not be read,
 	// so what is said of its targets is not all, and exposure is not known.
 	Unread bool
+	// Gateway: a gateway of ECS's sends traffic to the task too, of which castoff sees
+	// nothing, so that exposure is not known.
+	Gateway bool `json:",omitempty"`
 
 	// Replacement is the task that took this one's place. See the package
 	// comment for how they are paired.
