@@ -40,6 +40,45 @@ func TestOlderVersionIsNoEvidence(t *testing.T) {
 	})
 }
 
+// LIVENESS: a version that nothing has any more, for longer than any copy of AWS's is
+// stale, was never one. It would else be the last that is known of the task.
+func TestOlderVersionThatLasts(t *testing.T) {
+	for _, in := range []struct {
+		name  string
+		every time.Duration
+		newer int // the reading in which the newer version is there once more
+		want  int // readings until the older one is taken
+	}{
+		{"often", 10 * time.Second, 0, 6},
+		{"seldom", 40 * time.Second, 0, 3},
+		{"not in a row", 40 * time.Second, 2, 5},
+	} {
+		t.Run(in.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 1)
+				o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+				task := f.clusters[0].tasks[0]
+				arn := f.clusters[0].taskARN(task.id)
+				task.version, task.health = 10, "UNHEALTHY"
+				was := pass(t, o, 0).Task(arn)
+				for n := 1; ; n++ {
+					task.version, task.health = 5, "HEALTHY"
+					if n == in.newer {
+						task.version, task.health = 10, "UNHEALTHY"
+					}
+					is := pass(t, o, in.every).Task(arn)
+					if taken := is.Version == 5 && is.Health == fleet.Healthy && is.Read.Received.After(was.Read.Received); taken || n > 10 {
+						if n != in.want || !taken {
+							t.Errorf("after %d readings: %+v", n, is)
+						}
+						break
+					}
+				}
+			})
+		})
+	}
+}
+
 func TestMissingOnceIsNotGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 2)

@@ -44,6 +44,7 @@ type task struct {
 	// read yet where the task is.
 	remembered bool
 
+	older        int // readings in a row that had an older version than value
 	missing      int // readings in a row that said MISSING
 	missingSince time.Time
 	listed       time.Time // when a list last had it
@@ -310,7 +311,7 @@ func (o *Observer) convertReply(c *cluster, tasks []*task, out *ecs.DescribeTask
 }
 
 // applyTask takes a reading in. One with an older version than we have was
-// made from a stale copy somewhere in AWS and is no evidence.
+// made from a stale copy somewhere in AWS and is no evidence, unless that lasts.
 func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 	t.missing, t.unlisted = 0, struct{ running, stopped bool }{}
 	v := r.value
@@ -321,7 +322,7 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 		}
 		o.share(v)
 		t.service = v.Service
-	} else if v.Version < t.value.Version {
+	} else if v.Version < t.value.Version && !o.outlived(t, v) {
 		if t.value.Missing > 0 {
 			was := *t.value
 			was.Missing = 0
@@ -329,6 +330,7 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 		}
 		return
 	}
+	t.older = 0
 	if !r.addr.equal(&t.addr) {
 		t.addr, t.moved = r.addr, true
 	}
@@ -344,6 +346,18 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 	if t.failing() {
 		o.hot[t.service] = true
 	}
+}
+
+// staleForSeconds is for how many of AWS's seconds a copy somewhere in AWS may be
+// stale: as much as polling.reply_age may be set to.
+const staleForSeconds = 60
+
+// outlived notes a reading with an older version than we have, and reports that ours
+// was never one: nothing has had it for longer than any copy is stale. It would else be
+// the last that is ever known of the task, and a target of it would stay out for good.
+func (o *Observer) outlived(t *task, v *fleet.Task) bool {
+	t.older++
+	return t.older >= confirmations && v.Read.Sent.Sub(t.value.Read.Received) >= o.ofSeconds(staleForSeconds)
 }
 
 // missTask notes that ECS answered MISSING. What was read stays, with its count
