@@ -131,11 +131,6 @@ var beliefs = []belief{
 	// A service may have other tags, or none.
 	{regexp.MustCompile(`^DescribeServices services/\[\]/tags/\[\](/value)? `), []string{"observed", "paused"}},
 	{regexp.MustCompile(`^DescribeServices services/\[\]/tags/\[\]/key (doubled|huge)`), []string{"observed", "paused"}},
-	// Open: what is left out of a service is taken for what is least in the way.
-	{regexp.MustCompile(`^DescribeServices services/\[\]/tags (left out|null)`), []string{"observed", "paused"}},
-	{regexp.MustCompile(`^DescribeServices services/\[\]/tags/\[\]/key (left out|null)`), []string{"observed", "paused"}},
-	{regexp.MustCompile(`^DescribeServices services/\[\]/desiredCount (left out|null|negative)`), []string{"floor"}},
-	{regexp.MustCompile(`^DescribeServices services/\[\]/healthCheckGracePeriodSeconds (left out|null|negative)`), []string{"grace"}},
 }
 
 // believed are the brakes that a lie may lift.

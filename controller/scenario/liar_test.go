@@ -22,6 +22,7 @@ type lie struct {
 	operation string
 	member    string // as path has it
 	change    change
+	left      int // bytes that what is huge may still have in this reply
 }
 
 func (l lie) String() string { return l.operation + " " + l.member + " " + string(l.change) }
@@ -105,6 +106,7 @@ func (l *liar) Do(req *http.Request) (*http.Response, error) {
 
 // tell is a reply with the lie in it.
 func (l *lie) tell(text []byte) []byte {
+	l.left = hugeBytes
 	if bytes.HasPrefix(text, []byte("<")) {
 		return l.tellXML(text)
 	}
@@ -189,7 +191,7 @@ func (l *lie) jsonMember(v any) (out any, keep bool) {
 			return slices.Concat(v, v), true
 		case huge:
 			text, _ := json.Marshal(v)
-			return slices.Repeat(v, copies(len(text))), true
+			return slices.Repeat(v, l.copies(len(text))), true
 		}
 		return map[string]any{"x": v}, true
 	case string:
@@ -220,8 +222,13 @@ func (l *lie) jsonMember(v any) (out any, keep bool) {
 	return v, true
 }
 
-// copies is how often a list of so many bytes is there in a huge one.
-func copies(size int) int { return max(2, min(hugeList, hugeBytes/max(size, 1))) }
+// copies is how often a list of so many bytes is there in a huge one. Where a reply has
+// several the first takes all that the reply may have.
+func (l *lie) copies(size int) int {
+	n := max(2, min(hugeList, l.left/max(size, 1)))
+	l.left -= n * size
+	return n
+}
 
 // node is an element of an XML reply.
 type node struct {
@@ -272,7 +279,7 @@ func (l *lie) xmlMember(n *node) []*node {
 		if !leaf {
 			var text bytes.Buffer
 			n.write(&text)
-			return slices.Repeat([]*node{n}, copies(text.Len()))
+			return slices.Repeat([]*node{n}, l.copies(text.Len()))
 		}
 		if _, err := strconv.Atoi(n.Text); err == nil {
 			return []*node{{XMLName: n.XMLName, Text: "1e308"}}
@@ -325,7 +332,7 @@ func liesOf(operation string, text []byte) []lie {
 	for _, member := range slices.Sorted(maps.Keys(members)) {
 		for _, c := range changes {
 			if slices.Contains(members[member], c) {
-				lies = append(lies, lie{operation, member, c})
+				lies = append(lies, lie{operation: operation, member: member, change: c})
 			}
 		}
 	}
