@@ -127,7 +127,7 @@ func (o *Observer) balancerReads(groups []*group, hot map[fleet.TargetGroupARN]b
 			continue
 		}
 		interval := o.ofSeconds(attributesInterval)
-		if (hot || b.value.Read.Never()) && !b.value.Denied {
+		if (hot || b.value.Read.Never() || o.fails(fleet.GapBalancer, b.value.ARN)) && !b.value.Denied {
 			interval = o.opts.InventoryInterval
 		}
 		for _, r := range batch(o, []*loadBalancer{b}, func(b *loadBalancer) *clock { return &b.attributes }, interval, 1, o.describeBalancer) {

@@ -145,3 +145,28 @@ func TestBalancerMayNotBeAsked(t *testing.T) {
 		}
 	})
 }
+
+// LIVENESS: a balancer's attributes that came garbled are asked for as often as an
+// inventory, also while nothing fails.
+func TestBalancerGarbledIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := region(t, sim.Options{Seed: 1}, "c", sim.ClusterOptions{}, sim.ReferenceWorkload("c", "web"))
+		n := &counter{}
+		o := newObserver(t, awsapi.Options{Config: config(r), Recorder: n})
+		look := func(passes int) (s *fleet.Snapshot) {
+			for range passes {
+				time.Sleep(10 * time.Second)
+				s = o.Observe(t.Context(), nil)
+			}
+			return s
+		}
+		look(30)
+		r.Fault(sim.Fault{Operation: "DescribeLoadBalancerAttributes", Effect: sim.Garbage, Count: 2})
+		if s := look(65); len(s.Gaps) == 0 {
+			t.Fatal("it was not asked for")
+		}
+		if s := look(7); len(s.Gaps) != 0 {
+			t.Errorf("gaps %v", s.Gaps)
+		}
+	})
+}

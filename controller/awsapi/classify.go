@@ -107,8 +107,12 @@ func statusOf(err error) int {
 }
 
 // garbled reports a reply that is none of AWS's, and no refusal either: it was cut off,
-// or came from something in between.
+// came from something in between, or lacks what AWS always sends.
 func garbled(err error) bool {
+	var gap *gapError
+	if errors.As(err, &gap) {
+		return gap.class == fleet.Invalid
+	}
 	var garbage *smithy.DeserializationError
 	return errors.As(err, &garbage) && statusOf(err) < http.StatusMultipleChoices
 }

@@ -102,8 +102,9 @@ func (o *Observer) listClusters(ctx context.Context, b *bucket) {
 	case l.err != nil:
 		o.fail(fleet.GapClusters, region, "ListClusters in "+region, l.err)
 	case l.ended:
-		for id, c := range o.clusters { // confirmed gone, and no longer listed
-			if c.gone() && c.round < o.clusterList.rounds-1 {
+		// Confirmed gone, or never there for all that anybody knows, and no longer listed.
+		for id, c := range o.clusters {
+			if (c.gone() || c.value == nil && len(c.tasks) == 0) && c.round < o.clusterList.rounds-1 {
 				delete(o.clusters, id)
 			}
 		}

@@ -17,6 +17,9 @@ type definition struct {
 	clock
 	arn   fleet.TaskDefinitionARN
 	value *fleet.TaskDefinition
+	// doubted: what a task says of its containers cannot be by this definition. None
+	// ever changes, so one that was read wrong would stay so.
+	doubted bool
 }
 
 // instance is what the Observer keeps of a container instance.
@@ -48,7 +51,7 @@ func (o *Observer) addInstance(c *cluster, arn fleet.ContainerInstanceARN) {
 // definitions and container instances.
 func (o *Observer) readDetails(ctx context.Context) {
 	// The interval is that of trying again: neither ever changes once read.
-	unread := slices.DeleteFunc(sorted(o.definitions), func(d *definition) bool { return d.value != nil })
+	unread := slices.DeleteFunc(sorted(o.definitions), func(d *definition) bool { return d.value != nil && !d.doubted })
 	o.perform(ctx, o.buckets[TaskDefinitionReadBucket],
 		batch(o, unread, func(d *definition) *clock { return &d.clock }, o.opts.InventoryInterval, 1, o.describeDefinition))
 
@@ -76,8 +79,8 @@ func (o *Observer) describeDefinition(ctx context.Context, ds []*definition) fun
 	case len(out.TaskDefinition.ContainerDefinitions) == 0: // and it would be kept for ever
 		err = gapf(fleet.Invalid, "the reply has no container definitions")
 	default:
-		for _, c := range out.TaskDefinition.ContainerDefinitions {
-			if why := strangeName("container name", value(c.Name), mostName); why != "" {
+		for i := range out.TaskDefinition.ContainerDefinitions {
+			if why := halfContainer(&out.TaskDefinition.ContainerDefinitions[i]); why != "" {
 				err = gapf(fleet.Invalid, "%s", why)
 			}
 		}
@@ -89,9 +92,26 @@ func (o *Observer) describeDefinition(ctx context.Context, ds []*definition) fun
 			return
 		}
 		o.clear(fleet.GapTaskDefinition, string(d.arn))
-		d.value = o.convertDefinition(d.arn, out.TaskDefinition)
+		d.value, d.doubted = o.convertDefinition(d.arn, out.TaskDefinition), false
 		o.known, o.moved = nil, true
 	}
+}
+
+// fits reports that a task's containers can be those of its definition: some are, and
+// none of them has a health without a check. ECS adds containers of its own.
+func fits(t *fleet.Task, d *fleet.TaskDefinition) bool {
+	some := false
+	for i := range t.Containers {
+		c := &t.Containers[i]
+		at := slices.IndexFunc(d.Containers, func(d fleet.ContainerDefinition) bool { return d.Name == c.Name })
+		if at < 0 {
+			continue
+		}
+		if some = true; c.Health != fleet.Unknown && d.Containers[at].Check == nil {
+			return false
+		}
+	}
+	return some || len(t.Containers) == 0
 }
 
 func (o *Observer) describeInstances(ctx context.Context, c *cluster, instances []*instance) func() {
@@ -146,9 +166,9 @@ func (o *Observer) convertDefinition(arn fleet.TaskDefinitionARN, in *types.Task
 	return d
 }
 
-// convertCheck fills in ECS's defaults. A check without a command is none.
+// convertCheck fills in ECS's defaults.
 func (o *Observer) convertCheck(in *types.HealthCheck) *fleet.HealthCheck {
-	if in == nil || len(in.Command) == 0 || in.Command[0] == "NONE" {
+	if in == nil || in.Command[0] == "NONE" {
 		return nil
 	}
 	return &fleet.HealthCheck{

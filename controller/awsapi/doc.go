@@ -23,7 +23,7 @@
 // stopped tasks, 5, 50 and 50 calls.
 //
 // Target group attributes are read every 15 minutes, task definitions and EC2
-// instance ids once.
+// instance ids once. A definition that none of its tasks fits is inventory.
 //
 // # Pacing
 //

@@ -238,8 +238,8 @@ func (o *Observer) readBalancers(ctx context.Context) {
 func (o *Observer) attributeReads(groups []*group, hot map[fleet.TargetGroupARN]bool) []read {
 	attributes := func(g *group) *clock { return &g.attributes }
 	var reads []read
-	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known && !g.attributes.alone })
-	for _, g := range unknown { // until they have been read, or again after a refusal, they are inventory
+	known, unknown := split(groups, func(g *group) bool { return g.attrs.Known && !o.fails(fleet.GapAttributes, string(g.arn)) })
+	for _, g := range unknown { // until they have been read, or again after a failure, they are inventory
 		for _, r := range batch(o, []*group{g}, attributes, o.opts.InventoryInterval, 1, o.describeAttributes) {
 			r.hot = r.hot || hot[g.arn] && !g.attributes.alone
 			reads = append(reads, r)
@@ -304,7 +304,7 @@ func convertRows(g *group, in []types.TargetHealthDescription) ([]fleet.Target, 
 		if d.Target == nil || value(d.Target.Id) == "" {
 			return nil, gapf(fleet.Invalid, "the reply has a target without an id")
 		}
-		if why := strangeName("target id", *d.Target.Id, mostARN); why != "" { // an ALB's is its ARN
+		if why := strangeText("target id", *d.Target.Id, mostARN); why != "" { // an ALB's is its ARN
 			return nil, gapf(fleet.Invalid, "%s", why)
 		}
 		port := count(value(d.Target.Port))
@@ -346,8 +346,8 @@ func (o *Observer) describeTags(ctx context.Context, groups []*group) func() {
 			}
 			g.tagging.ok()
 			at := slices.IndexFunc(out.TagDescriptions, func(d types.TagDescription) bool { return value(d.ResourceArn) == ref })
-			if at < 0 || out.TagDescriptions[at].Tags == nil {
-				o.fail(fleet.GapTags, ref, "DescribeTags of "+g.arn.Name(), gapf(fleet.Invalid, "left out of the reply"))
+			if at < 0 || out.TagDescriptions[at].Tags == nil || keyless(out.TagDescriptions[at].Tags, elbTag) {
+				o.fail(fleet.GapTags, ref, "DescribeTags of "+g.arn.Name(), gapf(fleet.Invalid, "left out of the reply, or a part of them"))
 				continue
 			}
 			o.clear(fleet.GapTags, ref)

@@ -24,21 +24,34 @@ const (
 	mostReason    = 1024 // of what ECS says of a stop: longer is cut off
 )
 
-// strangeName says what is wrong with a name; empty when nothing is.
-func strangeName(what, name string, most int) string {
+// strangeText says what is wrong with a text that is kept; empty when nothing is.
+func strangeText(what, text string, most int) string {
 	switch {
-	case len(name) > most:
-		return fmt.Sprintf("the reply has a %s of %d characters, and AWS allows %d", what, len(name), most)
-	case strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }):
-		return fmt.Sprintf("the reply has a %s that cannot be printed: %q", what, name)
+	case len(text) > most:
+		return fmt.Sprintf("the reply has a %s of %d characters, and AWS allows %d", what, len(text), most)
+	case strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Sprintf("the reply has a %s that cannot be printed: %q", what, text)
 	}
 	return ""
 }
 
-// strangeARN is the same for an ARN and for the name in it.
-func strangeARN(what, arn string, most int) string {
-	if why := strangeName("ARN of a "+what, arn, mostARN); why != "" {
+// strangeName is the same for a name. No name has what parts an ARN: with one, a task
+// would be of a service that there is not, and stay so, since no task changes its own.
+func strangeName(what, name string, most int) string {
+	if why := strangeText(what, name, most); why != "" || !strings.ContainsAny(name, ":/") {
 		return why
+	}
+	return fmt.Sprintf("the reply has a %s that is none: %q", what, name)
+}
+
+// strangeARN is the same for an ARN that ends in a name, and for that name.
+func strangeARN(what, arn string, most int) string {
+	if why := strangeText("ARN of a "+what, arn, mostARN); why != "" {
+		return why
+	}
+	// arn:aws:ecs:REGION:ACCOUNT:KIND/NAME. What is none would be asked for, for good.
+	if strings.Count(arn, ":") != 5 {
+		return fmt.Sprintf("the reply has an ARN of a %s that is none: %q", what, arn)
 	}
 	return strangeName(what+" name", arn[strings.LastIndexByte(arn, '/')+1:], most)
 }
@@ -67,7 +80,7 @@ func taskSetBalancers(sets []ecstypes.TaskSet) (of [][]ecstypes.LoadBalancer) {
 
 // strangeGroup says what is wrong with the ARN of a target group.
 func strangeGroup(arn fleet.TargetGroupARN) string {
-	if why := strangeName("ARN of a target group", string(arn), mostARN); why != "" {
+	if why := strangeText("ARN of a target group", string(arn), mostARN); why != "" {
 		return why
 	}
 	// What is read of a deployment once is kept: one that is none would be asked for, for good.
@@ -86,7 +99,7 @@ func strangeTask(in *ecstypes.Task, service string) string {
 		value(in.TaskDefinitionArn), value(in.ContainerInstanceArn), value(in.StartedBy), value(in.AvailabilityZone), value(in.LastStatus),
 		value(in.DesiredStatus), string(in.LaunchType), string(in.HealthStatus), string(in.Connectivity), string(in.StopCode),
 	} {
-		if why := strangeName("value", kept, mostARN); why != "" {
+		if why := strangeText("value", kept, mostARN); why != "" {
 			return why
 		}
 	}

@@ -26,6 +26,8 @@ func TestSafetyNamesThatAWSDoesNotAllow(t *testing.T) {
 		{"a cluster", func(f *fake) { f.clusters[1].name = long(256) }, fleet.GapClusters, "cluster name of 256 characters"},
 		{"a task", func(f *fake) { f.clusters[1].tasks[0].id = long(7000) }, fleet.GapTaskList, "ARN of a task of 7"},
 		{"a task's service", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"group": "service:" + long(256)} }, fleet.GapTasks, "service name of 256 characters"},
+		{"a task's service twice", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"group": "service:s0000service:s0000"} }, fleet.GapTasks, "service name that is none"},
+		{"an ARN twice", func(f *fake) { f.clusters[1].services[1].name = "s0001" + ecsARN("service/c01/s0001") }, fleet.GapServices, "ARN of a service that is none"},
 		{"a task's definition", func(f *fake) { f.clusters[1].tasks[0].extra = map[string]any{"taskDefinitionArn": long(2000)} }, fleet.GapTasks, "value of 2000 characters"},
 		{"a group", func(f *fake) { f.clusters[1].services[1].groups = []string{long(33)} }, fleet.GapService, "target group name of 33 characters, and AWS allows 32"},
 		{"a group that is none", func(f *fake) { f.clusters[1].services[1].groups = []string{"a/b"} }, fleet.GapService, "ARN of a target group that is none"},

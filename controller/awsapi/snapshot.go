@@ -36,6 +36,12 @@ func (o *Observer) fail(kind fleet.GapKind, ref, attempted string, err error) {
 // clear notes that it could be read.
 func (o *Observer) clear(kind fleet.GapKind, ref string) { delete(o.gaps, gapKey{kind, ref}) }
 
+// fails reports that the last try to read it failed.
+func (o *Observer) fails(kind fleet.GapKind, ref string) bool {
+	_, failed := o.gaps[gapKey{kind, ref}]
+	return failed
+}
+
 // dropGaps forgets the failures to read what nobody wants read any more. It
 // looks at what is there instead of being told what has gone: a Gap that stays
 // for good has the operator look for a failure that is over. Nor does a task that

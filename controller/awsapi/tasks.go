@@ -335,6 +335,9 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 		t.addr, t.moved = r.addr, true
 	}
 	o.addDefinition(v.Definition)
+	if d := o.definitions[v.Definition]; d != nil && d.value != nil && !fits(v, d.value) {
+		d.doubted = true
+	}
 	o.addInstance(c, v.ContainerInstance)
 	if t.value != nil && v.Leaving() && !t.value.Leaving() {
 		c.lose(v.Service.Name)

@@ -112,11 +112,15 @@ var errNoTags = gapf(fleet.Invalid, "the reply has no tags, which say what casto
 // wholeTags are the tags of a service or cluster; false when the reply lacks them, or a
 // part of them.
 func wholeTags(was map[string]string, in []types.Tag, has has, lists []string) (map[string]string, bool) {
-	if !has("tags") && (len(was) > 0 || slices.ContainsFunc(lists, has)) ||
-		slices.ContainsFunc(in, func(t types.Tag) bool { return value(t.Key) == "" }) {
+	if !has("tags") && (len(was) > 0 || slices.ContainsFunc(lists, has)) || keyless(in, ecsTag) {
 		return nil, false
 	}
 	return tags(in, ecsTag), true
+}
+
+// keyless reports a tag of which nobody can tell what it says.
+func keyless[T any](in []T, pair func(T) (key, val *string)) bool {
+	return slices.ContainsFunc(in, func(t T) bool { key, _ := pair(t); return value(key) == "" })
 }
 
 // halfService says what a reading lacks that every service has, or that this
@@ -153,7 +157,26 @@ func halfService(was *fleet.Service, in *types.Service, has has) string {
 			return "the reply has no " + member
 		}
 	}
+	if slices.ContainsFunc(numbersOf(in), func(n int32) bool { return n < 0 }) {
+		return "the reply has a number below 0, where AWS has none"
+	}
 	return ""
+}
+
+// numbersOf are those by which it is decided what a service can do without.
+func numbersOf(in *types.Service) []int32 {
+	n := []int32{in.DesiredCount, in.RunningCount, in.PendingCount, value(in.HealthCheckGracePeriodSeconds)}
+	if d := in.DeploymentConfiguration; d != nil {
+		n = append(n, value(d.MinimumHealthyPercent), value(d.MaximumPercent))
+	}
+	for i := range in.Deployments {
+		d := &in.Deployments[i]
+		n = append(n, d.DesiredCount, d.RunningCount, d.PendingCount, d.FailedTasks)
+	}
+	for i := range in.TaskSets {
+		n = append(n, in.TaskSets[i].ComputedDesiredCount, in.TaskSets[i].RunningCount, in.TaskSets[i].PendingCount)
+	}
+	return n
 }
 
 // lostRollout is the state of a deployment that had one and of which a reply has none:
@@ -168,6 +191,18 @@ func keepRollouts(was, is *fleet.Service) {
 			d.Rollout = lostRollout
 		}
 	}
+}
+
+// halfContainer says what the definition of a container lacks, or has and cannot be:
+// without its name, or its check's command, no failure would be its.
+func halfContainer(in *types.ContainerDefinition) string {
+	switch {
+	case value(in.Name) == "":
+		return "the reply has a container without a name"
+	case in.HealthCheck != nil && len(in.HealthCheck.Command) == 0:
+		return "the reply has a check without a command"
+	}
+	return strangeName("container name", value(in.Name), mostName)
 }
 
 // halfGroup says what a target group lacks: without its protocol it would seem to be

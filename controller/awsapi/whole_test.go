@@ -76,6 +76,41 @@ func TestServiceWithoutAMember(t *testing.T) {
 	}
 }
 
+// SAFETY: a number below 0 is not 0, by which a service would do without any target, or
+// give its tasks no time.
+func TestServiceWithANumberBelowNothing(t *testing.T) {
+	deployment := func(member string) map[string]any {
+		return map[string]any{"deployments": []any{map[string]any{"id": "ecs-svc/s0000", "status": "PRIMARY", member: -5}}}
+	}
+	for _, is := range []map[string]any{
+		{"desiredCount": -5},
+		{"runningCount": -5},
+		{"pendingCount": -5},
+		{"healthCheckGracePeriodSeconds": -5},
+		{"deploymentConfiguration": map[string]any{"maximumPercent": 200, "minimumHealthyPercent": -5}},
+		{"deploymentConfiguration": map[string]any{"maximumPercent": -5, "minimumHealthyPercent": 100}},
+		deployment("desiredCount"),
+		deployment("runningCount"),
+		deployment("pendingCount"),
+		deployment("failedTasks"),
+		{"taskSets": []any{map[string]any{"id": "ecs-svc/1", "computedDesiredCount": -5}}},
+		{"taskSets": []any{map[string]any{"id": "ecs-svc/1", "runningCount": -5}}},
+		{"taskSets": []any{map[string]any{"id": "ecs-svc/1", "pendingCount": -5}}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			f.clusters[0].services[0].extra = ecsService()
+			o := observer(t, Options{Config: f.config(), Budgets: unlimited})
+			was := pass(t, o, 0).Services[0]
+			maps.Copy(f.clusters[0].services[0].extra, is)
+			s := pass(t, o, time.Minute)
+			if s.Services[0] != was || len(s.Gaps) != 1 || s.Gaps[0].Kind != fleet.GapService || s.Gaps[0].Class != fleet.Invalid {
+				t.Errorf("%v: was %+v, is %+v, gaps %v", is, was, s.Services[0], s.Gaps)
+			}
+		})
+	}
+}
+
 // Who leaves empty lists out has no tags to tell of; what was there before is lost.
 func TestTagsOfWhoLeavesEmptyListsOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
