@@ -109,7 +109,7 @@ var (
 	}
 	phaseError = Metric{
 		"castoff_phase_error_seconds", Histogram, []string{"phase"},
-		"The error of the phases of closed timelines: the longest less the shortest that the bounds allow.",
+		"The error of the phases of closed timelines: the longest less the shortest that the bounds allow. These hold for replies of AWS up to polling.reply_age older than their requests and for reports of health up to timelines.report_lag late.",
 	}
 
 	verdictsTotal = Metric{

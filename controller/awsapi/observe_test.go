@@ -82,6 +82,35 @@ func TestCircuitBreaker(t *testing.T) {
 	}
 }
 
+// Tasks that ECS starts to balance zones are in its events, and nowhere else.
+func TestMovedTasks(t *testing.T) {
+	const a, b, c = "cfcd208495d565ef66e7dff9f98764da", "c4ca4238a0b923820dcc509a6f75849b", "eccbc87e4b5ce2fe28308fd9f2a7baf3"
+	for setting, want := range map[string][]string{"ENABLED": {b, a}, "DISABLED": nil} {
+		synctest.Test(t, func(t *testing.T) {
+			f := newFake(1, 1, 1)
+			var events []any
+			for _, m := range []string{
+				"(service s0000) has started 2 tasks in eu-central-1a to AZ Rebalance: (task " + a + ") (task " + b + ").",
+				"(service s0000) has started 2 tasks in eu-central-1a to AZ Rebalance: " + a + ".",
+				"(service s0000) has stopped 1 running tasks in eu-central-1b to AZ Rebalance: (task " + c + ").",
+				"(service s0000) has started 1 tasks: (task " + c + ").",
+			} {
+				events = append(events, map[string]any{"id": "e", "message": m})
+			}
+			whole := ecsService()
+			whole["availabilityZoneRebalancing"], whole["events"] = setting, events
+			f.clusters[0].services[0].extra = whole
+			s := pass(t, observer(t, Options{Config: f.config(), Budgets: unlimited}), 0)
+			if len(s.Services) != 1 {
+				t.Fatalf("gaps %v", s.Gaps)
+			}
+			if got := s.Services[0].Moved; !slices.Equal(got, want) {
+				t.Errorf("%s: %v, want %v", setting, got, want)
+			}
+		})
+	}
+}
+
 // The floor: one DescribeTasks for each hundred tasks of a cluster, a list of
 // the same length each discovery, a DescribeTargetHealth for each due group.
 func TestCallsOfEachPass(t *testing.T) {

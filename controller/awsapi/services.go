@@ -3,7 +3,9 @@ package awsapi
 import (
 	"cmp"
 	"context"
+	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -230,6 +232,7 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 		v.EarlySuccess = d.EarlySuccessCriteria != nil && d.EarlySuccessCriteria.Enable
 		v.Breaker = convertBreaker(d.DeploymentCircuitBreaker)
 	}
+	v.Moved = moved(in)
 	v.LoadBalancers = appendLoadBalancers(nil, in.LoadBalancers)
 	for i := range in.Deployments {
 		v.Deployments = append(v.Deployments, convertDeployment(&in.Deployments[i], read.Received))
@@ -241,6 +244,29 @@ func (o *Observer) convertService(s *service, in *types.Service, read fleet.Read
 	slices.SortFunc(v.LoadBalancers, compareLoadBalancers)
 	v.LoadBalancers = slices.Compact(v.LoadBalancers)
 	return v
+}
+
+// taskID is the id of a task in a sentence of ECS's.
+var taskID = regexp.MustCompile(`\b[0-9a-f]{32}\b`)
+
+// mostMoved bounds what is kept of tasks that were started to balance zones.
+const mostMoved = 500
+
+// moved are the tasks that ECS says it started to balance zones. Nothing in a task
+// says so: "(service-name) has started (number) tasks in (zone) to AZ Rebalance: (ids)".
+//
+// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/track-service-rebalancing.html
+func moved(in *types.Service) (ids []string) {
+	if in.AvailabilityZoneRebalancing != types.AvailabilityZoneRebalancingEnabled {
+		return nil
+	}
+	for i := range in.Events {
+		if m := value(in.Events[i].Message); len(ids) < mostMoved && strings.Contains(m, "has started") && strings.Contains(m, "to AZ Rebalance") {
+			ids = append(ids, taskID.FindAllString(m, mostMoved)...)
+		}
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 // convertBreaker fills in ECS's defaults: 50 % of the desired tasks, within bounds, and

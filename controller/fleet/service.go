@@ -48,6 +48,9 @@ type Service struct {
 	EarlySuccess bool
 	Breaker      CircuitBreaker
 	Gateway      Gateway
+	// Moved are the ids of tasks that ECS started to balance the service's zones,
+	// sorted, as far as its last hundred events tell.
+	Moved []string
 	// Grace is healthCheckGracePeriodSeconds: for so long after a task starts
 	// ECS ignores its failing checks. The balancer does not.
 	Grace time.Duration

@@ -52,7 +52,9 @@
 // ahead; each task replaces at most one, and not one that stopped long before. In a
 // DAEMON service only a task on the same instance is one. Tasks of another deployment are never
 // matched, so a roll-out at the same time does not confuse it; tasks started by
-// a simultaneous scale-out of the same deployment cannot be told apart. Until a
+// a simultaneous scale-out of the same deployment cannot be told apart. A task that ECS
+// started to balance zones replaces none; ECS names it in the service's events, which
+// are read once an inventory, so that it may be matched until then. Until a
 // replacement serves, the match may change: one that fails or leaves before is
 // given up for the next, and as long as the original failure waits, it does not get a replacement
 // of its own: ECS counts tasks, and two sick tasks in one place want one new

@@ -133,7 +133,7 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) map[place][]
 		if task.Created.Before(since) || task.Created.IsZero() || !services[task.Service] {
 			continue
 		}
-		if !t.taken[task.ARN] && !task.Leaving() && !t.openFailure(task.ARN) {
+		if !t.taken[task.ARN] && !task.Leaving() && !t.openFailure(task.ARN) && !wasMoved(s, task) {
 			in := placeOf(s, task)
 			free[in] = append(free[in], task)
 		}
@@ -142,6 +142,17 @@ func (t *Tracker) candidates(s *fleet.Snapshot, waiting []*failure) map[place][]
 		slices.SortStableFunc(tasks, func(a, b *fleet.Task) int { return a.Created.Compare(b.Created) })
 	}
 	return free
+}
+
+// wasMoved reports that ECS started the task to balance the service's zones: another one
+// that is well makes room for it, and it replaces none that fails.
+func wasMoved(s *fleet.Snapshot, task *fleet.Task) bool {
+	svc := s.Service(task.Service)
+	if svc == nil || len(svc.Moved) == 0 {
+		return false
+	}
+	_, is := slices.BinarySearch(svc.Moved, task.ARN.ID())
+	return is
 }
 
 func (t *Tracker) openFailure(arn fleet.TaskARN) bool {

@@ -29,6 +29,14 @@ func TestPairing(t *testing.T) {
 			w.add(fresh("a2", 623))
 			return map[string]string{"a": "a2"}
 		}},
+		{"zones are balanced at the same time", func(w *world) map[string]string {
+			w.add(hung("a"))
+			moved := fresh("moved", 610)
+			w.add(moved)
+			w.add(fresh("a2", 623))
+			w.service.Moved = []string{moved.arn().ID()}
+			return map[string]string{"a": "a2"}
+		}},
 		{"only a deployment", func(w *world) map[string]string {
 			w.add(hung("a"))
 			roll := fresh("new", 610)
