@@ -94,7 +94,7 @@ func TestBroken(t *testing.T) {
 		{"state that differs", module, `transit_encryption = "ENABLED"`, `transit_encryption = "DISABLED"`, "TestTerraformTask", "transit_encryption"},
 		{"a right that differs", "terraform/roles.tf", `"elasticfilesystem:ClientWrite"`, `"elasticfilesystem:ClientRootAccess"`, "TestTerraformRights", "ClientRootAccess"},
 		{"a metric with a typo in a rule", "prometheus/rules.yml", "castoff_exposed_targets)", "castoff_exposed_target)", "TestRulesUseTheCatalogue", `no series "castoff_exposed_target"`},
-		{"a label that a metric has not", "prometheus/alerts.yml", `castoff_timelines_open`, `castoff_timelines_open{state="open"}`, "TestRulesUseTheCatalogue", "no label state"},
+		{"a label that a metric has not", "prometheus/alerts.yml", `castoff_acting_halted`, `castoff_acting_halted{state="open"}`, "TestRulesUseTheCatalogue", "no label state"},
 		{"no expression", "prometheus/alerts.yml", "castoff_paused[10m]) > 0", "castoff_paused[10m]) >", "TestRulesUseTheCatalogue", "parse error"},
 		{"an alert without a page", "prometheus/alerts.yml", "alert: CastoffTwice", "alert: CastoffThrice", "TestAlertsAreComplete", "CastoffThrice"},
 		{"an alert that is never tested to fire", "prometheus/tests.yml", "alertname: CastoffThrottled", "alertname: CastoffThrottle", "TestAlertsAreComplete", "CastoffThrottled: tests.yml has it fire: false"},

@@ -157,7 +157,7 @@ func TestMistakes(t *testing.T) {
 	k := known(t)
 	for _, text := range []string{
 		"sum(castoff_exposed_targets", "castoff_exposed_target", `castoff_tasks{state="healthy"}`, "sum by (task) (castoff_tasks)",
-		"castoff_phase_seconds", "castoff_passes_total / on (cluster) castoff_tasks{job=\"x\"} and castoff_exposed", "castoff:exposure:ratio_rate5m{target_group=\"x\"}",
+		"castoff_phase_second", "castoff_passes_total / on (cluster) castoff_tasks{job=\"x\"} and castoff_exposed", "castoff:exposure:ratio_rate5m{target_group=\"x\"}",
 		`up{service="x"}`, "histogram_quantile(0.5, sum by (le, service) (rate(castoff_pass_duration_seconds_bucket[5m])))",
 	} {
 		if len(k.mistakes(text)) == 0 {
