@@ -290,6 +290,36 @@ func TestRefusedCallTookNothingOut(t *testing.T) {
 	}
 }
 
+// Out of a group into which AWS does not let castoff put a target back, none is taken.
+func TestDeniedWayBackKeepsOthersIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outs, backs := 0, 0
+		w := &world{}
+		gone := func(s *fleet.Snapshot) { s.TargetGroups[0].Targets = s.TargetGroups[0].Targets[1:] }
+		turn := func(s *fleet.Snapshot, i int, is fleet.HealthStatus) {
+			s.Tasks[i].Health, s.Tasks[i].Containers[0].Health = is, is
+		}
+		c := looking(t, policy.Detaching, hand{
+			deregister: func(context.Context) error { outs++; w.set(gone); return nil },
+			register: func(context.Context) error {
+				backs++
+				w.set(func(s *fleet.Snapshot) { gone(s); turn(s, 0, fleet.Healthy); turn(s, 1, fleet.Unhealthy) })
+				return &fleet.CallError{Class: fleet.Denied, Err: errors.New("no")}
+			},
+		}, w, nil)
+		time.Sleep(90 * time.Second)
+		w.set(func(s *fleet.Snapshot) { gone(s); turn(s, 0, fleet.Healthy) })
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		held := slices.ContainsFunc(c.View().Verdicts, func(v policy.Verdict) bool {
+			return v.Task == shopTask(1) && v.Action == policy.Detach && v.Guard == policy.Paused && v.Reason == policy.Denied
+		})
+		if outs != 1 || backs < 1 || !held {
+			t.Errorf("%d taken out, %d times refused, held: %t", outs, backs, held)
+		}
+	})
+}
+
 // Who drives the time has each call over within its Step.
 func TestDrivenWritesAreOverWithinTheStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -106,14 +106,19 @@ func TestRegisterGivesTheZoneThatAWSAsksFor(t *testing.T) {
 	if calls := writes(f.taken()); len(calls) != 1 || Classify(err) != fleet.Invalid || Applied(err) {
 		t.Errorf("without a zone to give: %d calls, %v", len(calls), err)
 	}
-	// A refusal that speaks of zones, but asks for none.
-	f.fault = func(fakeCall) *fakeReply {
-		return &fakeReply{status: 400, body: `<ErrorResponse><Error><Type>Sender</Type><Code>InvalidTarget</Code>` +
-			`<Message>The Availability Zone of the target is not enabled</Message></Error></ErrorResponse>`}
-	}
-	err = o.Register(t.Context(), web(), []Registration{{Key: webTarget(0), Zone: "eu-central-1b"}})
-	if calls := writes(f.taken()); len(calls) != 1 || Classify(err) != fleet.Invalid {
-		t.Errorf("with a zone that is no good: %d calls, %v", len(calls), err)
+	// Refusals that ask for no zone.
+	for code, message := range map[string]string{
+		"InvalidTarget":   "The Availability Zone of the target is not enabled",
+		"ValidationError": "The IP address '10.0.0.1' is not valid",
+	} {
+		f.fault = func(fakeCall) *fakeReply {
+			return &fakeReply{status: 400, body: `<ErrorResponse><Error><Type>Sender</Type><Code>` + code + `</Code>` +
+				`<Message>` + message + `</Message></Error></ErrorResponse>`}
+		}
+		err = o.Register(t.Context(), web(), []Registration{{Key: webTarget(0), Zone: "eu-central-1b"}})
+		if calls := writes(f.taken()); len(calls) != 1 || Classify(err) != fleet.Invalid {
+			t.Errorf("%s: %d calls, %v", message, len(calls), err)
+		}
 	}
 }
 
@@ -207,6 +212,7 @@ func TestApplied(t *testing.T) {
 		{"gateway timeout", []*fakeReply{{status: 504, body: "late"}}, fleet.Transient, true, 3},
 		{"request timeout", []*fakeReply{elbError(408, "RequestTimeout")}, fleet.Transient, true, 3},
 		{"lost", []*fakeReply{lost}, fleet.Transient, true, 3},
+		{"sent elsewhere", []*fakeReply{{status: 307, body: "<html>log in</html>"}}, fleet.Invalid, true, 1},
 		{"another document", []*fakeReply{garbage}, fleet.Invalid, true, 1},
 		{"lost, then denied", []*fakeReply{lost, denied}, fleet.Denied, true, 2},
 		{"server error, then throttled", []*fakeReply{broken, throttled}, fleet.Throttled, true, 3},

@@ -230,6 +230,16 @@ func TestTakenAway(t *testing.T) {
 	}
 	must(t, os.Rename(path+".away", path))
 	must(t, j.Commit(w.pass(time.Second)))
+	// Another file in its place is not the journal, however alike.
+	text, err := os.ReadFile(path)
+	must(t, err)
+	must(t, os.Rename(path, path+".away"))
+	must(t, os.WriteFile(path, text, 0o600))
+	if err := j.Commit(w.pass(time.Second)); !errors.Is(err, ErrUnwritable) || !strings.Contains(err.Error(), "no longer where it was") {
+		t.Errorf("replaced: %v", err)
+	}
+	must(t, os.Rename(path+".away", path))
+	must(t, j.Commit(w.pass(time.Second)))
 	must(t, j.Close())
 }
 

@@ -211,17 +211,80 @@ func TestSafetyBacklogIsOlderThanRecord(t *testing.T) {
 	}
 }
 
+// What a pass has closed is not forgotten where not even the store can be read to
+// compare it with.
+func TestBacklogOfAPassThatCannotBeCompared(t *testing.T) {
+	disk := &failing{memory: newMemory()}
+	j := newJournal(wide, disk)
+	w, m := newWorld(3, 3), newModel(wide.Keep)
+	disk.deaf = errPanic
+	for range 20 {
+		p := w.pass(time.Second)
+		if err := j.Commit(p); !errors.Is(err, ErrUnwritable) {
+			t.Fatalf("Commit: %v", err)
+		}
+		m.commit(p)
+	}
+	disk.deaf = nil
+	p := w.pass(time.Second)
+	must(t, j.Commit(p))
+	m.commit(p)
+	if got, want := loaded(t, j), m.text(t); got != want {
+		t.Error(difference(got, want))
+	}
+	if len(m.contents.Closed) < 2 {
+		t.Error("none closed: no test")
+	}
+}
+
+// Of a write that failed all may be there: no more is kept for that than was asked for.
+func TestSafetyFailedWriteIsCounted(t *testing.T) {
+	disk := &failing{memory: newMemory()}
+	j := newJournal(Options{Keep: Keep{Count: 3, Age: time.Hour}}, disk)
+	w := newWorld(1, 3)
+	commit := func(of ...int) error {
+		var closed []*timeline.Timeline
+		for _, n := range of {
+			tl := w.timeline(n, epoch)
+			tl.Closed = epoch.Add(time.Duration(n) * time.Second)
+			closed = append(closed, tl)
+		}
+		return j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: closed})
+	}
+	must(t, commit())
+	disk.err, disk.late = ErrUnwritable, true
+	if err := commit(1, 2, 3); !errors.Is(err, ErrUnwritable) {
+		t.Fatalf("Commit: %v", err)
+	}
+	disk.err = nil
+	must(t, commit(4, 5))
+	c, err := j.Load()
+	must(t, err)
+	if len(c.Closed) != 3 {
+		t.Errorf("%d closed timelines are kept, want 3", len(c.Closed))
+	}
+}
+
 // failing is a memory that can be full.
 type failing struct {
 	memory
-	err error
+	err  error
+	late bool  // err comes after all has been written
+	deaf error // of reads
 }
 
 func (f *failing) write(cs []change) error {
-	if f.err != nil {
-		return f.err
+	if f.err == nil || f.late {
+		return errors.Join(f.memory.write(cs), f.err)
 	}
-	return f.memory.write(cs)
+	return f.err
+}
+
+func (f *failing) read(fn func(view) error) error {
+	if f.deaf != nil {
+		return f.deaf
+	}
+	return f.memory.read(fn)
 }
 
 // A limit that was lowered is met over several passes, the oldest first.

@@ -24,6 +24,7 @@ func TestAgentCutOff(t *testing.T) {
 		{"castoff was restarted meanwhile", 512, 601, 450, 540, 510 - 19 - 20, 600, 0},
 		{"back for longer than any report takes", 512, 560, 450, 0, 600 - 19 - 20, 600, 0},
 		{"back for not quite as long", 512, 585, 450, 0, 510 - 19 - 20, 600, 0},
+		{"between two readings", 596, 599, 450, 0, 595 - 19 - 20, 600, 0},
 		{"another time", 580, 590, 450, 0, 575 - 19 - 20, 600, 0},
 		{"its definition is read when all has been told", 512, 601, 450, 0, 510 - 19 - 20, 600, 640},
 	} {
@@ -93,6 +94,16 @@ func TestAgentBackByAnotherClock(t *testing.T) {
 		if got := tracker.wasAway(nil, &fleet.Task{Created: sec(-1), ConnectedAt: sec(back)}); got != want {
 			t.Errorf("back at %v of AWS's clock, castoff read at 540: away %t", back, got)
 		}
+	}
+	if tracker.wasAway(nil, &fleet.Task{Created: sec(545), ConnectedAt: sec(560)}) {
+		t.Error("a task of which castoff knew nothing was away")
+	}
+}
+
+// An agent that connects for the first time has not been away.
+func TestFirstConnectionIsNoReturn(t *testing.T) {
+	if NewTracker(DefaultSettings()).wasAway(&fleet.Task{Created: sec(0)}, &fleet.Task{Created: sec(0), ConnectedAt: sec(20)}) {
+		t.Error("it was away")
 	}
 }
 

@@ -581,3 +581,25 @@ func TestCopies(t *testing.T) {
 		t.Errorf("changed from %s to %s", before, after)
 	}
 }
+
+// A task that has stopped and is replaced has nothing to wait for but its row: until that
+// has been read once more, ECS may have put it back and taken it out.
+func TestTimelineWaitsForItsRows(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	l.draining, l.gone = sec(640), sec(660) // by somebody's hand
+	l.deactivating, l.stopping, l.stopped = sec(700), sec(705), sec(720)
+	w.add(fresh("b", 623))
+	unread := false
+	c := &camera{w: w, skip: func(ref string) bool { return unread && ref == w.groups[0].Name }}
+	tracker := NewTracker(DefaultSettings())
+	closed := c.film(tracker, sec(500), sec(690), poll)
+	unread = true
+	if closed = append(closed, c.film(tracker, sec(695), sec(840), poll)...); len(closed) != 0 {
+		t.Errorf("closed unread: %s", describe(closed[0]))
+	}
+	unread = false
+	if tl := only(t, c.film(tracker, sec(845), sec(850), poll)); !tl.Closed.Equal(sec(845)) {
+		t.Errorf("closed at %s", tl.Closed)
+	}
+}
