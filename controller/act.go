@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -110,19 +109,13 @@ func (c *Controller) carryOut(ctx context.Context, s *fleet.Snapshot, verdicts [
 		of := func(v policy.Verdict) bool { return c.carried(v) && v.Target.Group == group }
 		tasks := tasksOf(verdicts, of)
 		w := write{action: verdicts[slices.IndexFunc(verdicts, of)].Action, group: group}
-		var others []fleet.TaskARN // of the targets that would be left
+		var others []fleet.TaskARN
 		if w.action == policy.Detach {
 			others = outdated(s, group, c.now())
 		}
 		s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})
 		c.acting.guards = policy.Remember(c.input(s))
-		began, until := seen(s, group, tasks)
-		if others = outdated(s, group, began); w.action == policy.Detach && len(others) > 0 {
-			c.log.Warn("no call was made", "call", w.name(), "target_group", group.Name(),
-				"error", fmt.Sprintf("%d other tasks were read too long before the targets", len(others)))
-			continue
-		}
-		w.until = until
+		w.until = heldUntil(s, group, tasks)
 		for i, was := range verdicts {
 			if !of(was) {
 				continue
@@ -167,21 +160,20 @@ func (c *Controller) giveBack(s *fleet.Snapshot, decided []policy.Verdict) {
 	}
 }
 
-// seen is when a look at tasks and a group began, and until when it may be acted
-// upon: AWS may take its time to answer, but what was answered must not lie about.
-func seen(s *fleet.Snapshot, group fleet.TargetGroupARN, tasks []fleet.TaskARN) (began, until time.Time) {
+// heldUntil is when a look at tasks and a group may be acted upon no longer: AWS may take
+// its time to answer, but what was answered must not lie about.
+func heldUntil(s *fleet.Snapshot, group fleet.TargetGroupARN, tasks []fleet.TaskARN) time.Time {
 	g := s.TargetGroup(group)
 	if g == nil {
-		return time.Time{}, time.Time{}
+		return time.Time{}
 	}
-	began, until = g.Read.Sent, g.Read.Received
+	last := g.Read.Received
 	for _, arn := range tasks {
-		if t := s.Task(arn); t != nil {
-			began = slices.MinFunc([]time.Time{began, t.Read.Sent}, time.Time.Compare)
-			until = slices.MaxFunc([]time.Time{until, t.Read.Received}, time.Time.Compare)
+		if t := s.Task(arn); t != nil && t.Read.Received.After(last) {
+			last = t.Read.Received
 		}
 	}
-	return began, until.Add(holds)
+	return last.Add(holds)
 }
 
 // well reports that a task may be one that serves.
@@ -189,11 +181,9 @@ func well(t *fleet.Task) bool {
 	return t.LastStatus == fleet.Running && !t.Leaving() && !t.Failing() && t.Missing == 0
 }
 
-// outdated are the tasks of a group's targets that were read too long before an
-// instant to say how many targets would be left. In a pass that takes long, or in
-// which the machine stands still, all of them may have failed since. One that was not
-// well then is not among those that would be left, whatever has become of it: what ECS
-// reads no more, as a task that has stopped, must not keep the others in.
+// outdated are the tasks of a group's targets that must be read again, for the guards to
+// count them among those that would be left. One that was not well is none of these,
+// whatever has become of it.
 func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN, at time.Time) []fleet.TaskARN {
 	g := s.TargetGroup(group)
 	if g == nil {
@@ -201,7 +191,7 @@ func outdated(s *fleet.Snapshot, group fleet.TargetGroupARN, at time.Time) []fle
 	}
 	var tasks []fleet.TaskARN
 	for i := range g.Targets {
-		if t := s.Owner(g.Targets[i].Key); t != nil && well(t) && t.Read.Age(at) > holds {
+		if t := s.Owner(g.Targets[i].Key); t != nil && well(t) && t.Read.Age(at) > policy.Apart {
 			tasks = append(tasks, t.ARN)
 		}
 	}

@@ -257,3 +257,41 @@ func TestCallOfBeforeARestartIsItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// A task that cannot be read any more, of another service in the same target group, is
+// not counted on. It holds up nothing that goes without it, and what does not says so.
+func TestNeighbourThatCannotBeReadHoldsUpNothing(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		count int // of healthy targets that the group itself asks for
+		calls int
+	}{{"enough without it", 4, 1}, {"not enough without it", 5, 0}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls, unread := 0, time.Now().Round(0)
+				w := &world{change: func(s *fleet.Snapshot) {
+					g := s.TargetGroups[0]
+					g.Attributes.Raw = map[string]string{"target_group_health.dns_failover.minimum_healthy_targets.count": fmt.Sprint(tt.count)}
+					other := *s.Tasks[1]
+					key := fleet.NewTargetKey(shopGroup, "10.0.1.1", 10080)
+					other.ARN, other.Service.Name, other.Targets = shopTask(9), "other", []fleet.TargetKey{key}
+					if since := time.Since(unread); since > time.Minute { // until then it is well
+						other.Read = fleet.Read{Sent: s.At.Add(-5 * time.Second), Received: s.At.Add(-5 * time.Second)}
+					} else {
+						s.Tasks[0].Health, s.Tasks[0].Containers[0].Health = fleet.Healthy, fleet.Healthy
+					}
+					s.Tasks, g.Targets = append(s.Tasks, &other), append(g.Targets, fleet.Target{Key: key, State: fleet.TargetHealthy})
+				}}
+				c := looking(t, policy.Detaching, hand{deregister: func(context.Context) error { calls++; return nil }}, w, nil)
+				time.Sleep(2 * time.Minute)
+				synctest.Wait()
+				if calls == 0 != (tt.calls == 0) {
+					t.Errorf("%d calls, want %d", calls, tt.calls)
+				}
+				if v := c.View().Verdicts[0]; tt.calls == 0 && (v.Decision != policy.Hold || v.Guard != policy.Floor) {
+					t.Errorf("%s by %s: %s", v.Decision, v.Guard, v.Sentence)
+				}
+			})
+		})
+	}
+}

@@ -57,6 +57,20 @@ func TestRecheck(t *testing.T) {
 			s.row("web", 1).State = fleet.TargetUnhealthy
 			s.row("web", 2).State = fleet.TargetUnhealthy
 		}, Floor, BelowFloor},
+		{"another was not read again", func(s *scene) {
+			s.limits.Floor.Percent = 75
+			s.task("web", 1).Read.Sent = s.now.Add(-time.Second - Apart - 1) // the look began a second ago
+		}, Floor, BelowFloor},
+		{"another was read just before", func(s *scene) {
+			s.limits.Floor.Percent = 75
+			s.task("web", 1).Read.Sent = s.now.Add(-time.Second - Apart)
+		}, "", OK},
+		{"none of the others was read again", func(s *scene) {
+			for i := 1; i < 4; i++ {
+				s.task("web", i).Read.Sent = s.now.Add(-time.Second - Apart - 1)
+			}
+		}, Floor, LastHealthy},
+		{"another was not read again, and is not needed", func(s *scene) { s.task("web", 1).Read.Sent = s.now.Add(-10 * time.Second) }, "", OK},
 		{"another fails too", func(s *scene) { fail(s.task("web", 1)) }, Correlated, ManyTasks},
 		{"paused", func(s *scene) { s.service("web").Tags = map[string]string{PauseTag: ""} }, Paused, PauseUnreadable},
 		{"only observed now", func(s *scene) { s.service("web").Tags = map[string]string{ModeTag: "observe"} }, Rate, NotGranted},
@@ -74,6 +88,9 @@ func TestRecheck(t *testing.T) {
 			again := Recheck(s.input(), v)
 			if again.Guard != c.guard || again.Reason != c.reason {
 				t.Errorf("%s %s: %s; want %s %s", again.Guard, again.Reason, again.Sentence, c.guard, c.reason)
+			}
+			if unread := strings.Contains(again.Sentence, "could not be read again"); unread != (strings.Contains(c.name, "not read again") || strings.HasPrefix(c.name, "none")) && again.Guard == Floor {
+				t.Errorf("it says why: %t: %s", unread, again.Sentence)
 			}
 			if again.Target != v.Target || again.Task != v.Task || again.Service != v.Service {
 				t.Errorf("it is about something else: %+v", again)

@@ -19,6 +19,25 @@ type row struct {
 	// good: the balancer calls it healthy, and it is the target of a running
 	// task that was read lately and that ECS calls HEALTHY, or cannot judge.
 	good bool
+	// old: it would be good, had its task been read with the others in the look again.
+	old bool
+}
+
+// Apart is how long before a look again began a task may have been read to count in it
+// as one that serves. In a pass that takes long, or in which the machine stands still,
+// all may have failed since.
+const Apart = 2 * time.Second
+
+// oldBy reports that a look again has not read a task of the group again.
+func (v *view) oldBy(g *fleet.TargetGroup, t *fleet.Task) bool {
+	if v.again == nil {
+		return false
+	}
+	began := g.Read.Sent
+	if own := v.Snapshot.Task(v.again.Task); own != nil && own.Read.Sent.Before(began) {
+		began = own.Read.Sent
+	}
+	return t.Read.Age(began) > Apart
 }
 
 // rows are those of a group.
@@ -37,6 +56,8 @@ func (v *view) rows(g *fleet.TargetGroup) []row {
 				r.zone = owner.Zone // AWS need not fill it in for instances
 			}
 			r.good = t.Healthy() && v.serves(owner)
+			r.old = r.good && v.oldBy(g, owner)
+			r.good = r.good && !r.old
 		}
 		if r.zone == "all" { // outside of the group's zones: serves each a little
 			r.zone = ""
@@ -77,6 +98,15 @@ func vouched(t *fleet.Task, def *fleet.TaskDefinition) bool {
 type tally struct {
 	all  int
 	left int
+	old  int // not counted as left, since their tasks were not read again
+}
+
+// unread says so, to go after what would stay healthy.
+func (n tally) unread() string {
+	if n.old == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", not counting %d whose tasks could not be read again", n.old)
 }
 
 // tally counts the rows that a filter takes. None of the task's own is good: it fails.
@@ -88,6 +118,9 @@ func (q *question) tally(filter func(*row) bool) tally {
 			n.all++
 			if q.stays(r) {
 				n.left++
+			}
+			if r.old {
+				n.old++
 			}
 		}
 	}
@@ -129,10 +162,10 @@ func (q *question) floor() Finding {
 	group := q.tally(func(*row) bool { return true })
 	least := q.limits.Floor.of(q.svc.Desired)
 	value := count("healthy_left", own.left, least)
-	said := fmt.Sprintf("%d of %s would stay healthy, floor %d (at least %d, and %s of %d desired)",
-		own.left, plural(own.all, "target"), least, q.limits.Floor.Count, percent(q.limits.Floor.Percent), max(0, q.svc.Desired))
+	said := fmt.Sprintf("%d of %s would stay healthy, floor %d (at least %d, and %s of %d desired)%s",
+		own.left, plural(own.all, "target"), least, q.limits.Floor.Count, percent(q.limits.Floor.Percent), max(0, q.svc.Desired), group.unread())
 	if group.left < 1 {
-		return hold(LastHealthy, time.Time{}, "no healthy target would stay in the group", value)
+		return hold(LastHealthy, time.Time{}, "no healthy target would stay in the group"+group.unread(), value)
 	}
 	if own.left < least {
 		return hold(BelowFloor, time.Time{}, said, value)
@@ -142,8 +175,8 @@ func (q *question) floor() Finding {
 		return hold(SettingsUnknown, time.Time{}, err.Error(), value)
 	}
 	if need := t.of(group.all); q.sharing() != separate && group.left < need {
-		return hold(GroupThreshold, time.Time{}, fmt.Sprintf("%d of %s in the group would stay healthy, and its own target_group_health asks for %d",
-			group.left, plural(group.all, "target"), need), value, count("group_healthy_left", group.left, need))
+		return hold(GroupThreshold, time.Time{}, fmt.Sprintf("%d of %s in the group would stay healthy, and its own target_group_health asks for %d%s",
+			group.left, plural(group.all, "target"), need, group.unread()), value, count("group_healthy_left", group.left, need))
 	}
 	return allow(said, value)
 }

@@ -84,10 +84,10 @@ func (q *question) zone() Finding {
 	value := count("zone_healthy_left", n.left, need)
 	switch {
 	case n.left < 1:
-		return hold(LastInZone, time.Time{}, fmt.Sprintf("%s, and no healthy one would stay in %s", why, zone), value)
+		return hold(LastInZone, time.Time{}, fmt.Sprintf("%s, and no healthy one would stay in %s%s", why, zone, n.unread()), value)
 	case n.left < need:
-		return hold(ZoneThreshold, time.Time{}, fmt.Sprintf("%d of %s in %s would stay healthy, and the group's own target_group_health asks for %d",
-			n.left, plural(n.all, "target"), zone, need), value)
+		return hold(ZoneThreshold, time.Time{}, fmt.Sprintf("%d of %s in %s would stay healthy, and the group's own target_group_health asks for %d%s",
+			n.left, plural(n.all, "target"), zone, need, n.unread()), value)
 	}
 	return allow(fmt.Sprintf("%d of %s in %s would stay healthy", n.left, plural(n.all, "target"), zone), value)
 }

@@ -73,12 +73,15 @@ var mistakes = []mistake{
 	{"no second decision", []edit{{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"}}, []rule{ruleEvidence, ruleHealthy, ruleIdentity, rulePaused, ruleMode}, "TestSafetyMachineStoodStill"},
 	{"no second look", []edit{
 		{"act.go", "s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})", "_ = tasks"},
-		{"act.go", "began, until := seen(s, group, tasks)", "began, until := c.now(), c.now().Add(holds)"},
+		{"act.go", "w.until = heldUntil(s, group, tasks)", "w.until = c.now().Add(holds)"},
 		{"act.go", "verdicts[i] = policy.Recheck(c.input(s), was)", "verdicts[i] = was"},
 	}, []rule{ruleLook}, "TestSafetyEndedAtEachStep"},
 	{"the call is not written down", []edit{{"write.go", "if err := c.options.Journal.Record(c.acting.guards, calling...); err != nil {", "if err := error(nil); err != nil {"}}, []rule{ruleJournal}, "TestSafetyEndedAtEachStep"},
 	{"a decision holds for ever", []edit{{"act.go", "const holds = 2 * time.Second", "const holds = 20 * time.Second"}}, []rule{ruleEvidence, ruleHealthy}, "TestSafetyMachineStoodStill"},
-	{"others are not read again", []edit{{"act.go", "well(t) && t.Read.Age(at) > holds", "t.Read.Age(at) > time.Hour"}}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
+	{"others are not read again", []edit{
+		{"act.go", "well(t) && t.Read.Age(at) > policy.Apart", "t.Read.Age(at) > time.Hour"},
+		{"policy/floor.go", "return t.Read.Age(began) > Apart", "return t.Read.Age(began) > time.Hour"},
+	}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
 	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
 	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
 	{"a restart has no startup window", []edit{{"pass.go", "c.acting.began = began.Round(0)", "c.acting.began = began.Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
