@@ -1,6 +1,9 @@
 package journal
 
-import "testing"
+import (
+	"bytes"
+	"testing"
+)
 
 // After a write that failed, bbolt's picture of the file may no longer be the disk's:
 // the next write opens it anew, once.
@@ -28,5 +31,13 @@ func TestFileIsOpenedAnewAfterAFailedWrite(t *testing.T) {
 	}
 	if err := f.write(good); err != nil || f.db != after {
 		t.Errorf("it was opened anew for nothing, or %v", err)
+	}
+	if err := f.shut(); err != nil {
+		t.Fatal(err)
+	}
+	var read []byte
+	err = f.read(func(v view) error { read = bytes.Clone(v.get(about, "key")); return nil })
+	if err != nil || string(read) != "sealed" {
+		t.Errorf("read %q, %v", read, err)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -29,6 +31,19 @@ func TestDamaged(t *testing.T) {
 		return func(b []byte) []byte { copy(b[at:], with); return b }
 	}
 	huge := bytes.Repeat([]byte{0x7f}, 8)
+	pages := good[meta+pageHeader+40:][:8]
+	// both headers, whole but for what is edited
+	headers := func(at int, with ...byte) func([]byte) []byte {
+		return func(b []byte) []byte {
+			for _, header := range []int{pageHeader, page + pageHeader} {
+				copy(b[header+at:], with)
+				sum := fnv.New64a()
+				sum.Write(b[header : header+56])
+				binary.NativeEndian.PutUint64(b[header+56:], sum.Sum64())
+			}
+			return b
+		}
+	}
 	tests := []struct {
 		name string
 		file func([]byte) []byte
@@ -41,15 +56,30 @@ func TestDamaged(t *testing.T) {
 		{"cut in the middle", func(b []byte) []byte { return b[:3*page+100] }, "it was cut off"},
 		{"cut by a byte", cutByOne(page), "it was cut off"},
 		{"both headers", func(b []byte) []byte { return edit(pageHeader+56, huge...)(edit(page+pageHeader+56, huge...)(b)) }, "neither of the two headers"},
-		{"root page of another id", edit(root*page, 0xff), "it says that it is page"},
+		{"headers of another kind of file", headers(0, 1), "neither of the two headers"},
+		{"headers of another version of bbolt", headers(4, 3), "neither of the two headers"},
+		{"headers of tiny pages", headers(8, 0, 2, 0, 0), "neither of the two headers"},
+		{"headers of huge pages", headers(8, 0, 0, 0, 2), "neither of the two headers"},
+		{"headers of odd pages", headers(8, 1), "neither of the two headers"},
+		{"a root after the last page", headers(16, pages...), fmt.Sprintf("is referred to, and the file has 2 to %d", binary.NativeEndian.Uint64(pages)-1)},
+		{"a root that is a header", headers(16, 1, 0, 0, 0, 0, 0, 0, 0), "page 1 is referred to, and the file has 2 to"},
+		{"root page of another id", edit(root*page, 0xff), fmt.Sprintf("page %d at byte %d: it says that it is page", root, root*page)},
 		{"root page of no kind", edit(root*page+8, 0x40), "it is of no kind that belongs here (0x40)"},
 		{"root page without end", edit(root*page+12, huge[:4]...), "pages more, and the file ends at"},
+		{"root page that ends after the last", edit(root*page+12, byte(int(binary.NativeEndian.Uint64(pages))-root)), fmt.Sprintf("pages more, and the file ends at %d", binary.NativeEndian.Uint64(pages)-1)},
 		{"root page of many entries", edit(root*page+10, 0xff, 0xff), "it cannot have 65535 entries"},
+		{"root page of a few entries too many", edit(root*page+10, byte(page/16), byte(page/16>>8)), fmt.Sprintf("it cannot have %d entries", page/16)},
+		{"two entries of one name", func(b []byte) []byte {
+			copy(b[root*page:], bytes.Replace(b[root*page:][:page], []byte("guards"), []byte("groups"), 1))
+			return b
+		}, "is out of order"},
 		{"a key beyond the page", edit(root*page+pageHeader+4, huge[:4]...), "entry 0 reaches beyond the page"},
 		{"free pages of another kind", edit(free*page+8, leafPage), "it should be the list of free pages"},
 		{"too many free pages", edit(free*page+10, 0xfe, 0xff), "free pages, and has room for"},
 		{"far too many free pages", edit(free*page+10, append([]byte{0xff, 0xff, 0, 0, 0, 0}, huge...)...), "free pages, and has room for"},
 		{"a free page that is none", edit(free*page+pageHeader, huge...), "which is no free page"},
+		{"a free page that is in use", edit(free*page+pageHeader, binary.NativeEndian.AppendUint64(nil, uint64(root))...), "is used twice"},
+		{"a free page after the last", edit(free*page+pageHeader, pages...), "which is no free page"},
 		{"records changed", func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("UNHEALTHY"), []byte("UNHEALTHX")) }, "its checksum is wrong"},
 		{"another bbolt file", func([]byte) []byte { return foreign(t) }, "it is a bbolt file, but not castoff's"},
 	}

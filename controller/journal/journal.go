@@ -176,11 +176,7 @@ func (j *Journal) settle() error {
 	if err := b.frame(*j.idle); err != nil {
 		return err
 	}
-	if err := j.write(b); err != nil {
-		return err
-	}
-	j.reckoned, j.idle = j.idle.At, nil
-	return nil
+	return j.write(b)
 }
 
 // write makes the changes, all or none.

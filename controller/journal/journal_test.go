@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
 )
@@ -351,4 +352,80 @@ func TestInstantSorts(t *testing.T) {
 			}
 		}
 	})
+}
+
+// However many end in one pass, the newest are kept.
+func TestManyEndInOnePass(t *testing.T) {
+	j := Memory(Options{Keep: Keep{Count: 2, Age: time.Hour}})
+	w := newWorld(1, 3)
+	w.failing[1] = w.now
+	_, ds := w.detach()
+	var ended []policy.Detachment
+	for n := range 5 {
+		d := ds[0]
+		d.Decided = d.Decided.Add(time.Duration(n) * time.Second)
+		d.Progress, d.Outcome, d.Ended = policy.Closed, policy.Recovered, d.Decided.Add(time.Minute)
+		ended = append(ended, d)
+	}
+	must(t, j.Commit(Pass{Tracker: timeline.State{At: w.now}, Detachments: ended}))
+	c, err := j.Load()
+	must(t, err)
+	if len(c.Ended) != 2 || !c.Ended[0].Ended.Equal(ended[4].Ended) || !c.Ended[1].Ended.Equal(ended[3].Ended) {
+		t.Errorf("kept %+v", c.Ended)
+	}
+}
+
+// The castoff that wrote last is known by its first write on.
+func TestVersionOfTheFirstWrite(t *testing.T) {
+	dir := t.TempDir()
+	for _, version := range []string{"1.0.0", "1.1.0"} {
+		j := open(t, dir, Options{Version: version, Keep: wide.Keep})
+		must(t, j.Record(newWorld(1, 3).guards(), policy.Detachment{Decided: epoch, Task: taskARN(len(version)), Mode: policy.Mode(version)}))
+		must(t, j.Close())
+		j = open(t, dir, wide)
+		if c, err := j.Load(); err != nil || c.Version != version {
+			t.Errorf("version %q, want %q, %v", c.Version, version, err)
+		}
+		must(t, j.Close())
+	}
+}
+
+// A frame that does not fit what it dates is none.
+func TestFrameThatDoesNotFit(t *testing.T) {
+	for name, f := range map[string]frame{
+		"no times":                {},
+		"a task's is missing":     {Reads: make([]fleet.Read, 1), Tasks: []int{0, 0, 1}, Groups: [][2]int{{0, 0}}},
+		"a group's is missing":    {Reads: make([]fleet.Read, 1), Tasks: []int{0, 0, 0}, Groups: [][2]int{{0, 1}}},
+		"one of before the first": {Reads: make([]fleet.Read, 1), Tasks: []int{0, 0, -1}, Groups: [][2]int{{0, 0}}},
+		"those of two groups":     {Reads: make([]fleet.Read, 1), Tasks: []int{0, 0, 0}, Groups: [][2]int{{0, 0}, {0, 0}}},
+	} {
+		j := Memory(wide)
+		w := newWorld(1, 3)
+		w.failing[1] = w.now
+		must(t, j.Commit(Pass{Tracker: w.state()}))
+		if _, err := j.Load(); err != nil {
+			t.Fatal(err)
+		}
+		sealed, err := seal(tracker, "frame", f)
+		must(t, err)
+		must(t, j.store.write([]change{{tracker, "frame", sealed}}))
+		var bad *recordError
+		if _, err := j.Load(); !errors.As(err, &bad) || bad.bucket != tracker {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Either limit of none keeps none.
+func TestKeepNone(t *testing.T) {
+	for _, keep := range []Keep{{Count: 5}, {Age: time.Hour}, {}} {
+		j := Memory(Options{Keep: keep})
+		w := newWorld(1, 3)
+		tl := w.timeline(1, epoch)
+		tl.Closed = epoch
+		must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: []*timeline.Timeline{tl}}))
+		if c, err := j.Load(); err != nil || len(c.Closed) != 0 {
+			t.Errorf("%+v: %d are kept, %v", keep, len(c.Closed), err)
+		}
+	}
 }

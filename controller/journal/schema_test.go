@@ -255,6 +255,18 @@ func TestSafetyMigrationFails(t *testing.T) {
 	must(t, j.Close())
 }
 
+// Without the copy there is no migration, and no half of a copy stays.
+func TestMigrationWithoutACopy(t *testing.T) {
+	dir, _ := old(t)
+	must(t, os.MkdirAll(filepath.Join(dir, fileName+".schema-1", "in the way"), 0o700))
+	if _, err := made(3).open(dir, wide); !errors.Is(err, ErrUnwritable) || !strings.Contains(err.Error(), "copying it first") {
+		t.Errorf("%v", err)
+	}
+	if exists(filepath.Join(dir, fileName+".schema-1.new")) {
+		t.Error("half a copy is left")
+	}
+}
+
 // A file of a newer schema is not touched, whatever else it has.
 func TestSafetyNewerSchema(t *testing.T) {
 	dir, _ := old(t)
