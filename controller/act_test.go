@@ -1,10 +1,16 @@
 package controller
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -293,5 +299,442 @@ func TestNeighbourThatCannotBeReadHoldsUpNothing(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// driven is castoff in a world whose time the test drives, one pass a second, with all
+// that it writes into its log, but for when.
+func driven(t *testing.T, w *world, h hand, change func(*Options)) (c *Controller, pass func(n int), log *bytes.Buffer) {
+	t.Helper()
+	log = new(bytes.Buffer)
+	o, _ := actor(policy.Detaching, h)
+	o.Observer, o.Now = w, time.Now
+	o.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	if change != nil {
+		change(&o)
+	}
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, func(n int) {
+		for range n {
+			c.Step(t.Context())
+			time.Sleep(time.Second)
+		}
+	}, log
+}
+
+// without is a fleet whose first target is out; healed, one whose first task is well.
+func without(s *fleet.Snapshot) { s.TargetGroups[0].Targets = s.TargetGroups[0].Targets[1:] }
+
+func healed(s *fleet.Snapshot) {
+	s.Tasks[0].Health, s.Tasks[0].Containers[0].Health = fleet.Healthy, fleet.Healthy
+}
+
+// What castoff does about one target, from the first sight of it to the end, and what
+// people, the journal and the metrics hear of it.
+func TestTargetGoesOutAndComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		var j *journal.Journal
+		var took, gave []string
+		also, reg := actor(policy.Detaching, hand{})
+		c, pass, log := driven(t, w, hand{
+			deregister: func(context.Context) error { took = append(took, "out"); w.set(without); return nil },
+			register:   func(context.Context) error { gave = append(gave, "back"); w.set(healed); return nil },
+		}, func(o *Options) {
+			j, o.Metrics = kept(o), also.Metrics
+			o.Policy.Pauses = []policy.Pause{{Scope: policy.ScopeCluster, Service: fleet.ServiceID{Cluster: "other"}, Owner: "us", Reason: "a test"}}
+		})
+		defer stop(t, c)
+		began := time.Now().Round(0)
+		pass(70)
+		called := began.Add(time.Minute)
+		v := c.View()
+		if len(v.Detachments) != 1 || len(v.Pauses) != 1 || v.Modes[shop] != policy.Detaching || !v.Began.Equal(began) {
+			t.Errorf("%+v, pauses %+v, modes %v, since %s", v.Detachments, v.Pauses, v.Modes, v.Began)
+		}
+		if d := v.Detachments[0]; !d.Out() || d.Result != policy.Accepted || d.Tries != 1 || d.Cluster != prodARN || !d.Decided.Equal(called) || !d.Called.Equal(called) {
+			t.Errorf("out: %+v", d)
+		}
+		for _, name := range []string{"budget", "rate"} {
+			if !slices.Contains(v.Usage, policy.Use{Service: shop, Name: name, Used: 1, Limit: 1}) {
+				t.Errorf("usage %+v", v.Usage)
+			}
+		}
+		if got, err := j.Load(); err != nil || len(got.Detachments) != 1 || got.Detachments[0].Result != policy.Accepted {
+			t.Errorf("kept: %+v, %v", got.Detachments, err)
+		}
+		w.set(func(s *fleet.Snapshot) { without(s); healed(s) })
+		pass(70)
+		v = c.View()
+		if len(v.Detachments) != 1 || v.Detachments[0].Open() || v.Detachments[0].AttachResult != policy.Accepted || v.Detachments[0].Outcome != policy.Recovered {
+			t.Errorf("back: %+v", v.Detachments)
+		}
+		if got, err := j.Load(); err != nil || len(got.Detachments) != 0 || len(got.Ended) != 1 {
+			t.Errorf("kept: %+v, ended %+v, %v", got.Detachments, got.Ended, err)
+		}
+		if len(took) != 1 || len(gave) != 1 {
+			t.Errorf("calls: %v %v", took, gave)
+		}
+		for name, want := range map[string]float64{"castoff_verdicts_total": 3, "castoff_detach_calls_total": 1, "castoff_reattach_calls_total": 1} {
+			if n := sum(t, reg, name); n != want {
+				t.Errorf("%s is %v, want %v", name, n, want)
+			}
+		}
+		const about = " cluster=prod service=shop task=0 target=10.0.0.1:10080"
+		var said []string
+		for line := range strings.Lines(log.String()) {
+			if !strings.Contains(line, "timeline") {
+				said = append(said, strings.TrimSpace(line))
+			}
+		}
+		want := []string{
+			`level=INFO msg=decided action=detach decision=hold mode=detach guard=startup reason=startup_window sentence="castoff began 0s ago and watches for 1m0s before it acts"` + about,
+			`level=INFO msg="targets changed" call=deregister target_group=shop targets=[10.0.0.1:10080] result=accepted`,
+			`level=INFO msg=decided action=detach decision=allow mode=detach guard="" reason=ok sentence="every guard allows taking 10.0.0.1:10080 of task 0 out of shop"` + about,
+			`level=INFO msg=decided action=detach decision=refuse mode=detach guard=no_gain reason=already_gone sentence="the target is not in the group"` + about,
+			`level=INFO msg=decided action=attach decision=hold mode=detach guard=recovery reason=recovering sentence="healthy for 0s of 1m0s, after 0 flaps"` + about,
+			`level=INFO msg="targets changed" call=register target_group=shop targets=[10.0.0.1:10080] result=accepted`,
+			`level=INFO msg=decided action=attach decision=allow mode=detach guard="" reason=ok sentence="task 0 is healthy again: 10.0.0.1:10080 goes back into shop"` + about,
+			`level=INFO msg="detachment closed"` + about + ` mode=detach outcome=recovered`,
+		}
+		if !slices.Equal(said, want) {
+			t.Errorf("said\n%s\nwant\n%s", strings.Join(said, "\n"), strings.Join(want, "\n"))
+		}
+	})
+}
+
+// What came of a call is counted, and said in one line.
+func TestWhatCameOfACallIsSaidAndCounted(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		err  error
+		line string
+		n    float64
+	}{
+		{"accepted", nil, `level=INFO msg="targets changed" call=deregister target_group=shop targets=[10.0.0.1:10080] result=accepted`, 1},
+		{"refused", &fleet.CallError{Class: fleet.Invalid, Err: errors.New("no")},
+			`level=WARN msg="targets not changed" call=deregister target_group=shop targets=[10.0.0.1:10080] result=rejected error=no`, 1},
+		{"not answered", &fleet.CallError{Class: fleet.Transient, Err: errors.New("lost"), MayHaveHappened: true},
+			`level=WARN msg="targets not changed" call=deregister target_group=shop targets=[10.0.0.1:10080] result=not_answered error=lost`, 1},
+		{"not made", &fleet.CallError{Class: fleet.Paced, Err: errors.New("too late")},
+			`level=WARN msg="no call was made" call=deregister target_group=shop error="too late"`, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				var n func() float64
+				c, pass, log := driven(t, &world{}, hand{deregister: func(context.Context) error {
+					if calls++; calls == 1 {
+						return tt.err
+					}
+					return &fleet.CallError{Class: fleet.Paced, Err: errors.New("later")}
+				}}, func(o *Options) {
+					also, reg := actor(policy.Detaching, hand{})
+					o.Metrics = also.Metrics
+					n = func() float64 { return sum(t, reg, "castoff_detach_calls_total") }
+				})
+				defer stop(t, c)
+				pass(120)
+				if got := strings.Count(log.String(), tt.line+"\n"); got != 1 || n() != tt.n {
+					t.Errorf("said %d times, counted %v times\n%s", got, n(), log)
+				}
+			})
+		})
+	}
+}
+
+// While the journal cannot be written nothing is taken out, which is said once; when it
+// can be again, acting goes on.
+func TestActingWaitsForTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		j, err := journal.Open(dir, journal.Options{Version: "test", Keep: journal.Keep{Count: 10, Age: time.Hour}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		names, err := filepath.Glob(filepath.Join(dir, "*.db"))
+		if err != nil || len(names) != 1 {
+			t.Fatalf("%v, %v", names, err)
+		}
+		path := names[0]
+		w, calls := &world{}, 0
+		c, pass, log := driven(t, w, hand{deregister: func(context.Context) error { calls++; w.set(without); return nil }}, func(o *Options) { o.Journal = j })
+		defer stop(t, c)
+		pass(1)
+		if err := os.Rename(path, path+".away"); err != nil {
+			t.Fatal(err)
+		}
+		pass(120)
+		if hs := c.View().Halts; calls != 0 || len(hs) != 1 || hs[0].Cause != haltJournal || !strings.Contains(hs[0].Detail, "cannot be written") {
+			t.Errorf("%d calls, halts %+v", calls, hs)
+		}
+		if n := strings.Count(log.String(), "acting stops"); n != 1 {
+			t.Errorf("said %d times", n)
+		}
+		c.halt(haltPanic, "another thing")
+		if len(c.acting.halts) != 2 {
+			t.Errorf("halts %+v", c.acting.halts)
+		}
+		c.acting.halts = c.acting.halts[:1]
+		if err := os.Rename(path+".away", path); err != nil {
+			t.Fatal(err)
+		}
+		pass(60)
+		if hs := c.View().Halts; calls != 1 || len(hs) != 0 || strings.Count(log.String(), "the journal can be written again") != 1 {
+			t.Errorf("%d calls, halts %+v", calls, hs)
+		}
+	})
+}
+
+// The tasks of the other targets are read again where they may serve and were not just
+// read.
+func TestOthersAreReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		change := func(s *fleet.Snapshot, i int, age time.Duration, status, desired fleet.TaskStatus) {
+			at := s.At.Add(-age)
+			s.Tasks[i].Read, s.Tasks[i].LastStatus, s.Tasks[i].DesiredStatus = fleet.Read{Sent: at, Received: at}, status, desired
+		}
+		s := hung()
+		change(s, 1, policy.Apart, fleet.Running, fleet.Running)
+		change(s, 2, policy.Apart+time.Second, fleet.Running, fleet.Running)
+		change(s, 3, policy.Apart+time.Second, fleet.Running, fleet.Stopped)
+		change(s, 4, policy.Apart+time.Second, fleet.Pending, fleet.Running)
+		if got := outdated(s, shopGroup, s.At); !slices.Equal(got, []fleet.TaskARN{shopTask(2)}) {
+			t.Errorf("read again %v", got)
+		}
+		if got := outdated(s, "another", s.At); got != nil {
+			t.Errorf("of a group that is not there %v", got)
+		}
+	})
+}
+
+// Without the right to act nothing that is allowed follows, and no verdict says that it does.
+func TestVerdictsSayWhetherTheyAreCarriedOut(t *testing.T) {
+	for _, acts := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			c, pass, _ := driven(t, &world{}, hand{}, func(o *Options) {
+				if !acts {
+					o.Actor = nil
+				}
+			})
+			defer stop(t, c)
+			pass(61)
+			if v := c.View().Verdicts[0]; v.Decision != policy.Allow || v.Acts() != acts {
+				t.Errorf("acts %t: %s, mode %s", acts, v.Decision, v.Mode)
+			}
+		})
+	}
+}
+
+// When the time of a pass is over nothing more is looked at or called.
+func TestNoCallAfterThePass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		c, pass, _ := driven(t, w, hand{deregister: func(context.Context) error { t.Error("called"); return nil }}, nil)
+		defer stop(t, c)
+		pass(59)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		time.Sleep(time.Second)
+		c.act(over, hung())
+		if w.looks != 0 {
+			t.Errorf("%d looks", w.looks)
+		}
+	})
+}
+
+// A task with two targets is read once, a group with two tasks written once.
+func TestGroupsAndTasksOnce(t *testing.T) {
+	var vs []policy.Verdict
+	for _, group := range []fleet.TargetGroupARN{"a", "a", "b"} {
+		vs = append(vs, policy.Verdict{Task: shopTask(0), Target: fleet.TargetKey{Group: group}})
+	}
+	vs = append(vs, policy.Verdict{Task: shopTask(1), Target: fleet.TargetKey{Group: "c"}})
+	all := func(policy.Verdict) bool { return true }
+	notC := func(v policy.Verdict) bool { return v.Target.Group != "c" }
+	if got := groupsOf(vs, notC); !slices.Equal(got, []fleet.TargetGroupARN{"a", "b"}) {
+		t.Errorf("groups %v", got)
+	}
+	if got := tasksOf(vs, all); !slices.Equal(got, []fleet.TaskARN{shopTask(0), shopTask(1)}) {
+		t.Errorf("tasks %v", got)
+	}
+	if got := tasksOf(vs, notC); !slices.Equal(got, []fleet.TaskARN{shopTask(0)}) {
+		t.Errorf("tasks %v", got)
+	}
+}
+
+// What AWS does not allow is asked for again after a while, and not before.
+func TestDeniedCallIsMadeAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls []time.Time
+		c, pass, _ := driven(t, &world{}, hand{deregister: func(context.Context) error {
+			calls = append(calls, time.Now())
+			return &fleet.CallError{Class: fleet.Denied, Err: errors.New("no")}
+		}}, nil)
+		defer stop(t, c)
+		pass(20 * 60)
+		if len(calls) < 3 {
+			t.Fatalf("called at %v", calls)
+		}
+		for i := range calls[1:] {
+			if wait := calls[i+1].Sub(calls[i]); wait < 5*time.Minute {
+				t.Errorf("again after %s", wait)
+			}
+		}
+	})
+}
+
+// What was taken from the limits for a decision is given back unless that decision's own
+// detachment came of it.
+func TestGivenBackUnlessItsOwnDetachmentCame(t *testing.T) {
+	key, now := fleet.NewTargetKey(shopGroup, "10.0.0.1", 10080), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	own := policy.Detachment{Target: key, Task: shopTask(0), Started: longAgo, Service: shop, Mode: policy.Detaching, Decided: now, Progress: policy.Out}
+	allowed := policy.Verdict{Action: policy.Detach, Decision: policy.Allow, Mode: policy.Detaching, Target: key, Task: shopTask(0), Started: longAgo, Service: shop}
+	held := allowed
+	held.Decision = policy.Hold
+	for name, tt := range map[string]struct {
+		change  func(*policy.Detachment)
+		decided policy.Verdict
+		kept    bool
+	}{
+		"its own":                  {func(*policy.Detachment) {}, allowed, true},
+		"another target":           {func(d *policy.Detachment) { d.Target.ID = "10.0.0.2" }, allowed, false},
+		"another task":             {func(d *policy.Detachment) { d.Task = shopTask(1) }, allowed, false},
+		"an earlier life of it":    {func(d *policy.Detachment) { d.Started = d.Started.Add(-time.Hour) }, allowed, false},
+		"one that was not made":    {func(d *policy.Detachment) { d.Mode = policy.Observing }, allowed, false},
+		"nothing, and nothing was": {func(d *policy.Detachment) { *d = policy.Detachment{} }, held, true},
+	} {
+		o, _ := actor(policy.Detaching, hand{})
+		c, err := New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := own
+		tt.change(&d)
+		c.acting.detachments = []policy.Detachment{d}
+		c.acting.guards.Grants = []policy.Grant{{Task: allowed.Task, Target: key, Mode: policy.Detaching}}
+		c.giveBack(fleet.NewSnapshot(fleet.Snapshot{At: now}), []policy.Verdict{tt.decided})
+		if kept := len(c.acting.guards.Grants) == 1; kept != tt.kept {
+			t.Errorf("%s: kept %t", name, kept)
+		}
+	}
+}
+
+// recorder notes of which group and about which targets a call is.
+type recorder struct{ said []string }
+
+func (r *recorder) Deregister(_ context.Context, _ time.Time, group fleet.TargetGroupARN, keys []fleet.TargetKey) error {
+	for _, k := range keys {
+		r.said = append(r.said, fmt.Sprintf("%s: %s of %s is out", group.Name(), k.Address(), k.Group.Name()))
+	}
+	return nil
+}
+
+func (r *recorder) Register(_ context.Context, _ time.Time, group fleet.TargetGroupARN, targets []fleet.Target) error {
+	for _, t := range targets {
+		r.said = append(r.said, fmt.Sprintf("%s: %s of %s is back in %s", group.Name(), t.Key.Address(), t.Key.Group.Name(), t.Zone))
+	}
+	return nil
+}
+
+// A task with a target in two groups has a call in each, about the target there.
+func TestEachGroupHasACallOfItsOwn(t *testing.T) {
+	const other = fleet.TargetGroupARN("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/grpc/0123456789abcdef")
+	two := func(s *fleet.Snapshot) {
+		g := *s.TargetGroups[0]
+		g.ARN, g.Name, g.Targets = other, "grpc", nil
+		for i, row := range s.TargetGroups[0].Targets {
+			s.TargetGroups[0].Targets[i].Zone = "eu-central-1a"
+			row.Key.Group, row.Zone = other, "eu-central-1b"
+			g.Targets = append(g.Targets, row)
+			s.Tasks[i].Targets = []fleet.TargetKey{row.Key, s.Tasks[i].Targets[0]}
+		}
+		s.TargetGroups = []*fleet.TargetGroup{&g, s.TargetGroups[0]}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r, w := &recorder{}, &world{change: two}
+		c, pass, _ := driven(t, w, hand{}, func(o *Options) { o.Actor = r })
+		defer stop(t, c)
+		pass(61)
+		w.set(func(s *fleet.Snapshot) {
+			two(s)
+			healed(s)
+			for _, g := range s.TargetGroups {
+				g.Targets = g.Targets[1:]
+			}
+		})
+		pass(62)
+		want := []string{
+			"grpc: 10.0.0.1:10080 of grpc is out", "shop: 10.0.0.1:10080 of shop is out",
+			"grpc: 10.0.0.1:10080 of grpc is back in eu-central-1b", "shop: 10.0.0.1:10080 of shop is back in eu-central-1a",
+		}
+		if !slices.Equal(r.said, want) {
+			t.Errorf("said %q, want %q", r.said, want)
+		}
+	})
+}
+
+// A cluster that is left behind is watched, and paused, for as long as something of it is
+// out.
+func TestClusterIsLeftWhenNothingOfItIsOut(t *testing.T) {
+	for _, open := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			var left []fleet.ClusterARN
+			c, pass, log := driven(t, &world{change: without}, hand{deregister: func(context.Context) error { t.Error("called"); return nil }}, func(o *Options) {
+				o.LeftBehind, o.Leave = []fleet.ClusterARN{prodARN}, func(arn fleet.ClusterARN) { left = append(left, arn) }
+				if open {
+					now := time.Now().Round(0)
+					o.Past.Detachments = []policy.Detachment{{
+						Target: fleet.NewTargetKey(shopGroup, "10.0.0.1", 10080), Task: shopTask(0), Started: longAgo, Service: shop, Cluster: prodARN,
+						Mode: policy.Detaching, Decided: now, Called: now, Answered: now, Result: policy.Accepted, Tries: 1, Up: now, Seen: now, Progress: policy.Out,
+					}}
+				}
+			})
+			defer stop(t, c)
+			pass(70)
+			want := []fleet.ClusterARN{prodARN}
+			if open {
+				want = nil
+			}
+			if said := strings.Count(log.String(), "is watched no more"); !slices.Equal(left, want) || said != len(want) || (len(c.View().Pauses) == 1) != open {
+				t.Errorf("open %t: left %v, said %d times, pauses %+v", open, left, said, c.View().Pauses)
+			}
+		})
+	}
+}
+
+// What was looked at again may be acted upon for a while after the last reply.
+func TestLookHoldsFromItsLastReply(t *testing.T) {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	read := func(received int) fleet.Read {
+		return fleet.Read{Sent: at, Received: at.Add(time.Duration(received) * time.Second)}
+	}
+	s := fleet.NewSnapshot(fleet.Snapshot{
+		At: at, TargetGroups: []*fleet.TargetGroup{{ARN: shopGroup, Read: read(5)}},
+		Tasks: []*fleet.Task{{ARN: shopTask(0), Cluster: prodARN, Read: read(3)}, {ARN: shopTask(1), Read: read(8)}},
+	})
+	for _, tt := range []struct {
+		tasks []fleet.TaskARN
+		until int
+	}{
+		{nil, 7}, {[]fleet.TaskARN{shopTask(0)}, 7}, {[]fleet.TaskARN{shopTask(0), shopTask(1), shopTask(2)}, 10},
+	} {
+		if got, want := heldUntil(s, shopGroup, tt.tasks), at.Add(time.Duration(tt.until)*time.Second); !got.Equal(want) {
+			t.Errorf("%v: until %s, want %s", tt.tasks, got, want)
+		}
+	}
+	if got := heldUntil(s, "another", nil); !got.IsZero() {
+		t.Errorf("until %s of a group that is not there", got)
+	}
+	if cluster(s, shopTask(0)) != prodARN || cluster(s, shopTask(2)) != "" {
+		t.Error("a task's cluster is another")
 	}
 }

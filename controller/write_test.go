@@ -262,7 +262,7 @@ func TestStopSeesCallsThrough(t *testing.T) {
 // somebody else's hand, though the call was slow and for a while nobody knew.
 func TestRefusedCallTookNothingOut(t *testing.T) {
 	for _, slow := range []time.Duration{0, 10 * time.Second} {
-		for name, want := range map[string]timeline.Actor{"refused": timeline.ByOther, "accepted": timeline.ByCastoff} {
+		for name, want := range map[string]timeline.Actor{"refused": timeline.ByOther, "not made": timeline.ByOther, "accepted": timeline.ByCastoff} {
 			t.Run(fmt.Sprint(name, slow), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					w := &world{}
@@ -270,8 +270,11 @@ func TestRefusedCallTookNothingOut(t *testing.T) {
 						time.Sleep(slow / 2)
 						w.set(func(s *fleet.Snapshot) { s.TargetGroups[0].Targets[0].State = fleet.TargetDraining })
 						time.Sleep(slow / 2)
-						if name == "refused" {
+						switch name {
+						case "refused":
 							return &fleet.CallError{Class: fleet.Denied, Err: errors.New("no")}
+						case "not made":
+							return &fleet.CallError{Class: fleet.Paced, Err: errors.New("too late")}
 						}
 						return nil
 					}}, w, nil)
