@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 
+	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -52,7 +53,7 @@ func (c *Controller) logEnd(d policy.Detachment) {
 // commit keeps what the pass has found.
 func (c *Controller) commit(closed []*timeline.Timeline) {
 	a := &c.acting
-	c.tracked = c.tracker.State()
+	c.tracked = c.tracker.State(c.takenOut()...)
 	err := c.options.Journal.Commit(journal.Pass{Tracker: c.tracked, Guards: a.guards, Detachments: a.changed, Closed: closed})
 	a.changed = nil // the journal has them in mind even when it fails
 	if err != nil {
@@ -63,6 +64,18 @@ func (c *Controller) commit(closed []*timeline.Timeline) {
 		a.halts = slices.Delete(slices.Clone(a.halts), i, i+1)
 		c.log.Info("the journal can be written again: acting goes on")
 	}
+}
+
+// takenOut are the tasks of which castoff has taken a target out. The next process must
+// know them from the first pass, by where they are too: one whose timeline is over waits
+// for its way back all the same, and what its service names now need not tell where it was.
+func (c *Controller) takenOut() (tasks []fleet.TaskARN) {
+	for _, d := range c.acting.detachments {
+		if d.Mode == policy.Detaching && d.Open() {
+			tasks = append(tasks, d.Task)
+		}
+	}
+	return tasks
 }
 
 // journalFailed stops all acting until the journal can be written.

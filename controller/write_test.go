@@ -464,3 +464,41 @@ func TestStopPutsBackInTime(t *testing.T) {
 		}
 	})
 }
+
+// The journal knows the task of each target that is out, and where it was: also when the
+// task is well, its timeline over, and the target still waits for its way back.
+func TestJournalKnowsTheTasksOfWhatIsOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		gone := func(s *fleet.Snapshot) { s.TargetGroups[0].Targets = s.TargetGroups[0].Targets[1:] }
+		var j *journal.Journal
+		backs := 0
+		c := looking(t, policy.Detaching, hand{
+			deregister: func(context.Context) error { w.set(gone); return nil },
+			register:   func(context.Context) error { backs++; return nil },
+		}, w, func(o *Options) {
+			j = kept(o)
+			limits := o.Policy.Limits(shop)
+			limits.Recovery.Window = limits.Recovery.Max
+			o.Policy.Limits = func(fleet.ServiceID) policy.Limits { return limits }
+		})
+		time.Sleep(90 * time.Second)
+		w.set(func(s *fleet.Snapshot) {
+			gone(s)
+			s.Tasks[0].Health, s.Tasks[0].Containers[0].Health = fleet.Healthy, fleet.Healthy
+		})
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		if v := c.View(); len(v.Open) != 0 || len(v.Detachments) != 1 || !v.Detachments[0].Out() || backs != 0 {
+			t.Fatalf("%d timelines are open, %d calls to put back; %+v", len(v.Open), backs, v.Detachments)
+		}
+		got, err := j.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		tasks, want := got.Tracker.Tasks, hung().Tasks[0]
+		if len(tasks) != 1 || tasks[0].ARN != want.ARN || !slices.Equal(tasks[0].Targets, want.Targets) {
+			t.Errorf("the journal knows the tasks %+v", tasks)
+		}
+	})
+}

@@ -22,8 +22,8 @@ type State struct {
 	// Dark are the tasks in sight whose agent is cut off, or has just come back; nil
 	// where that was not kept yet.
 	Dark map[fleet.TaskARN]Darkness
-	// Tasks and Groups are the last readings of the failing tasks' services, and
-	// of tasks on their way out, or out of a group.
+	// Tasks and Groups are the last readings of the failing tasks' services, of
+	// tasks on their way out, or out of a group, and of those that State was told to keep.
 	Tasks  []*fleet.Task
 	Groups []*fleet.TargetGroup
 	Calm   Calm
@@ -88,8 +88,9 @@ type ServingState struct {
 	Since Bounds
 }
 
-// State is what Track left to remember. It shares nothing with the tracker.
-func (t *Tracker) State() State {
+// State is what Track left to remember. It shares nothing with the tracker. Of the tasks
+// to keep it has the last reading too, whatever became of their timelines.
+func (t *Tracker) State(keep ...fleet.TaskARN) State {
 	s := State{Began: t.began, At: t.prev.At, Calm: t.calmNow(), Parted: t.partings()}
 	for arn := range t.taken {
 		s.Taken = append(s.Taken, arn)
@@ -104,7 +105,7 @@ func (t *Tracker) State() State {
 	for _, task := range t.prev.Tasks {
 		_, ok := slices.BinarySearchFunc(hot, task.Service, fleet.ServiceID.Compare)
 		leaving := task.Leaving() && !task.Gone() // what it leaves for is told later
-		if !ok && !leaving && !t.draining(task) && t.failure(task.ARN) == nil {
+		if !ok && !leaving && !t.draining(task) && t.failure(task.ARN) == nil && !slices.Contains(keep, task.ARN) {
 			continue
 		}
 		s.Tasks = append(s.Tasks, task)
