@@ -216,6 +216,9 @@ func (ft *failingTarget) take(row *fleet.Target, g *fleet.TargetGroup, task *fle
 		}
 		if row.Unhealthy() && (ft.own == read || !task.Gone()) { // it may be the next task's
 			ft.sick = true
+			if len(ft.Good) > 0 && ft.Good[0].To.NotBefore.Before(changed.NotBefore) && !ft.Good[0].To.NotAfter.IsZero() {
+				changed.NotBefore = ft.Good[0].To.NotBefore // it may have been so for a moment before it was taken out
+			}
 			observe(LBUnhealthy, "target state "+string(row.State))
 		}
 	}
@@ -337,7 +340,8 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 				ft.Milestones = set(ft.Milestones, d)
 			}
 			if n := len(ft.Good); n > 0 && !ft.Good[n-1].To.NotAfter.IsZero() {
-				ft.Good[n-1].To = within(ft.Good[n-1].To, m.Bounds)
+				// No later; the balancer may have called it unhealthy unseen, just before.
+				ft.Good[n-1].To = within(ft.Good[n-1].To, Bounds{NotAfter: m.NotAfter})
 			}
 		}
 		unread := t.unread(ft, s)

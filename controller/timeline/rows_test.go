@@ -33,6 +33,22 @@ func TestExposureOfATargetPutBack(t *testing.T) {
 	}
 }
 
+// The balancer may have called a target unhealthy just before it was taken out, and
+// nobody read it so until it was put back.
+func TestUnhealthyJustBeforeItWasTakenOut(t *testing.T) {
+	w := newWorld(1)
+	l := w.add(hung("a"))
+	first := sec(610.5)
+	tracker, c := NewTracker(DefaultSettings()), &camera{w: w}
+	c.film(tracker, sec(500), sec(610), poll)
+	l.draining, l.gone = sec(611), time.Time{}
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(611).Add(-time.Millisecond), NotAfter: sec(611)})
+	c.film(tracker, sec(615), sec(630), poll)
+	l.draining, l.registered, l.serving, l.lbUnhealthy = time.Time{}, sec(632), time.Time{}, sec(640)
+	c.film(tracker, sec(635), sec(670), poll)
+	contains(t, only(t, tracker.Open()), LBUnhealthy, first)
+}
+
 // A target that is put back is out of service until its checks pass: what took
 // it out was the first call, even where nobody saw it drain.
 func TestDetachOfATargetPutBack(t *testing.T) {
