@@ -107,6 +107,18 @@ var stories = []story{
 		},
 		700: func(w *world, _ *camera, _ *Tracker) { w.tasks[0].draining, w.tasks[0].gone = sec(705), sec(980) },
 	}},
+	{"it is put back and taken out again between two readings", 1, func(w *world, _ *camera) {
+		l := w.add(hung("a"))
+		l.draining, l.gone = sec(612), sec(632)
+		w.add(fresh("b", 650))
+	}, map[int]func(*world, *camera, *Tracker){651: func(w *world, _ *camera, _ *Tracker) { w.tasks[0].draining, w.tasks[0].gone = sec(653), sec(800) }}},
+	{"its service is deleted meanwhile", 1, func(w *world, _ *camera) {
+		w.add(hung("a"))
+	}, map[int]func(*world, *camera, *Tracker){700: func(w *world, _ *camera, _ *Tracker) {
+		svc := *w.service
+		svc.Status = "INACTIVE"
+		w.service = &svc
+	}}},
 	{"castoff takes it out", 2, func(w *world, _ *camera) {
 		l := w.add(hung("a"))
 		l.draining, l.gone, l.skew = sec(622), sec(922), 2*time.Second
