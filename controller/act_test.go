@@ -738,3 +738,22 @@ func TestLookHoldsFromItsLastReply(t *testing.T) {
 		t.Error("a task's cluster is another")
 	}
 }
+
+// A target that castoff took out and lost sight of is worth a warning: nobody puts it
+// back.
+func TestLostTargetIsAWarning(t *testing.T) {
+	for _, tt := range []struct {
+		mode    policy.Mode
+		outcome policy.Outcome
+		level   string
+	}{
+		{policy.Detaching, policy.Lost, "WARN"}, {policy.Detaching, policy.Recovered, "INFO"},
+		{policy.Observing, policy.Lost, "INFO"}, {policy.Observing, policy.Recovered, "INFO"},
+	} {
+		c, _, log := driven(t, &world{}, hand{}, nil)
+		c.logEnd(policy.Detachment{Task: shopTask(0), Service: shop, Mode: tt.mode, Outcome: tt.outcome})
+		if !strings.HasPrefix(log.String(), "level="+tt.level+` msg="detachment closed"`) {
+			t.Errorf("%s, %s: %s", tt.mode, tt.outcome, log)
+		}
+	}
+}

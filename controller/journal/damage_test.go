@@ -292,5 +292,12 @@ func TestSafetyCutOffWhileRunning(t *testing.T) {
 	if err := j.Record(w.guards()); !errors.Is(err, ErrUnwritable) {
 		t.Errorf("Record: %v", err)
 	}
+	f := j.store.(*file)
+	for i, stuck := range []bool{false, true} { // bbolt may hold its own locks from the first on
+		err := f.write([]change{{about, "key", []byte("sealed")}})
+		if !errors.Is(err, ErrUnwritable) || strings.Contains(err.Error(), "restart castoff") != stuck {
+			t.Errorf("write %d: %v", i+1, err)
+		}
+	}
 	must(t, j.Close())
 }

@@ -429,3 +429,37 @@ func TestKeepNone(t *testing.T) {
 		}
 	}
 }
+
+// All that is about to be done is written down, not the first of it.
+func TestSeveralIntentsAreRecorded(t *testing.T) {
+	j := Memory(wide)
+	w := newWorld(1, 3)
+	w.failing[1] = w.now
+	_, ds := w.detach()
+	second := ds[0]
+	second.Task = taskARN(2)
+	must(t, j.Record(w.guards(), ds[0], second))
+	c, err := j.Load()
+	must(t, err)
+	if len(c.Detachments) != 2 {
+		t.Errorf("recorded %+v", c.Detachments)
+	}
+}
+
+// What is told twice is one, and takes the place of no other.
+func TestToldTwiceIsOne(t *testing.T) {
+	j := Memory(Options{Keep: Keep{Count: 3, Age: time.Hour}})
+	w := newWorld(1, 3)
+	var closed []*timeline.Timeline
+	for _, n := range []int{1, 2, 2} {
+		tl := w.timeline(n, epoch)
+		tl.Closed = epoch.Add(time.Duration(n) * time.Second)
+		closed = append(closed, tl)
+	}
+	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: closed}))
+	j.options.Keep.Count = 2
+	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch.Add(time.Hour / 2)}}))
+	if c, err := j.Load(); err != nil || len(c.Closed) != 2 {
+		t.Errorf("%d are kept, %v", len(c.Closed), err)
+	}
+}
