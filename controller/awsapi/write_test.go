@@ -186,6 +186,11 @@ func TestWritesThatMakeNoSenseAreRefused(t *testing.T) {
 	if calls := f.taken(); len(calls) != 0 {
 		t.Errorf("calls %+v", calls)
 	}
+	for _, port := range []int{1, 65535} {
+		if err := o.Deregister(t.Context(), web(), []fleet.TargetKey{fleet.NewTargetKey(web(), "10.0.0.1", port)}); err != nil {
+			t.Errorf("port %d: %v", port, err)
+		}
+	}
 }
 
 // What is known of the outcome follows from every attempt, not from the last.
