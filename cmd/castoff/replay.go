@@ -19,10 +19,10 @@ import (
 )
 
 type replayCmd struct {
-	Of     string  `arg:"" name:"file" help:"Directory of castoff run --record, or a case: NAME.json."`
-	Config string  `help:"Configuration to play with, instead of the one that was in force. Names in it must be those of the record." placeholder:"FILE"`
-	Speed  float64 `help:"How many times faster than the clock. Default: as fast as it goes."`
-	JSON   bool    `name:"json" help:"Print timelines, verdicts, detachments and gaps as JSON, as the API gives them, and what is wrong."`
+	Of     string   `arg:"" name:"file" help:"Directory of castoff run --record, or a case: NAME.json."`
+	Config string   `help:"Configuration to play with, instead of the one that was in force. Names in it must be those of the record." placeholder:"FILE"`
+	Speed  *float64 `help:"How many times faster than the clock it plays, such as 10; 0.5 is half as fast. Default: as fast as it goes." placeholder:"NUMBER"`
+	JSON   bool     `name:"json" help:"Print timelines, verdicts, detachments and gaps as JSON, as the API gives them, and what is wrong."`
 }
 
 // rightFile is beside a record, and says what castoff must say.
@@ -49,14 +49,17 @@ func (c replayCmd) Run(ctx context.Context, to streams) error {
 	if c.Of == "" {
 		return usageError("FILE must name a directory or a case")
 	}
-	if c.Speed < 0 {
-		return usageError(fmt.Sprintf("--speed must be above 0 (got %g)", c.Speed))
+	speed := 0.0
+	if c.Speed != nil {
+		if speed = *c.Speed; !(speed > 0) {
+			return usageError(fmt.Sprintf("--speed must be above 0 (got %g)", speed))
+		}
 	}
 	s, err := c.open()
 	if err != nil {
 		return err
 	}
-	said, err := s.run(ctx, c.Speed)
+	said, err := s.run(ctx, speed)
 	if err != nil {
 		return err
 	}
@@ -71,10 +74,14 @@ func (c replayCmd) Run(ctx context.Context, to streams) error {
 	} else if err := printReplay(to, said); err != nil {
 		return err
 	}
-	if len(said.Wrong) > 0 {
-		return fmt.Errorf("castoff did not say what is right, %d times", len(said.Wrong))
+	switch n := len(said.Wrong); n {
+	case 0:
+		return nil
+	case 1:
+		return errors.New("castoff is wrong in 1 place")
+	default:
+		return fmt.Errorf("castoff is wrong in %d places", n)
 	}
-	return nil
 }
 
 func (c replayCmd) open() (show, error) {
@@ -226,6 +233,13 @@ func printReplay(to streams, said scenario.Screened) error {
 	}
 	for _, g := range gaps {
 		fmt.Fprintf(screen.w, "\ncannot see: %s, %s: %s\n", g.Kind, g.Class, g.Detail)
+	}
+	switch said.Missed {
+	case 0:
+	case 1:
+		fmt.Fprint(screen.w, "\nThe record lacks 1 reply: castoff could not write it in time, or not at all.\n")
+	default:
+		fmt.Fprintf(screen.w, "\nThe record lacks %d replies: castoff could not write them in time, or not at all.\n", said.Missed)
 	}
 	for _, wrong := range said.Wrong {
 		if _, err := fmt.Fprintf(screen.w, "\nwrong: %s\n", printable(wrong)); err != nil {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
+	"github.com/castoff-ecs/castoff/controller/scenario"
 )
 
 const playedCase = "../../controller/scenario/testdata/replay/lost_instance_holds.json"
@@ -44,7 +45,7 @@ func TestReplay(t *testing.T) {
 	if err := os.WriteFile(wrong, bytes.Replace(text, []byte(`"10.0.5.0:8080"]`), []byte(`"10.0.5.1:8080"]`), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if code, out, errs = replayed(t, wrong); code != exitFailed || !strings.Contains(out, "wrong: ") || !strings.Contains(errs, "1 times") {
+	if code, out, errs = replayed(t, wrong); code != exitFailed || !strings.Contains(out, "wrong: ") || !strings.Contains(errs, "castoff is wrong in 1 place") {
 		t.Errorf("exit code %d\n%s%s", code, out, errs)
 	}
 }
@@ -103,11 +104,24 @@ func TestReplayOfNothing(t *testing.T) {
 		{[]string{garbage}, exitConfig, "cannot play it"},
 		{[]string{filepath.Join(empty, "none.json")}, exitConfig, "no such file"},
 		{[]string{"--speed", "-1", playedCase}, exitUsage, "--speed"},
+		{[]string{"--speed", "0", playedCase}, exitUsage, "above 0 (got 0)"},
 		{[]string{"--config", "x.yaml", playedCase}, exitUsage, "--config"},
 		{[]string{""}, exitUsage, "FILE"},
 	} {
 		if code, out, errs := replayed(t, test.args...); code != test.code || !strings.Contains(errs, test.says) {
 			t.Errorf("%q: exit code %d\n%s%s", test.args, code, out, errs)
+		}
+	}
+}
+
+// What the record lacks is said, and not where it lacks nothing.
+func TestReplaySaysWhatIsMissing(t *testing.T) {
+	empty := json.RawMessage("[]")
+	for missed, want := range map[int64]string{0: "", 1: "lacks 1 reply:", 3: "lacks 3 replies:"} {
+		var out bytes.Buffer
+		said := scenario.Screened{Timelines: empty, Verdicts: empty, Gaps: empty, Missed: missed}
+		if err := printReplay(streams{out: &out}, said); err != nil || !strings.Contains(out.String(), want) || missed == 0 && strings.Contains(out.String(), "lacks") {
+			t.Errorf("%d: %s, %v", missed, &out, err)
 		}
 	}
 }

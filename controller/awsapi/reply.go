@@ -117,17 +117,24 @@ const presized = 1 << 20
 // with nothing in it: a target group without targets.
 func genuine(text []byte, operation string) error {
 	text = bytes.TrimLeft(text, " \t\r\n")
-	if bytes.HasPrefix(text, []byte("{")) && !ofQuery[operation] {
-		return nil
-	}
-	if !ofQuery[operation] {
+	switch isJSON := bytes.HasPrefix(text, []byte("{")); {
+	case inXML(operation):
+	case !isJSON:
 		return errors.New("it is not a JSON object")
+	default:
+		return nil
 	}
 	root := operation + "Response"
 	if !bytes.Contains(text[:min(len(text), headOfReply)], []byte("<"+root)) {
 		return fmt.Errorf("it is not a %s", root)
 	}
 	return nil
+}
+
+// inXML says whether an operation is one of ELBv2's or STS's, which answer in XML.
+func inXML(operation string) bool {
+	bucket := bucketOf[operation]
+	return bucket == BalancerReadBucket || bucket == RegistrationBucket || operation == "GetCallerIdentity"
 }
 
 // headOfReply is more than comes before the end of an ELBv2 reply's first tag.

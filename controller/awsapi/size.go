@@ -63,13 +63,6 @@ const (
 	manyParts = 8 << 10
 )
 
-// ofQuery are the operations that answer in XML.
-var ofQuery = map[string]bool{
-	"DescribeTargetGroups": true, "DescribeTargetGroupAttributes": true, "DescribeTargetHealth": true, "DescribeTags": true,
-	"DescribeLoadBalancers": true, "DescribeLoadBalancerAttributes": true, "DescribeListeners": true, "DescribeRules": true,
-	"RegisterTargets": true, "DeregisterTargets": true, "GetCallerIdentity": true,
-}
-
 // measure counts the parts of a reply, and refuses one that no SDK should be given.
 // Whether it is well-formed is for the SDK to say.
 func measure(text []byte, most int) (parts int, err error) {

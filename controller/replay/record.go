@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -52,37 +53,51 @@ type entry struct {
 	Error    string          `json:"error,omitempty"` // instead of a reply
 	Body     string          `json:"body,omitempty"`
 	Same     int             `json:"same,omitempty"` // the body is that of the entry of this number
+	// Missed are the replies that were left out until then, in an entry that tells nothing
+	// else.
+	Missed int64 `json:"missed,omitempty"`
 	// Kept says that the entry is of an earlier file, and was copied when that may
 	// be removed.
 	Kept bool `json:"kept,omitempty"`
 }
 
-// recorded are the operations that a record has: none that gives credentials, or says
-// who asks.
-var recorded = words(`ListClusters DescribeClusters ListServices DescribeServices ListTasks DescribeTasks DescribeTaskDefinition
-	DescribeContainerInstances DescribeTaskSets DescribeServiceRevisions ListGatewayRoutes ListServiceDeployments DescribeServiceDeployments DescribeTargetGroups
-	DescribeTargetHealth DescribeTargetGroupAttributes DescribeTags DescribeLoadBalancers DescribeLoadBalancerAttributes DescribeListeners DescribeRules
-	RegisterTargets DeregisterTargets`)
-
-// keptFor is for how long the last reply to a request is copied from file to file, so
-// that each can be played by itself; what is not there is kept for an hour, since it
-// is read again sooner. What is read once is kept as long as there is room.
-var keptFor = map[string]time.Duration{
-	"ListTasks": time.Minute, "DescribeTasks": time.Minute, "DescribeTargetHealth": time.Minute,
-	"DescribeTaskDefinition": once, "DescribeServiceRevisions": once, "DescribeContainerInstances": once,
-	registerTargets: 0, deregisterTargets: 0,
+// operation is how one of AWS's is recorded and played.
+type operation struct {
+	// kept is for how long the last reply to a request is copied from file to file, so
+	// that each can be played by itself. What is read once is kept as long as there is
+	// room.
+	kept time.Duration
+	// Of one that asks for several things at once: the list of them in the request, that
+	// in the reply, and what names a thing there.
+	asked, reply, id string
 }
 
 const once = 100 * 365 * 24 * time.Hour
 
-// keptUntil is when the reply need not be copied any more.
-func (e *entry) keptUntil() time.Time {
-	kept, ok := keptFor[e.Op]
-	if !ok {
-		kept = time.Hour
-	}
-	return e.Received.Add(kept)
+// recorded are the operations that a record has, which are those that castoff calls:
+// none that gives credentials, or says who asks.
+var recorded = map[string]operation{
+	"ListClusters":                   {kept: time.Hour},
+	"DescribeClusters":               {time.Hour, "clusters", "clusters", "clusterArn"},
+	"ListServices":                   {kept: time.Hour},
+	"DescribeServices":               {time.Hour, "services", "services", "serviceArn"},
+	"ListTasks":                      {kept: time.Minute},
+	"DescribeTasks":                  {time.Minute, "tasks", "tasks", "taskArn"},
+	"DescribeTaskDefinition":         {kept: once},
+	"DescribeContainerInstances":     {once, "containerInstances", "containerInstances", "containerInstanceArn"},
+	"DescribeServiceRevisions":       {once, "serviceRevisionArns", "serviceRevisions", "serviceRevisionArn"},
+	"ListGatewayRoutes":              {kept: time.Hour},
+	"DescribeTargetGroups":           {time.Hour, "TargetGroupArns", "TargetGroups", "TargetGroupArn"},
+	"DescribeTargetGroupAttributes":  {kept: time.Hour},
+	"DescribeTargetHealth":           {kept: time.Minute},
+	"DescribeTags":                   {time.Hour, "ResourceArns", "TagDescriptions", "ResourceArn"},
+	"DescribeLoadBalancerAttributes": {kept: time.Hour},
+	registerTargets:                  {},
+	deregisterTargets:                {},
 }
+
+// keptUntil is when the reply need not be copied any more.
+func (e *entry) keptUntil() time.Time { return e.Received.Add(recorded[e.Op].kept) }
 
 // Limits of what waits to be written, and of one reply. More is left out, and counted.
 const (
@@ -142,6 +157,7 @@ type Recorder struct {
 	zip     *gzip.Writer
 	written int64
 	head    int64 // what was written when it was opened
+	noted   int64 // how many replies it says were left out
 	entries int
 	last    map[string]lastBody // by request, in this file
 	kept    map[string]*entry   // by request
@@ -204,7 +220,7 @@ func (r *Recorder) Do(req *http.Request) (*http.Response, error) {
 		return r.o.Client.Do(req)
 	}
 	q, req, err := peek(req)
-	if err != nil || !recorded[q.op] {
+	if _, ok := recorded[q.op]; err != nil || !ok {
 		return r.o.Client.Do(req)
 	}
 	p := &pending{sent: time.Now(), request: q}
@@ -227,8 +243,11 @@ func (r *Recorder) Start() {
 	r.queue(&pending{sent: now, received: now, request: request{op: startOp, text: "{}"}})
 }
 
-// startOp is no operation of AWS's.
-const startOp = "start"
+// startOp and missedOp are no operations of AWS's.
+const (
+	startOp  = "start"
+	missedOp = "missed"
+)
 
 // kindOf is what happened instead of a reply: not in the words of the error, which
 // may have an address in them. It is empty where nobody waits for the reply any more,
@@ -337,7 +356,7 @@ func (r *Recorder) write() {
 		case p := <-r.waiting:
 			err = r.add(p)
 		case <-flush.C:
-			err = r.zip.Flush()
+			err = errors.Join(r.note(), r.zip.Flush())
 		case <-forget.C:
 			r.forget(time.Now())
 		case <-r.stopped:
@@ -463,7 +482,7 @@ func (r *Recorder) open() error {
 	if err != nil {
 		return err
 	}
-	r.file, r.written, r.entries, r.last = file, 0, 0, make(map[string]lastBody)
+	r.file, r.written, r.entries, r.last, r.noted = file, 0, 0, make(map[string]lastBody), r.missed.Load()
 	r.zip = gzip.NewWriter(&counted{file, &r.written})
 	var clusters []string
 	for _, c := range r.o.Clusters {
@@ -474,7 +493,7 @@ func (r *Recorder) open() error {
 		clusters = append(clusters, named)
 	}
 	line, err := json.Marshal(header{
-		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Began: time.Now().UTC(), Missed: r.missed.Load(),
+		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Began: time.Now().UTC(), Missed: r.noted,
 		Configuration: r.o.Configuration, Clusters: clusters,
 	})
 	if err != nil {
@@ -526,7 +545,18 @@ func (r *Recorder) forget(now time.Time) {
 
 func (e *entry) size() int64 { return int64(len(e.Request) + len(e.Body)) }
 
-func (r *Recorder) shut() error { return errors.Join(r.zip.Close(), r.file.Close()) }
+func (r *Recorder) shut() error { return errors.Join(r.note(), r.zip.Close(), r.file.Close()) }
+
+// note writes how many replies were left out, if the file does not say so yet.
+func (r *Recorder) note() error {
+	missed := r.missed.Load()
+	if missed == r.noted {
+		return nil
+	}
+	r.noted = missed
+	now := time.Now().UTC()
+	return r.put(missedOp, &entry{Sent: now, Received: now, Op: missedOp, Request: json.RawMessage("{}"), Missed: missed})
+}
 
 // suffix is that of a record's files, and isRecord their whole name: others are let be.
 const suffix = ".castoff.gz"
@@ -543,6 +573,10 @@ func (r *Recorder) trim() error {
 	all := r.o.Bytes/8 + r.head // of the next one
 	for _, file := range files {
 		info, err := os.Stat(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			sizes = append(sizes, 0) // another castoff that records here has removed it
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -550,7 +584,7 @@ func (r *Recorder) trim() error {
 		all += info.Size()
 	}
 	for i := 0; i < len(files) && all > r.o.Bytes; i++ {
-		if err := os.Remove(files[i]); err != nil {
+		if err := os.Remove(files[i]); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		all -= sizes[i]

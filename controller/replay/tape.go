@@ -1,14 +1,13 @@
 package replay
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -24,24 +23,41 @@ import (
 // of them by itself. The reply is the one to the request that was sent last before, or
 // just after; what was answered with an error is again. Where there is none the reply
 // is an error of code NotRecorded.
+//
+// It reads the record as it plays it: what was answered later is on disk still, and what
+// was answered again is forgotten.
 type Tape struct {
 	header header
 	began  time.Time
 	ended  time.Time
+	missed int64
+	// lag is how much earlier than any reply before it one may have been asked for: they
+	// are in the order in which they came.
+	lag time.Duration
 
-	exact map[string][]*entry // by request
-	items map[string][]item   // by operation, cluster and what is asked for
-
-	mu    sync.Mutex
-	calls []Call
-	reads map[string]int
+	mu     sync.Mutex
+	reels  *reels
+	read   time.Time           // the last reply that was read came then
+	now    time.Time           // of the last request
+	swept  time.Time           // as of read
+	failed error               // the record could not be read further
+	exact  map[string][]*entry // by request, in the order in which they were sent
+	items  map[string][]item   // by operation, cluster and what is asked for, likewise
+	calls  []Call
+	reads  map[string]int
 }
 
 // item is one of the things that a request asked for.
 type item struct {
 	of *entry
-	// value is what the reply has of it, and failed that it is among the failures;
-	// neither: the whole reply is an error.
+	// cut says that the rest of the reply is forgotten, and part what it had of this.
+	cut  bool
+	part part
+}
+
+// part is what a reply has of one thing: its value, and that it is among the failures.
+// Nothing: it is not there.
+type part struct {
 	value  []byte
 	failed bool
 }
@@ -56,24 +72,12 @@ const atFirst = 10 * time.Second
 // written is how far from the recorded one a call that changes something may be.
 const written = 30 * time.Second
 
-// batch is an operation that asks for several things at once.
-type batch struct{ asked, reply, id string }
+// sweep is how often it is looked what can be forgotten.
+const sweep = time.Minute
 
-var batches = map[string]batch{
-	"DescribeClusters":           {"clusters", "clusters", "clusterArn"},
-	"DescribeServices":           {"services", "services", "serviceArn"},
-	"DescribeTasks":              {"tasks", "tasks", "taskArn"},
-	"DescribeContainerInstances": {"containerInstances", "containerInstances", "containerInstanceArn"},
-	"DescribeServiceRevisions":   {"serviceRevisionArns", "serviceRevisions", "serviceRevisionArn"},
-	"DescribeServiceDeployments": {"serviceDeploymentArns", "serviceDeployments", "serviceDeploymentArn"},
-	"DescribeTargetGroups":       {"TargetGroupArns", "TargetGroups", "TargetGroupArn"},
-	"DescribeTags":               {"ResourceArns", "TagDescriptions", "ResourceArn"},
-	"DescribeLoadBalancers":      {"LoadBalancerArns", "LoadBalancers", "LoadBalancerArn"},
-}
-
-// ReadTape reads the newest record of a directory: the last run of castoff's that
-// wrote one there. A file that ends early, as after a crash, is read as far as it
-// goes.
+// ReadTape opens the newest record of a directory: the last run of castoff's that
+// wrote one there. It reads all of it once, so that what cannot be played is refused
+// before. A file that ends early, as after a crash, is read as far as it goes.
 func ReadTape(dir string) (*Tape, error) {
 	files, err := recordFiles(dir)
 	if err != nil {
@@ -88,21 +92,55 @@ func ReadTape(dir string) (*Tape, error) {
 		return run(f) != last
 	})
 	t := &Tape{exact: make(map[string][]*entry), items: make(map[string][]item), reads: make(map[string]int)}
-	for _, file := range files {
-		if err := t.read(file); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-	}
-	for _, all := range t.exact {
-		slices.SortStableFunc(all, func(a, b *entry) int { return a.Sent.Compare(b.Sent) })
-	}
-	for _, all := range t.items {
-		slices.SortStableFunc(all, func(a, b item) int { return a.of.Sent.Compare(b.of.Sent) })
+	if err := t.scan(files); err != nil {
+		return nil, err
 	}
 	if t.ended.IsZero() {
 		return nil, fmt.Errorf("%s: the record is empty", dir)
 	}
 	return t, nil
+}
+
+// scan reads a record to its end, keeping nothing of its replies.
+func (t *Tape) scan(files []string) error {
+	uses := make([]map[int]int, len(files))
+	r := &reels{files: files}
+	defer r.close()
+	var came time.Time
+	for {
+		e := new(glance)
+		err := r.line(e)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return err
+		}
+		if uses[r.at] == nil {
+			uses[r.at] = make(map[int]int)
+		}
+		if e.Same != 0 {
+			uses[r.at][e.Same] = e.Number
+		}
+		t.missed = max(t.missed, r.header.Missed, e.Missed)
+		if e.Kept {
+			continue
+		}
+		if e.Op == startOp {
+			t.began = e.Sent
+		}
+		if e.Received.After(came) {
+			came = e.Received
+		}
+		t.lag = max(t.lag, came.Sub(e.Sent))
+	}
+	t.ended, t.header = came, r.first
+	if t.began.IsZero() {
+		t.began = r.first.Began
+	}
+	t.missed -= min(t.missed, r.first.Missed) // those before are no part of it
+	t.reels = &reels{files: files, uses: uses}
+	return nil
 }
 
 // Began is when castoff began to watch, or the record when that is later.
@@ -122,88 +160,44 @@ func (t *Tape) Clusters() []string { return t.header.Clusters }
 // Region is the AWS region.
 func (t *Tape) Region() string { return t.header.Region }
 
+// Missed are the replies that are not in the record, since castoff could not write them
+// in time or they could not be made out.
+func (t *Tape) Missed() int64 { return t.missed }
+
+// Err is why the record could not be read to where it was played.
+func (t *Tape) Err() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed
+}
+
 // Seed is that of castoff's intervals.
 func (t *Tape) Seed() uint64 { return t.header.Seed }
 
-func (t *Tape) read(file string) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if over(err) {
-		return nil // as when the disk was full before its first line
-	}
-	if err != nil {
-		return err
-	}
-	lines := bufio.NewReaderSize(z, 1<<16)
-	line, err := readLine(lines)
-	if over(err) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	var h header
-	if err := json.Unmarshal(line, &h); err != nil || h.Record != form {
-		return fmt.Errorf("its header is none of a record of form %d", form)
-	}
-	first := t.header.Record == 0
-	if first {
-		t.header, t.began = h, h.Began
-	}
-	bodies := make(map[int]string)
-	for {
-		line, err := readLine(lines)
-		if over(err) {
-			return nil
+// readUntil reads all that was sent until an instant.
+func (t *Tape) readUntil(until time.Time) {
+	for t.failed == nil && !t.read.Add(-t.lag).After(until) {
+		e, err := t.reels.next()
+		if errors.Is(err, io.EOF) {
+			return
 		}
 		if err != nil {
-			return err
+			t.failed = err
+			return
 		}
-		e := new(entry)
-		if err := json.Unmarshal(line, e); err != nil {
-			return err
-		}
-		if e.Same != 0 {
-			e.Body = bodies[e.Same]
-		}
-		bodies[e.Number] = e.Body
-		if e.Kept && !first {
-			continue // the file that it was copied from was read
+		if !e.Kept && e.Received.After(t.read) {
+			t.read = e.Received
 		}
 		t.add(e)
-	}
-}
-
-// over is whether a file ends, maybe early.
-func over(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
-
-// lineMost is more than any line of a record: a reply of [bodyMost] with each byte
-// escaped. A file of some kilobytes can unpack to one that fills the memory.
-const lineMost = 6*bodyMost + maxRequest
-
-// readLine reads up to the end of a line.
-func readLine(r *bufio.Reader) (line []byte, err error) {
-	for {
-		part, err := r.ReadSlice('\n')
-		if line = append(line, part...); len(line) > lineMost {
-			return nil, fmt.Errorf("a line of it has more than %d bytes", lineMost)
-		}
-		if !errors.Is(err, bufio.ErrBufferFull) {
-			return line, err
+		if t.read.Sub(t.swept) >= sweep {
+			t.swept = t.read
+			t.sweep()
 		}
 	}
 }
 
 func (t *Tape) add(e *entry) {
-	if e.Received.After(t.ended) && !e.Kept {
-		t.ended = e.Received
-	}
-	if e.Op == startOp {
-		t.began = e.Sent
+	if _, ok := recorded[e.Op]; !ok {
 		return
 	}
 	q := request{op: e.Op, text: string(e.Request)}
@@ -212,17 +206,70 @@ func (t *Tape) add(e *entry) {
 			return
 		}
 	}
-	key := q.key()
-	t.exact[key] = append(t.exact[key], e)
 	prefix, asked := q.asksFor()
 	if len(asked) == 0 {
+		key := q.key()
+		t.exact[key] = t.insert(t.exact[key], e)
 		return
 	}
-	values, failed := q.split(e)
 	for _, one := range asked {
-		it := item{of: e, value: values[one], failed: failed[one]}
-		t.items[prefix+one] = append(t.items[prefix+one], it)
+		t.items[prefix+one] = insert(t.items[prefix+one], item{of: e}, t.now, itemOf)
 	}
+}
+
+func (t *Tape) insert(all []*entry, e *entry) []*entry {
+	now := t.now
+	if e.Op == registerTargets || e.Op == deregisterTargets {
+		now = now.Add(-written)
+	}
+	return insert(all, e, now, entryOf)
+}
+
+func itemOf(it item) *entry   { return it.of }
+func entryOf(e *entry) *entry { return e }
+
+// insert puts what was sent where it belongs, and forgets what was sent before the last
+// one that was before now.
+func insert[T any](all []T, one T, now time.Time, of func(T) *entry) []T {
+	at := len(all)
+	for at > 0 && of(all[at-1]).Sent.After(of(one).Sent) {
+		at--
+	}
+	all = slices.Insert(all, at, one)
+	old := 0
+	for old+1 < len(all) && of(all[old+1]).Sent.Before(now) {
+		old++
+	}
+	return slices.Delete(all, 0, old)
+}
+
+// sweep forgets what nobody is likely to ask for again: pages of old lists, and of old
+// replies about many things those about which there are newer ones. Otherwise each task
+// that is gone would hold the reply about a hundred.
+func (t *Tape) sweep() {
+	maps.DeleteFunc(t.exact, func(_ string, all []*entry) bool {
+		e := all[len(all)-1]
+		return e.paged() && t.now.After(e.keptUntil())
+	})
+	rests, parts := make(map[*entry]*entry), make(map[*entry]map[string]part)
+	for key, all := range t.items {
+		it := all[len(all)-1]
+		if it.cut || it.of.Error != "" || it.of.Status != http.StatusOK || !t.now.After(it.of.keptUntil()) {
+			continue
+		}
+		rest := rests[it.of]
+		if rest == nil {
+			whole := *it.of
+			rest, whole.Body, whole.Request = &whole, "", nil
+			rests[it.of], parts[it.of] = rest, it.of.split()
+		}
+		t.items[key] = []item{{of: rest, cut: true, part: parts[it.of][key[strings.LastIndexByte(key, ' ')+1:]]}}
+	}
+}
+
+// paged is whether it is a further page of a list.
+func (e *entry) paged() bool {
+	return bytes.Contains(e.Request, []byte(`"nextToken"`)) || e.Query && bytes.Contains(e.Request, []byte(`"Marker"`))
 }
 
 // key is what a request asks, whatever the order of its members.
@@ -241,8 +288,8 @@ func (q *request) key() string {
 // asksFor are the things that a request of a batch asks for, and what the rest of it
 // is.
 func (q *request) asksFor() (prefix string, asked []string) {
-	b, ok := batches[q.op]
-	if !ok {
+	b := recorded[q.op]
+	if b.asked == "" {
 		return "", nil
 	}
 	if q.form != nil {
@@ -263,32 +310,32 @@ func (q *request) asksFor() (prefix string, asked []string) {
 }
 
 // split is what a reply has of each thing that was asked for.
-func (q *request) split(e *entry) (values map[string][]byte, failed map[string]bool) {
-	b := batches[q.op]
-	values, failed = make(map[string][]byte), make(map[string]bool)
+func (e *entry) split() map[string]part {
+	b := recorded[e.Op]
+	parts := make(map[string]part)
 	if e.Status != http.StatusOK {
-		return values, failed
+		return parts
 	}
 	if e.Query {
 		root, err := parseXML([]byte(e.Body))
 		if err != nil {
-			return values, failed
+			return parts
 		}
-		for _, n := range root.listed(q.op, b.reply) {
+		for _, n := range root.listed(e.Op, b.reply) {
 			if id := n.child(b.id); id != nil {
-				values[id.text] = []byte(n.String())
+				parts[id.text] = part{value: []byte(n.String())}
 			}
 		}
-		return values, failed
+		return parts
 	}
 	var out map[string]json.RawMessage
 	if json.Unmarshal([]byte(e.Body), &out) != nil {
-		return values, failed
+		return parts
 	}
 	var list, failures []json.RawMessage
 	_ = json.Unmarshal(out[b.reply], &list)        // what cannot be read is not there
 	_ = json.Unmarshal(out["failures"], &failures) // likewise
-	_, asked := q.asksFor()
+	_, asked := (&request{op: e.Op, text: string(e.Request)}).asksFor()
 	for i, raw := range append(list, failures...) {
 		var ids map[string]any
 		if json.Unmarshal(raw, &ids) != nil {
@@ -300,11 +347,11 @@ func (q *request) split(e *entry) (values map[string][]byte, failed map[string]b
 		}
 		for _, one := range asked { // by ARN, or by name
 			if one == id || lastSegment(id) == one || lastSegment(one) == id {
-				values[one], failed[one] = raw, i >= len(list)
+				parts[one] = part{raw, i >= len(list)}
 			}
 		}
 	}
-	return values, failed
+	return parts
 }
 
 // listed are the members of a list in a reply.
@@ -378,9 +425,13 @@ func (t *Tape) Reads() map[string]int {
 
 // answer is the reply to a request, when it comes, and what happened instead of it.
 func (t *Tape) answer(q *request, now time.Time) (rep reply, at time.Time, failure string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.now = now
+	t.readUntil(now.Add(ahead))
 	prefix, asked := q.asksFor()
 	if len(asked) == 0 {
-		e := t.find(t.exact[q.key()], q, now)
+		e := t.find(q)
 		if e == nil {
 			return q.notRecorded(), now, ""
 		}
@@ -390,18 +441,11 @@ func (t *Tape) answer(q *request, now time.Time) (rep reply, at time.Time, failu
 	var newest *entry
 	same := true
 	for i, one := range asked {
-		it, ok := latest(t.items[prefix+one], now, func(it item) *entry { return it.of })
-		if !ok {
-			it = item{}
-			same = false
-		}
-		items[i] = it
-		if it.of == nil {
-			continue
-		}
-		same = same && it.of == items[0].of
-		if newest == nil || it.of.Sent.After(newest.Sent) {
-			newest = it.of
+		items[i], _ = first(t, t.items, prefix+one, itemOf)
+		of := items[i].of
+		same = same && of != nil && of == items[0].of && !items[i].cut
+		if of != nil && (newest == nil || of.Sent.After(newest.Sent)) {
+			newest = of
 		}
 	}
 	switch {
@@ -410,7 +454,26 @@ func (t *Tape) answer(q *request, now time.Time) (rep reply, at time.Time, failu
 	case newest.Error != "" || newest.Status != http.StatusOK || same && q.key() == newest.key():
 		return newest.reply(), newest.at(now), newest.Error
 	}
+	whole := make(map[*entry]map[string]part)
+	for i, one := range asked {
+		of := items[i].of
+		if of == nil || items[i].cut {
+			continue
+		}
+		if whole[of] == nil {
+			whole[of] = of.split()
+		}
+		items[i].part = whole[of][one]
+	}
 	return q.assemble(asked, items, newest), newest.at(now), ""
+}
+
+// first is the reply to a request of now, or to its first one when there was none.
+func first[T any](t *Tape, from map[string][]T, key string, of func(T) *entry) (T, bool) {
+	if len(from[key]) == 0 {
+		t.readUntil(t.now.Add(atFirst))
+	}
+	return latest(from[key], t.now, of)
 }
 
 func (e *entry) key() string {
@@ -423,14 +486,15 @@ func (e *entry) key() string {
 
 // find is the entry for a request that is answered as a whole. A call that changes
 // something must have been made at about that time.
-func (t *Tape) find(all []*entry, q *request, now time.Time) *entry {
+func (t *Tape) find(q *request) *entry {
 	if q.op != registerTargets && q.op != deregisterTargets {
-		e, _ := latest(all, now, func(e *entry) *entry { return e })
+		e, _ := first(t, t.exact, q.key(), entryOf)
 		return e
 	}
+	t.readUntil(t.now.Add(written))
 	var best *entry
-	for _, e := range all {
-		if away := e.Sent.Sub(now).Abs(); away <= written && (best == nil || away < best.Sent.Sub(now).Abs()) {
+	for _, e := range t.exact[q.key()] {
+		if away := e.Sent.Sub(t.now).Abs(); away <= written && (best == nil || away < best.Sent.Sub(t.now).Abs()) {
 			best = e
 		}
 	}
@@ -471,15 +535,15 @@ func (e *entry) reply() reply {
 
 // assemble is a reply of what several replies had.
 func (q *request) assemble(asked []string, items []item, like *entry) reply {
-	b := batches[q.op]
+	b := recorded[q.op]
 	if q.form != nil {
 		var body bytes.Buffer
 		fmt.Fprintf(&body, `<%[1]sResponse xmlns="%[2]s"><%[1]sResult><%[3]s>`, q.op, elbNamespace, b.reply)
 		for _, it := range items {
-			if it.value == nil {
+			if it.part.value == nil {
 				return q.notRecorded() // ELBv2 answers all or nothing
 			}
-			body.Write(it.value)
+			body.Write(it.part.value)
 		}
 		fmt.Fprintf(&body, `</%[2]s></%[1]sResult><ResponseMetadata><RequestId></RequestId></ResponseMetadata></%[1]sResponse>`, q.op, b.reply)
 		return reply{status: http.StatusOK, header: map[string]string{"Content-Type": like.Type}, body: body.Bytes()}
@@ -487,10 +551,10 @@ func (q *request) assemble(asked []string, items []item, like *entry) reply {
 	found, failures := []json.RawMessage{}, []json.RawMessage{}
 	for i, it := range items {
 		switch {
-		case it.failed:
-			failures = append(failures, it.value)
-		case it.value != nil:
-			found = append(found, it.value)
+		case it.part.failed:
+			failures = append(failures, it.part.value)
+		case it.part.value != nil:
+			found = append(found, it.part.value)
 		case it.of == nil:
 			text, _ := json.Marshal(map[string]string{"arn": asked[i], "reason": "NOT_RECORDED"}) // texts alone
 			failures = append(failures, text)

@@ -4,11 +4,17 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 func packed(t *testing.T, texts ...io.Reader) []byte {
@@ -65,11 +71,155 @@ func TestTapeOfWhatIsThere(t *testing.T) {
 			}
 			tape, err := ReadTape("d")
 			switch {
-			case tt.wrong == "" && (err != nil || len(tape.exact) != 1):
-				t.Errorf("%v, %v", tape, err)
+			case tt.wrong == "" && err != nil:
+				t.Error(err)
+			case tt.wrong == "":
+				if tape.readUntil(tape.Ended()); len(tape.exact) != 1 || tape.Err() != nil {
+					t.Errorf("%v, %v", tape.exact, tape.Err())
+				}
 			case tt.wrong != "" && (err == nil || !strings.Contains(err.Error(), tt.wrong)):
 				t.Errorf("%v, want %q", err, tt.wrong)
 			}
 		})
+	}
+}
+
+// slow is an AWS whose replies take from no time to 40 seconds, and tell one from the next.
+type slow struct {
+	random *rand.Rand
+	calls  int
+}
+
+func (s *slow) Do(req *http.Request) (*http.Response, error) {
+	q, err := readRequest(req)
+	if err != nil {
+		return nil, err
+	}
+	s.calls++
+	body := fmt.Sprintf(`{"taskArns": ["%d"]}`, s.calls/9) // some are the same as before
+	if _, asked := q.asksFor(); asked != nil {
+		var tasks []string
+		for _, one := range asked {
+			tasks = append(tasks, fmt.Sprintf(`{"taskArn": %q, "cpu": "%d"}`, one, s.calls/9))
+		}
+		body = fmt.Sprintf(`{"tasks": [%s], "failures": []}`, strings.Join(tasks, ","))
+	}
+	switch s.random.IntN(20) {
+	case 0:
+		time.Sleep(40 * time.Second)
+	case 1, 2, 3:
+		time.Sleep(time.Duration(s.random.IntN(3000)) * time.Millisecond)
+	}
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
+}
+
+// A tape that is read while it is played gives what one would that is all in memory, and
+// holds no more than it needs.
+func TestTapeIsReadAsItIsPlayed(t *testing.T) {
+	const lasts = 2 * time.Hour
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := recorderOf(t, dir, "", nil, io.Discard)
+		r.o.Client = &slow{random: rand.New(rand.NewPCG(1, 2))}
+		r.Start()
+		began := time.Now()
+		asks := func(at time.Duration) []string { // three tasks, that live for ten minutes each
+			n := int(at / (200 * time.Second))
+			return []string{fmt.Sprintf("t%d", n), fmt.Sprintf("t%d", n+1), fmt.Sprintf("t%d", n+2)}
+		}
+		for at := time.Duration(0); at < lasts; at += 5 * time.Second {
+			time.Sleep(time.Until(began.Add(at)))
+			var calls sync.WaitGroup
+			calls.Go(func() { call(t, r, "DescribeTasks", fmt.Sprintf(`{"tasks": ["%s"]}`, strings.Join(asks(at), `","`))) })
+			synctest.Wait()
+			calls.Go(func() { call(t, r, "ListTasks", `{}`) })
+			synctest.Wait()
+			calls.Go(func() { call(t, r, "ListTasks", fmt.Sprintf(`{"nextToken": "%d"}`, at)) })
+			if at%(20*time.Second) == 0 {
+				calls.Wait()
+			}
+		}
+		time.Sleep(time.Minute)
+		if err := r.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		read, err := ReadTape(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole, err := ReadTape(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole.readUntil(whole.Ended())
+		if read.lag < 35*time.Second || len(whole.exact) < 1000 {
+			t.Fatalf("lag %s, %d requests", read.lag, len(whole.exact))
+		}
+		random := rand.New(rand.NewPCG(3, 4))
+		for at := time.Duration(0); at < lasts; at += time.Duration(random.IntN(8000)) * time.Millisecond {
+			now := began.Add(at)
+			for _, q := range []request{
+				{op: "ListTasks", text: "{}"},
+				{op: "DescribeTasks", text: fmt.Sprintf(`{"tasks": [%q]}`, asks(at)[random.IntN(3)])},
+				{op: "DescribeTasks", text: fmt.Sprintf(`{"tasks": ["t%d","none"]}`, random.IntN(5+int(at/(200*time.Second))))},
+			} {
+				got, at1, failed := read.answer(&q, now)
+				want, at2, failure := whole.answer(&q, now)
+				if len(want.body) == 0 || string(got.body) != string(want.body) || !at1.Equal(at2) || failed != failure {
+					t.Fatalf("%s %s at %s: %s at %s %s, want %s at %s %s", q.op, q.text, at, got.body, at1, failed, want.body, at2, failure)
+				}
+			}
+			held := 0
+			for _, all := range read.exact {
+				held += len(all)
+			}
+			for _, all := range read.items {
+				held += len(all)
+				for _, it := range all {
+					if !it.cut && now.Sub(it.of.Received) > 4*time.Minute {
+						t.Fatalf("at %s it holds the reply of %s", at, it.of.Received.Sub(began))
+					}
+				}
+			}
+			if most := 300; held > most || len(read.reels.bodies) > 20 {
+				t.Fatalf("at %s it holds %d replies and %d that are referred to", at, held, len(read.reels.bodies))
+			}
+		}
+		if err := read.Err(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A record says what it lacks, if nothing came after.
+func TestTapeKnowsWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	r := recorderOf(t, dir, `{"clusterArns": []}`, nil, io.Discard)
+	call(t, r, "ListClusters", `{}`)
+	r.o.Client = answers{strings.Repeat("x", bodyMost)}
+	call(t, r, "ListClusters", `{}`)
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	tape, err := ReadTape(dir)
+	if err != nil || tape.Missed() != 1 {
+		t.Errorf("%v, %v", tape, err)
+	}
+}
+
+// Another castoff that records into the same directory removes old files too.
+func TestRecordOfTwoInOneDirectory(t *testing.T) {
+	dir := t.TempDir()
+	gone := filepath.Join(dir, "20200101T000000.000Z-000001.castoff.gz")
+	if err := os.Symlink(filepath.Join(dir, "nothing"), gone); err != nil { // listed, and not there
+		t.Fatal(err)
+	}
+	r := recorderOf(t, dir, `{"clusterArns": []}`, nil, io.Discard)
+	call(t, r, "ListClusters", `{}`)
+	if err := r.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if tape, err := ReadTape(dir); err != nil {
+		t.Errorf("%v, %v", tape, err)
 	}
 }

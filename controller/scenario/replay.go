@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -49,6 +50,7 @@ type Screened struct {
 	Detachments json.RawMessage `json:"detachments"`
 	Gaps        json.RawMessage `json:"gaps"`
 	Wrong       []string        `json:"wrong"`
+	Missed      int64           `json:"missed"` // replies that the record lacks
 	// Last is the last look at it.
 	Last replay.Look `json:"-"`
 	At   time.Time   `json:"-"`
@@ -88,9 +90,11 @@ func PlayTape(ctx context.Context, t *replay.Tape, cfg config.Config, right repl
 	if len(right.Checks) > 0 {
 		p.every = max(lookEvery, p.every/1000)
 	}
-	return p.run(ctx, cfg, t.Region(), t.Seed(), func() error {
+	said, err := p.run(ctx, cfg, t.Region(), t.Seed(), func() error {
 		return p.hold(ctx, t.Ended().Add(time.Millisecond), 0) // and what castoff makes of the last reply, which takes no time here
 	})
+	said.Missed = t.Missed()
+	return said, errors.Join(err, t.Err())
 }
 
 // run is a play from start to stop.
