@@ -254,7 +254,7 @@ mutants: ## change policy, timeline, journal and what calls AWS in 3,000 ways, o
 	@$(MUTANTS) -timeout 0 -mutants 1000h
 
 .PHONY: mutants-check
-mutants-check: ## the same for MUTANTSTIME (4m), for other ones for other code; fails where fewer than 90 % are told of
+mutants-check: ## the same for MUTANTSTIME (4m), for other ones for other code; fails where so few are told of that it is fewer than 90 % of all, but for one draw in a hundred
 	$(call announce,mutants for $(MUTANTSTIME))
 	@$(MUTANTS) -timeout 30m -mutants $(MUTANTSTIME) -mutantsseed $(SOAKSEED)
 

@@ -158,6 +158,10 @@ func TestForeignSDK(t *testing.T) {
 		t.Fatalf("%d results of %d calls", len(results), len(calls))
 	}
 	for i, c := range calls {
+		if c.newer && strings.Contains(results[i].Out, "is not a constructor") {
+			t.Logf("%s is too new for this SDK", c.Operation)
+			continue
+		}
 		c.check(t, results[i].Failed, results[i].Out)
 	}
 }
