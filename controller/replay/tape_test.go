@@ -130,7 +130,7 @@ func TestTapeIsReadAsItIsPlayed(t *testing.T) {
 		for at := time.Duration(0); at < lasts; at += 5 * time.Second {
 			time.Sleep(time.Until(began.Add(at)))
 			var calls sync.WaitGroup
-			calls.Go(func() { call(t, r, "DescribeTasks", fmt.Sprintf(`{"tasks": ["%s"]}`, strings.Join(asks(at), `","`))) })
+			calls.Go(func() { call(t, r, "DescribeTasks", `{"tasks": ["`+strings.Join(asks(at), `","`)+`"]}`) })
 			synctest.Wait()
 			calls.Go(func() { call(t, r, "ListTasks", `{}`) })
 			synctest.Wait()
