@@ -59,6 +59,8 @@ type entry struct {
 	// Kept says that the entry is of an earlier file, and was copied when that may
 	// be removed.
 	Kept bool `json:"kept,omitempty"`
+
+	parts map[string]part // of the reply, once it was taken apart
 }
 
 // operation is how one of AWS's is recorded and played.

@@ -251,7 +251,7 @@ func (t *Tape) sweep() {
 		e := all[len(all)-1]
 		return e.paged() && t.now.After(e.keptUntil())
 	})
-	rests, parts := make(map[*entry]*entry), make(map[*entry]map[string]part)
+	rests := make(map[*entry]*entry)
 	for key, all := range t.items {
 		it := all[len(all)-1]
 		if it.cut || it.of.Error != "" || it.of.Status != http.StatusOK || !t.now.After(it.of.keptUntil()) {
@@ -260,10 +260,10 @@ func (t *Tape) sweep() {
 		rest := rests[it.of]
 		if rest == nil {
 			whole := *it.of
-			rest, whole.Body, whole.Request = &whole, "", nil
-			rests[it.of], parts[it.of] = rest, it.of.split()
+			rest, whole.Body, whole.Request, whole.parts = &whole, "", nil, nil
+			rests[it.of] = rest
 		}
-		t.items[key] = []item{{of: rest, cut: true, part: parts[it.of][key[strings.LastIndexByte(key, ' ')+1:]]}}
+		t.items[key] = []item{{of: rest, cut: true, part: it.of.split()[key[strings.LastIndexByte(key, ' ')+1:]]}}
 	}
 }
 
@@ -311,6 +311,13 @@ func (q *request) asksFor() (prefix string, asked []string) {
 
 // split is what a reply has of each thing that was asked for.
 func (e *entry) split() map[string]part {
+	if e.parts == nil {
+		e.parts = e.taken()
+	}
+	return e.parts
+}
+
+func (e *entry) taken() map[string]part {
 	b := recorded[e.Op]
 	parts := make(map[string]part)
 	if e.Status != http.StatusOK {
@@ -454,16 +461,10 @@ func (t *Tape) answer(q *request, now time.Time) (rep reply, at time.Time, failu
 	case newest.Error != "" || newest.Status != http.StatusOK || same && q.key() == newest.key():
 		return newest.reply(), newest.at(now), newest.Error
 	}
-	whole := make(map[*entry]map[string]part)
 	for i, one := range asked {
-		of := items[i].of
-		if of == nil || items[i].cut {
-			continue
+		if of := items[i].of; of != nil && !items[i].cut {
+			items[i].part = of.split()[one]
 		}
-		if whole[of] == nil {
-			whole[of] = of.split()
-		}
-		items[i].part = whole[of][one]
 	}
 	return q.assemble(asked, items, newest), newest.at(now), ""
 }
