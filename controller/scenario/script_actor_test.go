@@ -182,8 +182,8 @@ func (p *tap) unwatched(t sim.Truth) bool {
 
 // mayBeBy reports that an actor took a target out, or that the castoff that says so
 // cannot know better: somebody took it out between its last look and its call, or just
-// before ECS stopped the task, or as unseen as that; or it was its own call, of which it
-// knew only that it would make it, and ECS was about to do it as well.
+// before ECS stopped the task, or as unseen as that; or it was its own call, and ECS was
+// about to do it as well.
 func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t sim.Truth) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -214,7 +214,7 @@ func (o *oracle) mayBeBy(c *castoff, m timeline.Milestone, out deregistered, t s
 			began = t.Stopping // without a row it is STOPPING at once
 		}
 		soon := !began.IsZero() && (began.Sub(out.at) <= 2*slack || !began.After(m.NotAfter) && (c.forgets || !c.tap.upAfter(t.Task, out, began)))
-		unknown := strings.Contains(m.Evidence, "of which it knows no outcome") && !began.IsZero() && !began.After(m.NotAfter)
+		unknown := strings.Contains(m.Evidence, "or by castoff, which called at about that time") && !began.IsZero() && !began.After(m.NotAfter)
 		return !mine && !others || mine && (unkept || unknown || c.forgets) || others && soon
 	default:
 		return false

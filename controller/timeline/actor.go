@@ -17,13 +17,15 @@ import (
 func (f *failure) attribute(m Milestone, call Bounds, pending bool, lag, back time.Duration) Milestone {
 	up := f.deactivating.NotAfter.IsZero()
 	ecsFirst := !up && f.deactivating.NotAfter.Before(call.NotBefore)
-	ours := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter) && !ecsFirst
 	// It was sent, or was about to be, and may be what the last look in service had yet to show.
-	maybe := ours && call.NotAfter.IsZero() && !m.NotBefore.After(call.NotBefore.Add(lag))
+	maybe := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter)
+	ours := maybe && !ecsFirst
 	if call.NotAfter.IsZero() {
+		maybe = maybe && !m.NotBefore.After(call.NotBefore.Add(lag))
 		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
 	} else {
-		ours = ours && !call.NotAfter.Before(m.NotBefore)
+		maybe = maybe && !call.NotAfter.Before(m.NotBefore)
+		ours = ours && maybe
 	}
 	m.Evidence = attributions.Replace(m.Evidence) // what the last look made of it
 	switch {
@@ -89,9 +91,10 @@ const (
 	byCall = "; castoff's DeregisterTargets"
 	// unseenWho is for a row that was out when castoff first looked.
 	unseenWho = "; when it was taken out, and by whom, is unseen"
-	// maybeOurs is for when ECS began as castoff made a call that nobody answered, or in
-	// which it was killed.
-	maybeOurs = "; or by castoff, in a call of which it knows no outcome"
+	// maybeOurs is for when ECS began and castoff called, and which of the two did it is
+	// unseen: nobody answered the call, castoff was killed in it, or ECS, which need not
+	// deregister as it begins, had just begun.
+	maybeOurs = "; or by castoff, which called at about that time"
 	// unreadSince is for a task that was not read after its row was.
 	unreadSince = "; or by somebody else: its task has not been read since"
 	// unreadRow is for a row that may have been out for long when its task began to leave.

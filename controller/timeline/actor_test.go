@@ -197,24 +197,37 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 	}
 }
 
-// ECS begins just before castoff's call, which nobody answers, and the row is read before
-// the task: until that is read it may have been either, as early as ECS.
+// ECS begins just before castoff's call, and the row is read before the task: until that
+// is read it may have been either, as early as ECS. So it is afterwards where ECS begins
+// by its own word first and no reading lies between: it need not deregister at once.
 func TestECSBeginsJustBeforeTheCall(t *testing.T) {
-	w := newWorld(1)
-	w.stampOnDeactivating = true
-	l := w.add(hung("a"))
-	l.draining, l.deactivating, l.gone = sec(605.5), sec(605.5), sec(906)
-	w.add(fresh("b", 623))
-	tracker := NewTracker(DefaultSettings())
-	c := &camera{w: w}
-	c.film(tracker, sec(500), sec(605), poll)
-	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(606)})
-	c.skip = func(ref string) bool { return ref == l.id }
-	c.film(tracker, sec(608), sec(608), poll)
-	c.skip = nil
-	tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
-	if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) || strings.Contains(m.Evidence, byCall) {
-		t.Error(describe(tl))
+	for name, tt := range map[string]struct {
+		call Bounds
+		out  float64
+	}{
+		"not answered, ECS's own":     {Bounds{NotBefore: sec(606)}, 605.5},
+		"not answered, and castoff's": {Bounds{NotBefore: sec(606)}, 606.1},
+		"answered, and ECS's own":     {Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}, 605.5},
+		"answered, and castoff's":     {Bounds{NotBefore: sec(606), NotAfter: sec(606.2)}, 606.1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			w.stampOnDeactivating = true
+			l := w.add(hung("a"))
+			l.draining, l.deactivating, l.gone = sec(tt.out), sec(605.5), sec(906)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), tt.call)
+			c.skip = func(ref string) bool { return ref == l.id }
+			c.film(tracker, sec(608), sec(608), poll)
+			c.skip = nil
+			tl := only(t, c.film(tracker, sec(610), sec(1200), poll))
+			if m := bounds(t, tl, Detach); m.By != ByECS || !m.Contains(l.draining) || strings.Contains(m.Evidence, byCall) || !strings.HasSuffix(m.Evidence, maybeOurs) {
+				t.Error(describe(tl))
+			}
+		})
 	}
 }
 
