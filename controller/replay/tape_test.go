@@ -86,6 +86,7 @@ func TestTapeOfWhatIsThere(t *testing.T) {
 
 // slow is an AWS whose replies take from no time to 40 seconds, and tell one from the next.
 type slow struct {
+	mu     sync.Mutex // of what follows
 	random *rand.Rand
 	calls  int
 }
@@ -95,20 +96,24 @@ func (s *slow) Do(req *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.mu.Lock()
 	s.calls++
-	body := fmt.Sprintf(`{"taskArns": ["%d"]}`, s.calls/9) // some are the same as before
+	draw, short := s.random.IntN(20), s.random.IntN(3000)
+	calls := s.calls
+	s.mu.Unlock()
+	body := fmt.Sprintf(`{"taskArns": ["%d"]}`, calls/9) // some are the same as before
 	if _, asked := q.asksFor(); asked != nil {
 		var tasks []string
 		for _, one := range asked {
-			tasks = append(tasks, fmt.Sprintf(`{"taskArn": %q, "cpu": "%d"}`, one, s.calls/9))
+			tasks = append(tasks, fmt.Sprintf(`{"taskArn": %q, "cpu": "%d"}`, one, calls/9))
 		}
 		body = fmt.Sprintf(`{"tasks": [%s], "failures": []}`, strings.Join(tasks, ","))
 	}
-	switch s.random.IntN(20) {
+	switch draw {
 	case 0:
 		time.Sleep(40 * time.Second)
 	case 1, 2, 3:
-		time.Sleep(time.Duration(s.random.IntN(3000)) * time.Millisecond)
+		time.Sleep(time.Duration(short) * time.Millisecond)
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}, nil
 }

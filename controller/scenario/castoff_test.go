@@ -87,7 +87,7 @@ type life struct {
 	over    time.Time // zero: it is not
 
 	mu       sync.Mutex
-	panicked bool
+	panicked time.Time                          // zero: no pass has
 	decided  time.Time                          // not before this: when the last pass had read what it could
 	looked   map[fleet.TaskARN]time.Time        // when it had looked again, at each
 	groups   map[fleet.TargetGroupARN]time.Time // likewise
@@ -284,7 +284,7 @@ func (l *life) reach(ctx context.Context, s step) {
 func (l *life) halted() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.panicked
+	return !l.panicked.IsZero()
 }
 
 // watchedObserver begins a pass, and panics in it when it is told to.
@@ -306,7 +306,7 @@ func (o *watchedObserver) Observe(ctx context.Context, hot []fleet.ServiceID) *f
 	l.of.mu.Unlock()
 	if now {
 		l.mu.Lock()
-		l.panicked = true
+		l.panicked = time.Now()
 		l.mu.Unlock()
 		panic("told to")
 	}

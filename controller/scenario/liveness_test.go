@@ -192,7 +192,7 @@ func (v *liveness) desiredLately(id fleet.ServiceID, n int, now time.Time) int {
 func (o *oracle) owed(l *life, now time.Time) {
 	v := &o.life
 	l.mu.Lock()
-	panicked := l.panicked || l.dead
+	panicked := !l.panicked.IsZero() || l.dead
 	l.mu.Unlock()
 	calm := v.faults == 0 && now.After(v.calm)
 	for key, g := range o.out {

@@ -94,20 +94,20 @@ func (s *script) weighUntold(name string, d *scripted) {
 		if lasts {
 			closed = nil
 		}
-		if tells(view.Open, closed, arn, v.from) || panicked && !lasts { // the pass that read it may have panicked
+		if tells(view.Open, closed, arn, v.from) || !panicked.IsZero() && !lasts { // the pass that read it may have panicked
 			continue
 		}
 		if at := l.of.tap.readSick(arn, later(v.from, l.began)); !at.IsZero() && now.Sub(at) > toldRead {
 			s.accuse(ruleUntold, "task %s was read UNHEALTHY at %s", arn.ID(), since(s.began, at))
 		}
 		known, ok := is.tasks[arn]
-		if from := later(v.from, known); lasts && ok && now.Sub(from) > toldSick && !l.of.tap.failed(ofTask(arn), now.Add(-toldSick)) {
+		if from := later(later(v.from, known), panicked); lasts && ok && now.Sub(from) > toldSick && !l.of.tap.failed(ofTask(arn), now.Add(-toldSick)) {
 			s.accuse(ruleUntold, "task %s is UNHEALTHY since %s, and known since %s", arn.ID(), since(s.began, v.from), since(s.began, known))
 		}
 	}
 	for arn, v := range b.unserving {
 		known, ok := is.tasks[arn]
-		if from := later(later(v.from, known), b.uncalm); v.to.Equal(now) && ok && now.Sub(from) > toldRow && !tells(view.Open, nil, arn, v.from) {
+		if from := later(later(later(v.from, known), b.uncalm), panicked); v.to.Equal(now) && ok && now.Sub(from) > toldRow && !tells(view.Open, nil, arn, v.from) {
 			s.accuse(ruleUntold, "a target of task %s is unhealthy since %s, and the task known since %s", arn.ID(), since(s.began, v.from), since(s.began, known))
 		}
 	}
