@@ -253,6 +253,9 @@ func (sum *tally) judge(t *testing.T, d *daemon) {
 	for arn, ts := range truths {
 		for _, truth := range ts {
 			seen := !truth.Unhealthy.IsZero() || !first(truth.Targets, func(t sim.TargetTruth) time.Time { return t.LBUnhealthy }).IsZero() || truth.Cause == sim.Exit
+			if !truth.Recovery.IsZero() && truth.Recovery.Sub(truth.Unhealthy) < config.Default().Polling.Interval+config.Default().Polling.ReplyAge {
+				continue // it may have come and gone between two readings
+			}
 			if seen && told[arn] == 0 {
 				t.Errorf("no timeline: %s", narrate(truth))
 			}

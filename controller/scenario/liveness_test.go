@@ -160,7 +160,8 @@ func (o *oracle) weigh(l *life, now time.Time) {
 		failing, up := 0, 0
 		for i := range tasks {
 			if isUp(&tasks[i]) {
-				if up++; tasks[i].Health == fleet.Unhealthy {
+				// In the time that it is given to start it does not count.
+				if up++; tasks[i].Health == fleet.Unhealthy && now.After(tasks[i].Started.Add(graceOf(o.specs[id]))) {
 					failing++
 				}
 			}

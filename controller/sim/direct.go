@@ -81,7 +81,7 @@ func (s *service) word(read fleet.Read) *fleet.Service {
 		ID: fleet.ServiceID{Cluster: s.cluster.name, Name: s.spec.Name}, ARN: s.arn, Cluster: s.cluster.arn,
 		Status: s.status(), Scheduling: s.spec.Scheduling, Controller: s.spec.Controller, Desired: s.desired,
 		MinimumHealthyPercent: s.spec.MinimumHealthyPercent, MaximumPercent: s.spec.MaximumPercent,
-		Tags: maps.Clone(s.spec.Tags), Read: read,
+		Gateway: fleet.GatewayNone, Tags: maps.Clone(s.spec.Tags), Read: read,
 	}
 	if len(s.groups) > 0 {
 		v.Grace = s.spec.Grace
