@@ -59,6 +59,10 @@ function rights(text) {
     .filter(([service]) => service !== "aws");
 }
 
+// What the API has, as aws-sdk-go-v2 knows it, and the list of IAM's actions not yet.
+// One that the list knows by now is to go from here: see below.
+const newer = ["ecs:ListGatewayRoutes"];
+
 async function unknownRights(text) {
   const unknown = [];
   for (const [service, action] of rights(text)) {
@@ -66,7 +70,13 @@ async function unknownRights(text) {
       unknown.push(`${service}:${action}`);
     }
   }
-  return unknown;
+  return unknown.filter((right) => !newer.includes(right));
+}
+
+for (const right of newer) {
+  if (await iam.iamActionExists(...right.split(":"))) {
+    fail(`${right} is no longer newer than the list of IAM's actions`);
+  }
 }
 
 const withRights = ["cloudformation", "iam", "terraform"].flatMap((dir) => {
