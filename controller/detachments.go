@@ -67,8 +67,8 @@ func (c *Controller) commit(closed []*timeline.Timeline) {
 }
 
 // takenOut are the tasks of which castoff has taken a target out. The next process must
-// know them from the first pass, by where they are too: one whose timeline is over waits
-// for its way back all the same, and what its service names now need not tell where it was.
+// know from its first pass where they are. A task whose timeline is over may still wait
+// for its way back, and its service may name another target group by now.
 func (c *Controller) takenOut() (tasks []fleet.TaskARN) {
 	for _, d := range c.acting.detachments {
 		if d.Mode == policy.Detaching && d.Open() {

@@ -246,8 +246,8 @@ func TestHalfFilledAttributesAreAskedForAgain(t *testing.T) {
 	})
 }
 
-// LIVENESS: a cluster that one reply named, and that nobody can describe, is forgotten
-// when the lists do not have it.
+// LIVENESS: one reply names a cluster that nobody can describe. castoff forgets it once
+// the lists do not have it.
 func TestClusterThatOneListNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newFake(1, 1, 1)

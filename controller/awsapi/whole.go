@@ -118,7 +118,7 @@ func wholeTags(was map[string]string, in []types.Tag, has has, lists []string) (
 	return tags(in, ecsTag), true
 }
 
-// keyless reports a tag of which nobody can tell what it says.
+// keyless reports that a tag has no key, so that its value says nothing.
 func keyless[T any](in []T, pair func(T) (key, val *string)) bool {
 	return slices.ContainsFunc(in, func(t T) bool { key, _ := pair(t); return value(key) == "" })
 }

@@ -94,7 +94,7 @@ type Deployment struct {
 // Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/gateway-connect-service.html
 type Gateway string
 
-// The zero value says that nobody knows yet.
+// Without a value it is not known yet.
 const (
 	GatewayDenied    Gateway = "denied" // castoff may not ask
 	GatewayNone      Gateway = "none"
