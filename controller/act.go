@@ -35,6 +35,7 @@ type acting struct {
 	verdicts    []policy.Verdict
 	said        map[saidKey]policy.Verdict // what the log last said of each target
 	parting     bool                       // castoff is about to end, and forgets what is out
+	look        *policy.Look               // at the fleet as it was last read; nil before the first
 }
 
 // deniedFor is how long a target group that AWS does not let castoff change is
@@ -56,14 +57,25 @@ const (
 )
 
 // input is what policy decides on.
-func (c *Controller) input(s *fleet.Snapshot) policy.Input {
+func (c *Controller) input() policy.Input {
 	return policy.Input{
-		Now: c.now().Round(0), Snapshot: s, State: c.acting.guards, Detachments: c.acting.detachments,
+		Now: c.now().Round(0), State: c.acting.guards, Detachments: c.acting.detachments,
 		Limits: c.options.Policy.Limits, Fleet: c.options.Policy.Fleet, Pauses: c.pauses(),
 		Began: c.acting.began, Halts: c.acting.halts, Denied: c.acting.denied,
 		UnderWay: c.writes.underWay, Parting: c.acting.parting,
 	}
 }
+
+// see looks through the fleet, and keeps what is to be remembered of it.
+func (c *Controller) see(s *fleet.Snapshot) {
+	in := c.input()
+	in.Snapshot = s
+	c.acting.look = policy.NewLook(in)
+	c.acting.guards = c.acting.look.State()
+}
+
+// look is the fleet as it was last seen, with all that was done since.
+func (c *Controller) look() *policy.Look { return c.acting.look.With(c.input()) }
 
 // act decides about every failing target and has carried out what is allowed.
 func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
@@ -72,17 +84,16 @@ func (c *Controller) act(ctx context.Context, s *fleet.Snapshot) {
 		a.began = now // the clock was set back: the window begins anew, and does not last until the clock is there again
 	}
 	a.denied = slices.DeleteFunc(a.denied, func(d policy.Denial) bool { return !c.now().Before(d.Until) })
-	for _, d := range policy.Follow(c.input(s)) {
+	c.see(s)
+	for _, d := range a.look.Follow() {
 		c.keep(d)
 	}
 	c.writes.patience = quick
-	verdicts, guards := policy.Decide(c.input(s))
-	a.guards = guards
-	decided := slices.Clone(verdicts)
-	c.giveBack(c.carryOut(ctx, s, verdicts), decided)
+	verdicts := c.look().Decide()
+	c.carryOut(ctx, verdicts)
 	if c.options.Actor != nil {
-		back := policy.Reattach(c.input(s))
-		c.carryOut(ctx, s, back)
+		back := c.look().Reattach()
+		c.carryOut(ctx, back)
 		verdicts = append(verdicts, back...)
 	}
 	c.leave()
@@ -100,8 +111,8 @@ func (c *Controller) carried(v policy.Verdict) bool {
 // carryOut looks again at what is allowed, group by group, decides again on that, and
 // begins the calls that are still allowed. The verdicts become what the second look
 // said. What castoff would do in mode observe has the same look, or it would be more
-// than what it does. It answers the fleet as it was last seen.
-func (c *Controller) carryOut(ctx context.Context, s *fleet.Snapshot, verdicts []policy.Verdict) *fleet.Snapshot {
+// than what it does.
+func (c *Controller) carryOut(ctx context.Context, verdicts []policy.Verdict) {
 	for _, group := range groupsOf(verdicts, c.carried) {
 		if ctx.Err() != nil {
 			break // the next pass decides anew
@@ -111,16 +122,18 @@ func (c *Controller) carryOut(ctx context.Context, s *fleet.Snapshot, verdicts [
 		w := write{action: verdicts[slices.IndexFunc(verdicts, of)].Action, group: group}
 		var others []fleet.TaskARN
 		if w.action == policy.Detach {
-			others = outdated(s, group, c.now())
+			others = outdated(c.acting.look.Snapshot, group, c.now())
 		}
-		s = c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})
-		c.acting.guards = policy.Remember(c.input(s))
+		s := c.options.Observer.Refresh(ctx, slices.Concat(tasks, others), []fleet.TargetGroupARN{group})
+		c.see(s)
 		w.until = heldUntil(s, group, tasks)
 		for i, was := range verdicts {
 			if !of(was) {
 				continue
 			}
-			verdicts[i] = policy.Recheck(c.input(s), was)
+			look := c.look()
+			verdicts[i] = look.Recheck(was)
+			c.acting.guards = look.State()
 			if v := verdicts[i]; c.carried(v) {
 				w.detachments = append(w.detachments, c.open(s, v)...)
 			}
@@ -132,7 +145,6 @@ func (c *Controller) carryOut(ctx context.Context, s *fleet.Snapshot, verdicts [
 			v.Mode = policy.Observing // say so instead of an allow that nothing follows
 		}
 	}
-	return s
 }
 
 // open is the detachment that an allowed verdict is about, kept so that the next look
@@ -147,17 +159,6 @@ func (c *Controller) open(s *fleet.Snapshot, v policy.Verdict) []policy.Detachme
 		return nil
 	}
 	return []policy.Detachment{d}
-}
-
-// giveBack gives back what was taken for decisions that no detachment came of.
-func (c *Controller) giveBack(s *fleet.Snapshot, decided []policy.Verdict) {
-	for _, v := range decided {
-		if c.carried(v) && !slices.ContainsFunc(c.acting.detachments, func(d policy.Detachment) bool {
-			return d.Target == v.Target && d.Task == v.Task && d.Started.Equal(v.Started) && d.Mode == v.Mode
-		}) {
-			c.acting.guards = policy.GiveBack(c.input(s), v)
-		}
-	}
 }
 
 // heldUntil is when a look at tasks and a group may be acted upon no longer: AWS may take
@@ -206,7 +207,7 @@ func (c *Controller) showActing(v *status.View) {
 	v.Detachments = slices.Concat(a.detachments, a.ended)
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.pauses())
 	v.Halts, v.Latches, v.Watches = a.halts, a.guards.Latches, a.guards.Watches
-	v.Usage, v.Began = policy.Usage(c.input(v.Snapshot)), a.began
+	v.Usage, v.Began = c.look().Usage(), a.began
 	v.Modes = make(map[fleet.ServiceID]policy.Mode, len(v.Snapshot.Services))
 	for _, svc := range v.Snapshot.Services {
 		v.Modes[svc.ID] = policy.ModeOf(svc, c.options.Policy.Limits(svc.ID))

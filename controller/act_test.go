@@ -595,42 +595,6 @@ func TestDeniedCallIsMadeAgain(t *testing.T) {
 	})
 }
 
-// What was taken from the limits for a decision is given back unless that decision's own
-// detachment came of it.
-func TestGivenBackUnlessItsOwnDetachmentCame(t *testing.T) {
-	key, now := fleet.NewTargetKey(shopGroup, "10.0.0.1", 10080), time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	own := policy.Detachment{Target: key, Task: shopTask(0), Started: longAgo, Service: shop, Mode: policy.Detaching, Decided: now, Progress: policy.Out}
-	allowed := policy.Verdict{Action: policy.Detach, Decision: policy.Allow, Mode: policy.Detaching, Target: key, Task: shopTask(0), Started: longAgo, Service: shop}
-	held := allowed
-	held.Decision = policy.Hold
-	for name, tt := range map[string]struct {
-		change  func(*policy.Detachment)
-		decided policy.Verdict
-		kept    bool
-	}{
-		"its own":                  {func(*policy.Detachment) {}, allowed, true},
-		"another target":           {func(d *policy.Detachment) { d.Target.ID = "10.0.0.2" }, allowed, false},
-		"another task":             {func(d *policy.Detachment) { d.Task = shopTask(1) }, allowed, false},
-		"an earlier life of it":    {func(d *policy.Detachment) { d.Started = d.Started.Add(-time.Hour) }, allowed, false},
-		"one that was not made":    {func(d *policy.Detachment) { d.Mode = policy.Observing }, allowed, false},
-		"nothing, and nothing was": {func(d *policy.Detachment) { *d = policy.Detachment{} }, held, true},
-	} {
-		o, _ := actor(policy.Detaching, hand{})
-		c, err := New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d := own
-		tt.change(&d)
-		c.acting.detachments = []policy.Detachment{d}
-		c.acting.guards.Grants = []policy.Grant{{Task: allowed.Task, Target: key, Mode: policy.Detaching}}
-		c.giveBack(fleet.NewSnapshot(fleet.Snapshot{At: now}), []policy.Verdict{tt.decided})
-		if kept := len(c.acting.guards.Grants) == 1; kept != tt.kept {
-			t.Errorf("%s: kept %t", name, kept)
-		}
-	}
-}
-
 // recorder notes of which group and about which targets a call is.
 type recorder struct{ said []string }
 

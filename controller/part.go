@@ -57,11 +57,12 @@ func (c *Controller) putBackAll(ctx context.Context) []policy.Verdict {
 	}
 	c.acting.parting, c.writes.patience = true, 0 // all calls at once
 	s := c.options.Observer.Refresh(ctx, tasks, groups)
-	for _, d := range policy.Follow(c.input(s)) { // what has ended meanwhile, or is back
+	c.see(s)
+	for _, d := range c.acting.look.Follow() { // what has ended meanwhile, or is back
 		c.keep(d)
 	}
-	back := policy.Reattach(c.input(s))
-	c.carryOut(ctx, s, back)
+	back := c.look().Reattach()
+	c.carryOut(ctx, back)
 	return back
 }
 

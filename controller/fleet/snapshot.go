@@ -55,7 +55,13 @@ type Snapshot struct {
 	Gaps         []Gap // sorted by kind, then ref
 
 	rows   map[TargetKey]row
-	owners map[TargetKey]*Task
+	claims map[TargetKey]claim
+}
+
+// claim is who names an address.
+type claim struct {
+	owner *Task // nil: nobody
+	by    int   // tasks that have not stopped
 }
 
 type row struct {
@@ -84,15 +90,19 @@ func NewSnapshot(s Snapshot) *Snapshot {
 			s.rows[g.Targets[i].Key] = row{group: g, target: &g.Targets[i]}
 		}
 	}
-	s.owners = make(map[TargetKey]*Task, rows)
+	s.claims = make(map[TargetKey]claim, rows)
 	for _, t := range s.Tasks {
 		for _, key := range t.Targets {
-			if r, ok := s.rows[key]; ok && t.Created.After(r.group.Read.Earliest()) {
-				continue // the row was read before this task was there: it was another's
+			c := s.claims[key]
+			if !t.Gone() {
+				c.by++
 			}
-			if was := s.owners[key]; was == nil || ownsOver(t, was) {
-				s.owners[key] = t
+			// A row that was read before this task was there was another's.
+			r, ok := s.rows[key]
+			if theirs := ok && t.Created.After(r.group.Read.Earliest()); !theirs && (c.owner == nil || ownsOver(t, c.owner)) {
+				c.owner = t
 			}
+			s.claims[key] = c
 		}
 	}
 	return &s
@@ -142,7 +152,10 @@ func (s *Snapshot) Target(key TargetKey) *Target { return s.rows[key].target }
 
 // Owner is the task that a row belongs to now; nil when no known task claims
 // its address.
-func (s *Snapshot) Owner(key TargetKey) *Task { return s.owners[key] }
+func (s *Snapshot) Owner(key TargetKey) *Task { return s.claims[key].owner }
+
+// Shared reports that several tasks that have not stopped claim an address.
+func (s *Snapshot) Shared(key TargetKey) bool { return s.claims[key].by > 1 }
 
 // Exposed calls yield for every target that still gets traffic although ECS
 // calls its task UNHEALTHY, in the order of the tasks.
@@ -153,7 +166,7 @@ func (s *Snapshot) Exposed(yield func(*Task, *TargetGroup, *Target) bool) {
 		}
 		for _, key := range t.Targets {
 			r := s.rows[key]
-			if r.target == nil || !r.target.Healthy() || s.owners[key] != t {
+			if r.target == nil || !r.target.Healthy() || s.claims[key].owner != t {
 				continue
 			}
 			if !yield(t, r.group, r.target) {

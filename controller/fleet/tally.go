@@ -82,7 +82,7 @@ func (s *Snapshot) Tally() []Tally {
 	s.tallyTasks(tallies, byService)
 	for _, g := range s.TargetGroups {
 		for i := range g.Targets {
-			owner := s.owners[g.Targets[i].Key]
+			owner := s.claims[g.Targets[i].Key].owner
 			if gt := countsFor(owner, g.ARN, byService, first); gt != nil {
 				gt.States[documented(g.Targets[i].State)]++
 			}

@@ -36,7 +36,7 @@ func TestLivenessAHungTaskGoes(t *testing.T) {
 				if v.Task == taskARN("calm", 0) && v.Decision == Allow {
 					w.tick = time.Second
 					w.read()
-					if again := Recheck(w.input(), v); again.Decision != Allow {
+					if again := NewLook(w.input()).Recheck(v); again.Decision != Allow {
 						t.Fatalf("allowed, and not when it was asked again: %+v", again)
 					}
 					return
@@ -70,7 +70,7 @@ func TestLivenessEveryDetachmentEnds(t *testing.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(1, 8).Draw(t, "passes before") {
 			w.happen()
-			w.detachments = Follow(w.input())
+			w.detachments = NewLook(w.input()).Follow()
 			for _, v := range w.decide() {
 				if v.Decision == Allow || v.Mode == Detaching && w.chance(30, "anyway") {
 					w.carryOut(v)
@@ -91,9 +91,9 @@ func TestLivenessEveryDetachmentEnds(t *testing.T) {
 		w.tick = 5 * time.Second
 		for range 45 * 60 / 5 {
 			w.read()
-			w.detachments = Follow(w.input())
-			_, w.state = Decide(w.input())
-			for _, v := range Reattach(w.input()) {
+			w.detachments = NewLook(w.input()).Follow()
+			_, w.state = decide(w.input())
+			for _, v := range NewLook(w.input()).Reattach() {
 				w.putBack(v)
 			}
 			if len(w.detachments) == 0 {

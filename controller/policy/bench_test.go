@@ -25,7 +25,7 @@ func BenchmarkDecide(b *testing.B) {
 			in := s.input()
 			b.ReportAllocs()
 			for b.Loop() {
-				Decide(in)
+				decide(in)
 			}
 		})
 	}
@@ -44,6 +44,6 @@ func BenchmarkUsage(b *testing.B) {
 	}
 	in := s.input()
 	for b.Loop() {
-		Usage(in)
+		NewLook(in).Usage()
 	}
 }

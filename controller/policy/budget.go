@@ -43,7 +43,7 @@ func (q *question) budget() Finding {
 	}{
 		{ServiceBudget, "service_out", "task of " + q.svc.ID.String(), n.service, q.limits.Budget.Service, q.svc.Desired},
 		{GroupBudget, "group_out", "target of " + q.group.ARN.Name(), n.group, q.limits.Budget.Group, q.places()},
-		{FleetBudget, "fleet_out", "task of the fleet", n.fleet, q.view.Input.Fleet.Budget, q.running},
+		{FleetBudget, "fleet_out", "task of the fleet", n.fleet, q.Look.Fleet.Budget, q.running},
 	}
 	var values []Value
 	var over Finding

@@ -83,20 +83,18 @@ func TestBudgetValues(t *testing.T) {
 	}
 }
 
-// What was allowed and not carried out does not count for ever.
-func TestGrantsEnd(t *testing.T) {
+// What was allowed and not carried out counts for nothing afterwards.
+func TestWhatDidNotGoDoesNotCount(t *testing.T) {
 	s := calm()
 	fail(s.task("web", 0))
 	fail(s.task("api", 0))
-	s.limits.Budget.Service, s.limits.Rate = Allowance{Least: 1, Percent: 1, Most: 1}, RateLimits{PerMinute: 600, Burst: 9}
-	s.fleet.Rate = s.limits.Rate
+	s.limits.Budget.Service = Allowance{Least: 1, Percent: 1, Most: 1}
 	s.read()
 	s.decide()
 	for range 3 {
 		s.read()
-		s.decide()
-		if len(s.state.Grants) != 2 {
-			t.Fatalf("%+v", s.state.Grants)
+		if vs := s.decide(); len(vs) != 2 || vs[0].Decision != Allow || vs[1].Decision != Allow {
+			t.Fatalf("%+v", vs)
 		}
 	}
 	heal(s.task("web", 0))

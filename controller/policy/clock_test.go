@@ -37,7 +37,7 @@ func TestClockSetBackWhileItIsOut(t *testing.T) {
 			break
 		}
 		s.decide()
-		for _, v := range Reattach(s.input()) {
+		for _, v := range NewLook(s.input()).Reattach() {
 			if v.Decision == Allow {
 				calls++
 				s.detachments[0] = s.detachments[0].Attach(s.now, Accepted)

@@ -69,8 +69,8 @@ func TestALookAgainCountsAsReading(t *testing.T) {
 		if s.read(); health == fleet.Healthy {
 			heal(task)
 		}
-		s.state = Remember(s.input())
-		if Remember(s.input()).Watches[0] != s.state.Watches[0] {
+		s.state = NewLook(s.input()).State()
+		if NewLook(s.input()).State().Watches[0] != s.state.Watches[0] {
 			t.Error("the same reading was counted twice")
 		}
 		fail(task)

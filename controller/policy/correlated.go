@@ -9,7 +9,7 @@ import (
 // correlated: not too many fail at once, nor did lately.
 func (q *question) correlated() Finding {
 	if l := q.state.latch(fleet.ServiceID{}); l != nil {
-		c := q.view.Input.Fleet.Correlated
+		c := q.Look.Fleet.Correlated
 		return hold(ManyServices, l.Until, fmt.Sprintf("%s of %d have failing tasks, limit %d and %s: suspect a check or something that all depend on; shut until %s",
 			plural(l.Failing, "service"), l.Of, c.Count, percent(c.Percent), clock(l.Until)), count("failing_services", l.Failing, c.Count))
 	}

@@ -12,8 +12,8 @@ import (
 // Input is everything that a decision follows from.
 type Input struct {
 	Now time.Time
-	// Snapshot is the whole fleet, for [Recheck] too: there, with the task, its
-	// service and its group read again. Nil decides nothing.
+	// Snapshot is the whole fleet, for [Look.Recheck] too: there, with the task, its
+	// service and its group read again. Nil is a fleet of which nothing is known.
 	Snapshot *fleet.Snapshot
 	State    State
 	// Detachments are those that are open, in any order; closed ones are ignored.
@@ -49,51 +49,32 @@ type Denial struct {
 	Until time.Time // when it is worth another try
 }
 
-// Decide gives a verdict for every failing target, longest failing task first,
-// and the State after it: what it has allowed is counted there and must be kept
-// before it is carried out.
+// Decide gives a verdict for every failing target, longest failing task first. What it
+// allows it counts as out in what follows; its tokens are taken once it was looked at
+// again and goes: see [Look.Recheck].
 //
 // A target is failing when ECS calls its task UNHEALTHY, or its balancer the
 // target itself. One that was never registered in its group has no verdict.
-func Decide(in Input) ([]Verdict, State) {
-	if in.Snapshot == nil {
-		state := in.State.clone()
-		state.Grants = nil
-		return nil, state
-	}
-	v := look(in, nil)
+func (v *Look) Decide() []Verdict {
+	v = v.With(v.after()) // not the caller's: what may go has not gone
 	var verdicts []Verdict
 	for _, q := range v.questions() {
 		verdict := q.ask()
 		if verdict.Decision == Allow {
-			v.grant(q)
+			q.pay()
+			v.add(q.key, q.id, q.of, q.mode)
 		}
 		verdicts = append(verdicts, verdict)
 	}
-	return verdicts, v.state
-}
-
-// Remember gives the State after a look again. What that shows counts like any other
-// reading: a task that was read healthy in it has not failed so often in a row, though
-// the pass after it reads it failing once more.
-func Remember(in Input) State {
-	if in.Snapshot == nil {
-		return in.State.clone()
-	}
-	return look(in, &Verdict{}).state
+	return verdicts
 }
 
 // Recheck asks the guards about an allowed verdict again, on fresh values: the
-// task, and to detach also its group, must have been read since. in.State is the one that Decide
-// returned, or Remember after it, in.Detachments with those that were opened since. It never
-// allows what Decide did not.
-func Recheck(in Input, was Verdict) Verdict {
-	if in.Snapshot == nil {
-		in.Snapshot = fleet.NewSnapshot(fleet.Snapshot{At: in.Now})
-	}
-	v := look(in, &was)
-	q := v.question(was.Task, was.Target)
-	v.claim([]*question{q})
+// task, and to detach also its group, must have been read since, and the detachments be
+// those with what was opened since. What is still allowed has taken its tokens: the State
+// must be kept before it is carried out. It never allows what Decide did not.
+func (v *Look) Recheck(was Verdict) Verdict {
+	q := v.question(was.Task, was.Target, &was)
 	if was.Action == Attach {
 		q.detachment = find(v.Detachments, was.Target, was.Task, was.Started, Detaching)
 		if q.detachment == nil {
@@ -101,95 +82,18 @@ func Recheck(in Input, was Verdict) Verdict {
 		}
 		return q.askAttach()
 	}
-	return q.ask()
-}
-
-// view is an Input made ready for the guards.
-type view struct {
-	Input
-	state  State    // as it will be afterwards
-	again  *Verdict // of a Recheck
-	pauses []Pause
-	known  map[fleet.ServiceID]*serviceView
-	groups map[fleet.TargetGroupARN][]row
-	gone   map[Mode]*gone
-	claims map[fleet.TargetKey]int // by tasks that have not stopped, of failing targets
-
-	failing map[fleet.ServiceID]int // tasks, of services that have any
-	running int                     // tasks of all services
-	fleet   []Problem               // of the fleet's limits
-}
-
-// serviceView is a service and what it may.
-type serviceView struct {
-	svc      *fleet.Service // nil: not seen
-	limits   Limits
-	problems []Problem
-	mode     Mode
-	up       int // tasks that run and are not leaving
-}
-
-// look makes an Input ready, and brings what is remembered up to date.
-func look(in Input, again *Verdict) *view {
-	v := &view{
-		Input: in, state: in.State.clone(), again: again,
-		pauses:  append(TagPauses(in.Snapshot), in.Pauses...),
-		known:   make(map[fleet.ServiceID]*serviceView),
-		groups:  make(map[fleet.TargetGroupARN][]row),
-		failing: make(map[fleet.ServiceID]int),
-		fleet:   in.Fleet.Validate(),
+	verdict := q.ask()
+	if verdict.Decision == Allow {
+		q.pay()
 	}
-	if again == nil {
-		v.state.Grants = nil
-	}
-	v.count()
-	v.remember()
-	v.takeOut()
-	return v
-}
-
-// count counts the tasks that run, and those that fail while ECS leaves them up.
-func (v *view) count() {
-	for _, t := range v.Snapshot.Tasks {
-		if t.LastStatus != fleet.Running || t.Leaving() {
-			continue
-		}
-		v.running++
-		if v.fails(t) {
-			v.failing[t.Service]++
-		}
-	}
-	if len(v.failing) == 0 {
-		return
-	}
-	up := make(map[fleet.ServiceID]int, len(v.failing))
-	for _, t := range v.Snapshot.Tasks {
-		if v.failing[t.Service] > 0 && t.LastStatus == fleet.Running && !t.Leaving() {
-			up[t.Service]++
-		}
-	}
-	for id, n := range up {
-		v.service(id).up = n
-	}
-}
-
-func (v *view) service(id fleet.ServiceID) *serviceView {
-	s := v.known[id]
-	if s == nil {
-		s = &serviceView{svc: v.Snapshot.Service(id)}
-		if v.Limits != nil {
-			s.limits = v.Limits(id)
-		}
-		s.problems, s.mode = s.limits.Validate(), ModeOf(s.svc, s.limits)
-		v.known[id] = s
-	}
-	return s
+	return verdict
 }
 
 // question is one target about which the guards are asked.
 type question struct {
-	*view
+	*Look
 	*serviceView
+	again *Verdict // of a Recheck
 	key   fleet.TargetKey
 	id    fleet.TaskARN
 	of    fleet.ServiceID
@@ -202,14 +106,14 @@ type question struct {
 	detachment *Detachment
 }
 
-func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
-	q := &question{view: v, id: task, key: key, since: v.Now, task: v.Snapshot.Task(task), group: v.Snapshot.TargetGroup(key.Group), row: v.Snapshot.Target(key)}
+func (v *Look) question(task fleet.TaskARN, key fleet.TargetKey, again *Verdict) *question {
+	q := &question{Look: v, again: again, id: task, key: key, since: v.Now, task: v.Snapshot.Task(task), group: v.Snapshot.TargetGroup(key.Group), row: v.Snapshot.Target(key)}
 	switch {
 	case q.task != nil:
 		q.of = q.task.Service
 		q.def = v.Snapshot.Definitions[q.task.Definition]
-	case v.again != nil:
-		q.of = v.again.Service
+	case again != nil:
+		q.of = again.Service
 	}
 	q.serviceView = v.service(q.of)
 	if w := v.state.watch(task); w != nil && w.Reads > 0 {
@@ -222,7 +126,7 @@ func (v *view) question(task fleet.TaskARN, key fleet.TargetKey) *question {
 }
 
 // questions are the failing targets, longest failing first.
-func (v *view) questions() []*question {
+func (v *Look) questions() []*question {
 	var qs []*question
 	for _, t := range v.Snapshot.Tasks {
 		if !t.Failing() || t.Gone() {
@@ -236,19 +140,18 @@ func (v *view) questions() []*question {
 			}) {
 				continue // of a service with several groups, one that it is not in
 			}
-			qs = append(qs, v.question(t.ARN, key))
+			qs = append(qs, v.question(t.ARN, key, nil))
 		}
 	}
 	for _, g := range v.Snapshot.TargetGroups {
 		for i := range g.Targets {
 			if row := &g.Targets[i]; row.Unhealthy() {
 				if t := v.Snapshot.Owner(row.Key); t != nil && !t.Failing() && !t.Gone() {
-					qs = append(qs, v.question(t.ARN, row.Key))
+					qs = append(qs, v.question(t.ARN, row.Key, nil))
 				}
 			}
 		}
 	}
-	v.claim(qs)
 	slices.SortFunc(qs, func(a, b *question) int {
 		return cmp.Or(a.since.Compare(b.since), cmp.Compare(a.id, b.id), a.key.Compare(b.key))
 	})
@@ -284,7 +187,7 @@ func (q *question) ask() Verdict {
 	for _, g := range guards {
 		f, bad := invalid(g.name, q.problems, "of "+q.of.String())
 		if !bad {
-			f, bad = invalid(g.name, q.view.fleet, "of the fleet")
+			f, bad = invalid(g.name, q.Look.fleet, "of the fleet")
 		}
 		if !bad {
 			f = g.ask(q)
@@ -315,7 +218,7 @@ func (q *question) others() (others []*question) {
 		if key == q.key || key.Group != q.key.Group || q.Snapshot.Target(key) == nil {
 			continue
 		}
-		if other := q.view.question(q.id, key); other.noGain().Decision == Allow {
+		if other := q.Look.question(q.id, key, q.again); other.noGain().Decision == Allow {
 			others = append(others, other)
 		}
 	}
@@ -336,119 +239,4 @@ func (q *question) verdict(a Action) Verdict {
 	}
 	verdict.MaySee = a == Detach && q.maySee()
 	return verdict
-}
-
-// claim counts the tasks that have not stopped and name the targets.
-func (v *view) claim(qs []*question) {
-	v.claims = make(map[fleet.TargetKey]int, len(qs))
-	for _, q := range qs {
-		v.claims[q.key] = 0
-		for _, other := range q.others() {
-			v.claims[other.key] = 0
-		}
-	}
-	for _, t := range v.Snapshot.Tasks {
-		if t.Gone() {
-			continue
-		}
-		for _, key := range t.Targets {
-			if n, asked := v.claims[key]; asked {
-				v.claims[key] = n + 1
-			}
-		}
-	}
-}
-
-// grant counts an allowed target as out and takes its tokens.
-func (v *view) grant(q *question) {
-	g := Grant{Target: q.key, Task: q.id, Service: q.of, Mode: q.mode, Paid: !q.paid()}
-	if g.Paid {
-		v.state.take(q.mode, q.of, q.limits.Rate, plain(v.Now))
-		v.state.take(q.mode, fleet.ServiceID{}, v.Input.Fleet.Rate, plain(v.Now))
-	}
-	at, _ := slices.BinarySearchFunc(v.state.Grants, g, func(a, b Grant) int {
-		return cmp.Or(a.Target.Compare(b.Target), cmp.Compare(a.Task, b.Task))
-	})
-	v.state.Grants = slices.Insert(v.state.Grants, at, g)
-	v.add(g)
-}
-
-// GiveBack is the State without what [Decide] has allowed by a verdict that came to
-// nothing: the second look said no, or could not be had. Its tokens are there again,
-// unless another target of the same task goes by them. Where tokens stayed taken, one
-// reading that fails would keep every other task of the service in for as long as the
-// next token takes.
-func GiveBack(in Input, was Verdict) State {
-	state := in.State.clone()
-	granted := func(g Grant) bool { return g.Task == was.Task && g.Mode == was.Mode }
-	i := slices.IndexFunc(state.Grants, func(g Grant) bool { return granted(g) && g.Target == was.Target })
-	if i < 0 {
-		return state
-	}
-	paid := state.Grants[i].Paid
-	state.Grants = slices.Delete(state.Grants, i, i+1)
-	if !paid || in.Limits == nil {
-		return state
-	}
-	if other := slices.IndexFunc(state.Grants, granted); other >= 0 {
-		state.Grants[other].Paid = true
-		return state
-	}
-	state.give(was.Mode, was.Service, in.Limits(was.Service).Rate)
-	state.give(was.Mode, fleet.ServiceID{}, in.Fleet.Rate)
-	return state
-}
-
-// gone is what counts as out for a decision in one mode.
-type gone struct {
-	targets  map[fleet.TargetKey]bool
-	places   map[place]bool
-	tasks    map[fleet.TaskARN]bool
-	services map[fleet.ServiceID]int      // tasks
-	groups   map[fleet.TargetGroupARN]int // tasks
-}
-
-// place is a task in a group, with all of its rows there.
-type place struct {
-	group fleet.TargetGroupARN
-	task  fleet.TaskARN
-}
-
-// takeOut counts the open detachments, and what was allowed a moment ago.
-func (v *view) takeOut() {
-	v.gone = make(map[Mode]*gone, len(Modes))
-	for _, mode := range Modes {
-		v.gone[mode] = &gone{
-			targets: make(map[fleet.TargetKey]bool), places: make(map[place]bool), tasks: make(map[fleet.TaskARN]bool),
-			services: make(map[fleet.ServiceID]int), groups: make(map[fleet.TargetGroupARN]int),
-		}
-	}
-	for i := range v.Detachments {
-		if d := &v.Detachments[i]; d.Out() {
-			v.add(Grant{Target: d.Target, Task: d.Task, Service: d.Service, Mode: d.Mode})
-		}
-	}
-	for _, g := range v.state.Grants {
-		v.add(g)
-	}
-}
-
-// add counts a target as out. What would have been done does not hold up what
-// is done.
-func (v *view) add(out Grant) {
-	for _, mode := range Modes {
-		if out.Mode != Detaching && mode == Detaching {
-			continue
-		}
-		g := v.gone[mode]
-		if at := (place{out.Target.Group, out.Task}); !g.places[at] && !g.targets[out.Target] {
-			g.places[at] = true
-			g.groups[at.group]++
-		}
-		g.targets[out.Target] = true
-		if !g.tasks[out.Task] {
-			g.tasks[out.Task] = true
-			g.services[out.Service]++
-		}
-	}
 }

@@ -74,9 +74,7 @@ func TestRecheck(t *testing.T) {
 		{"another fails too", func(s *scene) { fail(s.task("web", 1)) }, Correlated, ManyTasks},
 		{"paused", func(s *scene) { s.service("web").Tags = map[string]string{PauseTag: ""} }, Paused, PauseUnreadable},
 		{"only observed now", func(s *scene) { s.service("web").Tags = map[string]string{ModeTag: "observe"} }, Rate, NotGranted},
-		{"not remembered", func(s *scene) { s.state.Grants = nil }, Rate, NotGranted},
-		{"another's was remembered", func(s *scene) { s.limits.Budget.Service.Least = 2; s.state.Grants[0].Task = "x" }, Rate, NotGranted},
-		{"another target was remembered", func(s *scene) { s.limits.Budget.Group.Least = 2; s.state.Grants[0].Target.Port++ }, Rate, NotGranted},
+		{"another's token was the last", func(s *scene) { s.state.take(Detaching, web, s.limits.Rate, s.now) }, Rate, ServiceRate},
 		{"others went in the meantime", func(s *scene) { s.detachments = []Detachment{s.detachment("web", 1, Detaching)} }, Budget, ServiceBudget},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -85,7 +83,7 @@ func TestRecheck(t *testing.T) {
 			s.read()
 			s.task("web", 0).Read.Sent, s.group("web").Read.Sent = v.At, v.At
 			c.change(s)
-			again := Recheck(s.input(), v)
+			again := NewLook(s.input()).Recheck(v)
 			if again.Guard != c.guard || again.Reason != c.reason {
 				t.Errorf("%s %s: %s; want %s %s", again.Guard, again.Reason, again.Sentence, c.guard, c.reason)
 			}
@@ -103,7 +101,7 @@ func TestRecheckWithoutASnapshot(t *testing.T) {
 	s, v := allowed(t)
 	in := s.input()
 	in.Snapshot = nil
-	if again := Recheck(in, v); again.Decision == Allow || again.Task != v.Task || !again.Started.Equal(v.Started) {
+	if again := NewLook(in).Recheck(v); again.Decision == Allow || again.Task != v.Task || !again.Started.Equal(v.Started) {
 		t.Errorf("%+v", again)
 	}
 }
@@ -112,8 +110,8 @@ func TestDecideWithoutASnapshot(t *testing.T) {
 	s, _ := allowed(t)
 	in := s.input()
 	in.Snapshot = nil
-	verdicts, state := Decide(in)
-	if verdicts != nil || len(state.Grants) != 0 || len(state.Watches) != len(s.state.Watches) || len(state.Watches) == 0 || len(s.state.Grants) != 1 {
+	verdicts, state := decide(in)
+	if verdicts != nil || len(state.Watches) != len(s.state.Watches) || len(state.Watches) == 0 {
 		t.Errorf("%+v %+v", verdicts, state)
 	}
 }
@@ -123,7 +121,7 @@ func TestDecideWithoutLimits(t *testing.T) {
 	s.read()
 	in := s.input()
 	in.Limits = nil
-	verdicts, _ := Decide(in)
+	verdicts, _ := decide(in)
 	v := verdict(t, verdicts, taskARN("web", 0))
 	if v.Decision == Allow || v.Reason != InvalidLimit || v.Mode != Observing {
 		t.Errorf("%+v", v)
@@ -229,6 +227,8 @@ func TestStateSurvivesJSON(t *testing.T) {
 	fail(s.task("web", 1))
 	s.read()
 	s.decide()
+	s.state.take(Detaching, web, s.limits.Rate, s.now)
+	s.state.take(Observing, web, s.limits.Rate, s.now)
 	for range 2 {
 		text, err := json.Marshal(s.state)
 		if err != nil {
@@ -255,7 +255,7 @@ func TestDecideLeavesItsInputAlone(t *testing.T) {
 	in.Now = in.Now.Add(time.Hour)
 	fail(s.task("web", 1))
 	s.read()
-	Decide(in)
+	decide(in)
 	if after, _ := json.Marshal(in.State); string(after) != string(before) {
 		t.Errorf("%s\nwas %s", after, before)
 	}

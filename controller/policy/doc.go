@@ -1,7 +1,7 @@
 // Package policy decides which failing targets may leave their balancer, and
 // which of those that castoff took out must go back.
 //
-// It is pure: [Decide] takes a snapshot, what is remembered, the limits and the
+// It is pure: [Look.Decide] takes a snapshot, what is remembered, the limits and the
 // time, and answers a [Verdict] for every failing target, acting or not. The
 // same values give the same verdicts. No clock, no log, no call.
 //
@@ -16,7 +16,7 @@
 //
 // Guards block detaching only. Nothing but doubt about who owns an address, and
 // a pause that says reattach=no, keeps a healthy task's target out: see
-// [Reattach].
+// [Look.Reattach].
 //
 // # What counts
 //
@@ -27,13 +27,14 @@
 //
 // # A pass
 //
-//	open = Follow(input)                   what became of the detachments
-//	verdicts, state = Decide(input)        keep the state before acting
-//	for each allow: read again, Recheck    the same guards on fresh values
-//	write Verdict.Detachment, then call
-//	verdicts = Reattach(input)             the way back; Recheck these too
+//	look = NewLook(input)                  the fleet, looked through once
+//	open = look.Follow()                   what became of the detachments
+//	verdicts = look.Decide()
+//	for each allow: read again, NewLook    and Recheck: the same guards on fresh values
+//	write Verdict.Detachment and State, then call
+//	verdicts = look.Reattach()             the way back; Recheck these too
 //
-// The state that Decide returns already has what it allowed: a verdict that is
-// never carried out has cost its token. That is the price of never exceeding a
-// rate, whenever castoff is killed.
+// What Recheck allows has taken its tokens, and the State has it before the call is made:
+// a call that is never made, because castoff was killed, has cost its token. That is the
+// price of never exceeding a rate.
 package policy

@@ -19,8 +19,7 @@ type row struct {
 	// good: the balancer calls it healthy, and it is the target of a running
 	// task that was read lately and that ECS calls HEALTHY, or cannot judge.
 	good bool
-	// old: it would be good, had its task been read with the others in the look again.
-	old bool
+	read fleet.Read // of the task
 }
 
 // Apart is how long before a look again began a task may have been read to count in it
@@ -28,20 +27,21 @@ type row struct {
 // all may have failed since.
 const Apart = 2 * time.Second
 
-// oldBy reports that a look again has not read a task of the group again.
-func (v *view) oldBy(g *fleet.TargetGroup, t *fleet.Task) bool {
-	if v.again == nil {
+// old reports that a row would be good, had its task been read with the others in the
+// look again.
+func (q *question) old(r *row) bool {
+	if q.again == nil || !r.good {
 		return false
 	}
-	began := g.Read.Sent
-	if own := v.Snapshot.Task(v.again.Task); own != nil && own.Read.Sent.Before(began) {
-		began = own.Read.Sent
+	began := q.group.Read.Sent
+	if q.task != nil && q.task.Read.Sent.Before(began) {
+		began = q.task.Read.Sent
 	}
-	return t.Read.Age(began) > Apart
+	return r.read.Age(began) > Apart
 }
 
 // rows are those of a group.
-func (v *view) rows(g *fleet.TargetGroup) []row {
+func (v *Look) rows(g *fleet.TargetGroup) []row {
 	rows, known := v.groups[g.ARN]
 	if known {
 		return rows
@@ -55,9 +55,7 @@ func (v *view) rows(g *fleet.TargetGroup) []row {
 			if r.zone == "" {
 				r.zone = owner.Zone // AWS need not fill it in for instances
 			}
-			r.good = t.Healthy() && v.serves(owner)
-			r.old = r.good && v.oldBy(g, owner)
-			r.good = r.good && !r.old
+			r.good, r.read = t.Healthy() && v.serves(owner), owner.Read
 		}
 		if r.zone == "all" { // outside of the group's zones: serves each a little
 			r.zone = ""
@@ -69,7 +67,7 @@ func (v *view) rows(g *fleet.TargetGroup) []row {
 }
 
 // serves reports that a task is up by all that is known of it now.
-func (v *view) serves(t *fleet.Task) bool {
+func (v *Look) serves(t *fleet.Task) bool {
 	age := t.Read.Age(v.Now)
 	return t.LastStatus == fleet.Running && !t.Leaving() && t.Missing == 0 &&
 		t.Connectivity != fleet.Disconnected && age >= 0 && age <= v.service(t.Service).limits.Stale.Tasks &&
@@ -119,7 +117,7 @@ func (q *question) tally(filter func(*row) bool) tally {
 			if q.stays(r) {
 				n.left++
 			}
-			if r.old {
+			if q.old(r) {
 				n.old++
 			}
 		}
@@ -129,7 +127,7 @@ func (q *question) tally(filter func(*row) bool) tally {
 
 // stays reports that a row is good and not among those that go or are out.
 func (q *question) stays(r *row) bool {
-	return r.good && r.key != q.key && !q.gone[q.mode].targets[r.key]
+	return r.good && !q.old(r) && r.key != q.key && !q.gone[q.mode].targets[r.key]
 }
 
 // tasks counts the service's tasks that have rows in the group: what is desired are

@@ -15,22 +15,18 @@ const unwatched = time.Hour
 // Follow says what became of every open detachment, in the order of their
 // targets: those that have ended now are among them, Closed. One about which a call
 // is under way is as that left it, and followed once its outcome is known.
-func Follow(in Input) []Detachment {
-	ds := slices.DeleteFunc(slices.Clone(in.Detachments), func(d Detachment) bool { return !d.Open() })
+func (v *Look) Follow() []Detachment {
+	ds := slices.DeleteFunc(slices.Clone(v.Detachments), func(d Detachment) bool { return !d.Open() })
 	slices.SortFunc(ds, func(a, b Detachment) int { return a.Compare(&b) })
-	if in.Snapshot == nil || len(ds) == 0 {
-		return ds
-	}
-	v := look(in, nil)
 	for i := range ds {
-		if !in.UnderWay.has(ds[i].Target) {
+		if !v.UnderWay.has(ds[i].Target) {
 			v.follow(&ds[i])
 		}
 	}
 	return ds
 }
 
-func (v *view) follow(d *Detachment) {
+func (v *Look) follow(d *Detachment) {
 	d.catchUp(plain(v.Now))
 	task := v.Snapshot.Task(d.Task)
 	if task == nil {
@@ -77,7 +73,7 @@ func (d *Detachment) catchUp(now time.Time) {
 
 // followAbsent: a task leaves the snapshots once it has stopped, but after a
 // restart of castoff it also takes a while until it is in them.
-func (v *view) followAbsent(d *Detachment) {
+func (v *Look) followAbsent(d *Detachment) {
 	for i := range v.Snapshot.Gaps {
 		if v.Snapshot.Gaps[i].MayHide(d.Cluster, d.Service, d.Task) {
 			return
@@ -137,7 +133,7 @@ func (d *Detachment) proves(row *fleet.Target, r fleet.Read) bool {
 
 // followTarget notes when somebody puts the target back, and when it is in
 // service again.
-func (v *view) followTarget(d *Detachment) {
+func (v *Look) followTarget(d *Detachment) {
 	g := v.Snapshot.TargetGroup(d.Target.Group)
 	if d.Called.IsZero() || d.ECS != nil || g == nil || !g.Read.Earliest().After(d.settled()) {
 		return

@@ -11,7 +11,7 @@ import (
 
 // follow brings the detachments up to date and returns the first.
 func (s *scene) follow() Detachment {
-	s.detachments = Follow(s.input())
+	s.detachments = NewLook(s.input()).Follow()
 	return s.detachments[0]
 }
 
@@ -104,7 +104,7 @@ func TestFollowEnds(t *testing.T) {
 			if d.Open() {
 				return
 			}
-			if left := Follow(s.input()); len(left) != 0 {
+			if left := NewLook(s.input()).Follow(); len(left) != 0 {
 				t.Errorf("what has ended is followed: %+v", left)
 			}
 		})
@@ -115,7 +115,7 @@ func TestFollowWithoutASnapshot(t *testing.T) {
 	s := recovering(0)
 	in := s.input()
 	in.Snapshot = nil
-	if ds := Follow(in); len(ds) != 1 || !reflect.DeepEqual(ds[0], s.detachments[0]) {
+	if ds := NewLook(in).Follow(); len(ds) != 1 || !reflect.DeepEqual(ds[0], s.detachments[0]) {
 		t.Errorf("%+v", ds)
 	}
 }
@@ -444,7 +444,7 @@ func TestFollowInOrder(t *testing.T) {
 	s := calm()
 	s.read()
 	s.detachments = []Detachment{s.detachment("web", 1, Detaching), s.detachment("web", 0, Detaching), s.detachment("web", 0, Observing)}
-	ds := Follow(s.input())
+	ds := NewLook(s.input()).Follow()
 	if ds[0].Task != taskARN("web", 0) || ds[0].Mode != Detaching || ds[1].Mode != Observing || ds[2].Task != taskARN("web", 1) {
 		t.Errorf("%+v", ds)
 	}

@@ -37,6 +37,6 @@ func (q *question) grace() Finding {
 // fails reports that ECS calls a task UNHEALTHY that has had its time to start. One
 // that is still booting is none of those that fail at once, nor a replacement that
 // failed. How long it is given must be known for that.
-func (v *view) fails(t *fleet.Task) bool {
+func (v *Look) fails(t *fleet.Task) bool {
 	return t.Failing() && !t.Booting(v.Snapshot.Grace(t).Checks(), t.Read.Earliest())
 }

@@ -28,7 +28,7 @@ func (q *question) identity() Finding {
 		return refuse(Restarted, fmt.Sprintf("the task started at %s, and it was decided about one that started at %s", clock(t.Started), clock(q.again.Started)))
 	case q.Snapshot.Owner(q.key) != t:
 		return refuse(NotOwner, "no longer this task's: "+address+" belongs to "+q.owner())
-	case q.claims[q.key] > 1:
+	case q.Snapshot.Shared(q.key):
 		return hold(AddressShared, time.Time{}, "two tasks that have not stopped claim "+address)
 	case q.group != nil && strings.HasSuffix(q.group.Protocol, "QUIC"):
 		return refuse(ServerID, "castoff could not put it back: a target of a "+q.group.Protocol+" group is registered with a server ID")

@@ -42,7 +42,7 @@ func TestSafetyNeverWhateverHappens(t *testing.T) {
 		w := newWorld(t)
 		for range rapid.IntRange(4, 12).Draw(t, "passes") {
 			w.happen()
-			w.detachments = Follow(w.input())
+			w.detachments = NewLook(w.input()).Follow()
 			verdicts := w.decide()
 			w.judgeComplete(verdicts)
 			w.judge(verdicts)
@@ -64,6 +64,9 @@ func TestSafetyNeverWhateverHappens(t *testing.T) {
 
 // carryOut does what a verdict says, most times.
 func (w *world) carryOut(v Verdict) {
+	look := NewLook(w.input())
+	look.question(v.Task, v.Target, nil).pay()
+	w.state = look.State()
 	d := v.Detachment(prod, w.detachments)
 	known := slices.IndexFunc(w.detachments, func(o Detachment) bool { return o.Open() && o.Compare(&d) == 0 })
 	if v.Mode == Detaching && !w.odd("no call") {

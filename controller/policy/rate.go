@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -11,24 +10,22 @@ import (
 // [ContestedLimits] space, or another one of the same task has taken it. If tries
 // cost tokens, one target that ECS keeps putting back would keep all others in; and
 // a task that is out of one of its groups gains little while it is in the other.
-func (q *question) paid() bool {
-	if q.mode == Detaching && (q.detachment != nil || q.gone[Detaching].tasks[q.id]) {
-		return true
+func (q *question) paid() bool { return q.detachment != nil || q.gone[q.mode].tasks[q.id] }
+
+// pay takes the tokens of a target that goes. They are taken when it was looked at again
+// and goes, or one reading that fails would keep every other task of the service in for
+// as long as the next token takes.
+func (q *question) pay() {
+	if !q.paid() {
+		q.state.take(q.mode, q.of, q.limits.Rate, plain(q.Now))
+		q.state.take(q.mode, fleet.ServiceID{}, q.Look.Fleet.Rate, plain(q.Now))
 	}
-	return slices.ContainsFunc(q.state.Grants, func(g Grant) bool { return g.Task == q.id && g.Mode == q.mode })
 }
 
-// rate: not too many in a short time. Of a Recheck the token was taken when it
-// was decided.
+// rate: not too many in a short time.
 func (q *question) rate() Finding {
-	if q.again != nil {
-		granted := slices.ContainsFunc(q.state.Grants, func(g Grant) bool {
-			return g.Target == q.key && g.Task == q.id && g.Mode == q.mode
-		})
-		if !granted {
-			return refuse(NotGranted, "it was not allowed when it was decided")
-		}
-		return allow("its token was taken when it was decided")
+	if q.again != nil && (q.again.Decision != Allow || q.again.Mode != q.mode) {
+		return refuse(NotGranted, "it was not allowed when it was decided")
 	}
 	if q.paid() {
 		return allow("its task has its token")
@@ -40,7 +37,7 @@ func (q *question) rate() Finding {
 		limit  RateLimits
 	}{
 		{ServiceRate, q.of.String(), q.of, q.limits.Rate},
-		{FleetRate, "the fleet", fleet.ServiceID{}, q.view.Input.Fleet.Rate},
+		{FleetRate, "the fleet", fleet.ServiceID{}, q.Look.Fleet.Rate},
 	}
 	for _, p := range parts {
 		if next := q.state.next(q.mode, p.id, p.limit, plain(q.Now)); next.After(q.Now) {
@@ -48,5 +45,5 @@ func (q *question) rate() Finding {
 				p.what, p.limit.PerMinute, p.limit.Burst, clock(next)))
 		}
 	}
-	return allow(fmt.Sprintf("within %v a minute of the service and %v of the fleet", q.limits.Rate.PerMinute, q.view.Input.Fleet.Rate.PerMinute))
+	return allow(fmt.Sprintf("within %v a minute of the service and %v of the fleet", q.limits.Rate.PerMinute, q.Look.Fleet.Rate.PerMinute))
 }

@@ -86,54 +86,44 @@ func TestTargetsOfOneTaskLeaveTogether(t *testing.T) {
 	if len(verdicts) != 2 || !verdicts[0].Acts() || !verdicts[1].Acts() {
 		t.Fatalf("%+v", verdicts)
 	}
-	if got, want := s.state.full(Detaching, web, s.limits.Rate, s.now), s.now.Add(time.Minute); !got.Equal(want) {
-		t.Errorf("full at %v, want %v: one token was taken", got, want)
+	if len(s.state.Buckets) != 0 {
+		t.Fatalf("tokens were taken before anything was looked at again: %+v", s.state.Buckets)
 	}
-	if len(s.state.Grants) != 2 {
-		t.Errorf("%+v", s.state.Grants)
-	}
-	// Of one that comes to nothing the other still goes by the token; of both, it is
-	// there again, in whatever order, and no more than that.
-	for _, order := range [][]int{{0, 1}, {1, 0}} {
-		state := s.state
-		for n, i := range append(order, order...) {
-			in := s.input()
-			in.State = state
-			state = GiveBack(in, verdicts[i])
-			want := s.now
-			if n == 0 {
-				want = s.now.Add(time.Minute)
+	s.read()
+	for i, n := range []int{0, 1} { // whichever goes first pays, and the other goes with it
+		for _, v := range []Verdict{verdicts[i], verdicts[1-i]}[n:] {
+			look := NewLook(s.input())
+			if again := look.Recheck(v); !again.Acts() {
+				t.Fatalf("%+v", again)
 			}
-			if got := state.full(Detaching, web, s.limits.Rate, s.now); !got.Equal(want) {
-				t.Errorf("%v, %d given back: full at %v, want %v", order, n+1, got, want)
-			}
-			if got := state.full(Detaching, fleet.ServiceID{}, s.fleet.Rate, s.now); got.After(s.now) != (n == 0) {
-				t.Errorf("%v, %d given back: the fleet's is full at %v", order, n+1, got)
-			}
+			s.state = look.State()
+			d := v.Detachment(prod, s.detachments)
+			s.detachments = append(s.detachments, d)
 		}
-		if len(state.Grants) != 0 {
-			t.Errorf("%+v", state.Grants)
+		if got, want := s.state.full(Detaching, web, s.limits.Rate, s.now), s.now.Add(time.Minute); !got.Equal(want) {
+			t.Errorf("full at %v, want %v: one token was taken", got, want)
 		}
+		if got, want := s.state.full(Detaching, fleet.ServiceID{}, s.fleet.Rate, s.now), s.now.Add(6*time.Second); !got.Equal(want) {
+			t.Errorf("the fleet's is full at %v, want %v", got, want)
+		}
+		s.state.Buckets, s.detachments = nil, nil
 	}
 }
 
-// What castoff takes out again costs nothing, and so gives nothing back.
-func TestNothingIsGivenBackForATryAgain(t *testing.T) {
-	s := calm()
-	fail(s.task("web", 0))
-	d := s.detachment("web", 0, Detaching).Call(noon.Add(-time.Hour), noon.Add(-time.Hour), Accepted)
-	s.detachments = []Detachment{d}
-	s.state.take(Detaching, web, s.limits.Rate, s.now)
-	s.read()
-	s.decide()
-	s.read()
-	verdicts := s.decide()
-	if len(verdicts) != 1 || !verdicts[0].Acts() {
-		t.Fatalf("%+v", verdicts)
+// What a second look does not allow has cost nothing, nor what castoff takes out again.
+func TestOnlyWhatGoesPays(t *testing.T) {
+	s, v := allowed(t)
+	look := NewLook(s.input()) // nothing was read again
+	if again := look.Recheck(v); again.Decision == Allow || len(look.State().Buckets) != 0 {
+		t.Errorf("%s %s, %+v", again.Decision, again.Reason, look.State().Buckets)
 	}
-	in := s.input()
-	if got, want := GiveBack(in, verdicts[0]).Buckets, in.State.Buckets; len(want) == 0 || !slices.Equal(got, want) {
-		t.Errorf("%+v, want %+v", got, want)
+	s.limits.Rate = RateLimits{PerMinute: 1, Burst: 1}
+	s.state.take(Detaching, web, s.limits.Rate, s.now)
+	s.detachments = []Detachment{s.detachment("web", 0, Detaching).Call(noon.Add(-time.Hour), noon.Add(-time.Hour), Accepted)}
+	s.read()
+	look = NewLook(s.input())
+	if again := look.Recheck(v); !again.Acts() || !slices.Equal(look.State().Buckets, s.state.Buckets) {
+		t.Errorf("%s %s: %+v, was %+v", again.Decision, again.Sentence, look.State().Buckets, s.state.Buckets)
 	}
 }
 

@@ -18,11 +18,7 @@ const attachSpacing = 30 * time.Second
 // healthy for its recovery window: a brake must never strand a healthy task. It
 // changes nothing that is remembered, and what castoff did not detach it never
 // attaches.
-func Reattach(in Input) []Verdict {
-	if in.Snapshot == nil || len(in.Detachments) == 0 {
-		return nil
-	}
-	v := look(in, nil)
+func (v *Look) Reattach() []Verdict {
 	var qs []*question
 	for i := range v.Detachments {
 		d := &v.Detachments[i]
@@ -30,11 +26,10 @@ func Reattach(in Input) []Verdict {
 		if !d.Open() || d.Mode != Detaching || t == nil || t.Gone() || t.Failing() || v.registered(d) {
 			continue
 		}
-		q := v.question(d.Task, d.Target)
+		q := v.question(d.Task, d.Target, nil)
 		q.detachment = d
 		qs = append(qs, q)
 	}
-	v.claim(qs)
 	slices.SortFunc(qs, func(a, b *question) int { return a.detachment.Compare(b.detachment) })
 	var verdicts []Verdict
 	for _, q := range qs {
@@ -45,7 +40,7 @@ func Reattach(in Input) []Verdict {
 
 // registered reports that a detachment's target is in its group, as its own
 // task's, by a reading that is certainly of after castoff's calls.
-func (v *view) registered(d *Detachment) bool {
+func (v *Look) registered(d *Detachment) bool {
 	row, g := v.Snapshot.Target(d.Target), v.Snapshot.TargetGroup(d.Target.Group)
 	if row == nil || row.Unused() || row.Draining() || g == nil {
 		return false
@@ -76,7 +71,7 @@ func (q *question) askAttach() Verdict {
 
 // well reports for how long the readings show a task healthy, and how often it
 // flapped.
-func (v *view) well(task fleet.TaskARN) (long time.Duration, flaps int, ok bool) {
+func (v *Look) well(task fleet.TaskARN) (long time.Duration, flaps int, ok bool) {
 	w := v.state.watch(task)
 	if w == nil {
 		return 0, 0, false

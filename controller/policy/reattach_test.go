@@ -122,7 +122,7 @@ func TestReattach(t *testing.T) {
 			if c.change != nil {
 				c.change(s)
 			}
-			v := verdict(t, Reattach(s.input()), taskARN("web", 0))
+			v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0))
 			if v.Decision != c.want || v.Guard != c.guard || v.Reason != c.reason || !strings.Contains(v.Sentence, c.says) {
 				t.Errorf("%s by %s, %s: %q; want %s by %s, %s: …%q…", v.Decision, v.Guard, v.Reason, v.Sentence, c.want, c.guard, c.reason, c.says)
 			}
@@ -150,11 +150,11 @@ func TestNothingToReattach(t *testing.T) {
 	} {
 		s := recovering(5 * time.Minute)
 		change(s)
-		if v := Reattach(s.input()); len(v) != 0 {
+		if v := NewLook(s.input()).Reattach(); len(v) != 0 {
 			t.Errorf("%s: %+v", name, v)
 		}
 	}
-	if v := Reattach(Input{Detachments: []Detachment{{}}}); v != nil {
+	if v := NewLook(Input{Detachments: []Detachment{{}}}).Reattach(); v != nil {
 		t.Errorf("nothing was read: %+v", v)
 	}
 }
@@ -163,7 +163,7 @@ func TestReattachInOrder(t *testing.T) {
 	s := recovering(5 * time.Minute)
 	s.detachments = []Detachment{s.detachment("web", 1, Detaching), s.detachments[0]}
 	s.row("web", 1).State = fleet.TargetDraining
-	if v := Reattach(s.input()); len(v) != 2 || v[0].Task != taskARN("web", 0) {
+	if v := NewLook(s.input()).Reattach(); len(v) != 2 || v[0].Task != taskARN("web", 0) {
 		t.Errorf("%+v", v)
 	}
 }
@@ -173,11 +173,11 @@ func TestReattachInTime(t *testing.T) {
 	s := recovering(90 * time.Second)
 	w := s.state.watch(taskARN("web", 0))
 	s.limits.Recovery.Window = w.Read.Sub(w.Well)
-	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Decision != Allow {
+	if v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0)); v.Decision != Allow {
 		t.Errorf("%+v", v)
 	}
 	s.limits.Recovery.Window += time.Second
-	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Reason != Recovering || !v.Until.Equal(s.now.Add(time.Second)) {
+	if v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0)); v.Reason != Recovering || !v.Until.Equal(s.now.Add(time.Second)) {
 		t.Errorf("%+v", v)
 	}
 }
@@ -185,12 +185,12 @@ func TestReattachInTime(t *testing.T) {
 // Who owns the address is on record with how old the evidence is.
 func TestReattachEvidence(t *testing.T) {
 	s := recovering(5 * time.Minute)
-	v := verdict(t, Reattach(s.input()), taskARN("web", 0))
+	v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0))
 	if f, _ := v.Finding(Identity); len(f.Values) != 1 || f.Values[0] != seconds("task_age", s.now.Sub(s.task("web", 0).Read.Sent), 15*time.Second) {
 		t.Errorf("%+v", f)
 	}
 	s.now = s.now.Add(-time.Minute)
-	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); reason(v, Identity) != ClockBack {
+	if v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0)); reason(v, Identity) != ClockBack {
 		t.Errorf("%+v", v)
 	}
 }
@@ -199,37 +199,37 @@ func TestReattachEvidence(t *testing.T) {
 func TestReattachRefusedBefore(t *testing.T) {
 	s := recovering(5 * time.Minute)
 	s.detachments[0] = s.detachments[0].Attach(s.now.Add(-2*retryFirst), Accepted).Attach(s.now.Add(-retryFirst), Rejected)
-	if v := verdict(t, Reattach(s.input()), taskARN("web", 0)); v.Decision != Allow {
+	if v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0)); v.Decision != Allow {
 		t.Errorf("%+v", v)
 	}
 }
 
 func TestReattachRechecked(t *testing.T) {
 	s := recovering(5 * time.Minute)
-	v := verdict(t, Reattach(s.input()), taskARN("web", 0))
-	if again := Recheck(s.input(), v); again.Reason != NotReadAgain {
+	v := verdict(t, NewLook(s.input()).Reattach(), taskARN("web", 0))
+	if again := NewLook(s.input()).Recheck(v); again.Reason != NotReadAgain {
 		t.Errorf("nothing was read again: %+v", again)
 	}
 	s.tick = time.Second
 	s.read()
-	if again := Recheck(s.input(), v); again.Decision != Allow || again.Action != Attach || again.Zone != v.Zone {
+	if again := NewLook(s.input()).Recheck(v); again.Decision != Allow || again.Action != Attach || again.Zone != v.Zone {
 		t.Errorf("%+v", again)
 	}
 	s.limits.Mode = Observing // since
-	if again := Recheck(s.input(), v); again.Decision != Allow || again.Mode != Detaching {
+	if again := NewLook(s.input()).Recheck(v); again.Decision != Allow || again.Mode != Detaching {
 		t.Errorf("%+v", again)
 	}
 	in := s.input()
 	in.Snapshot = nil
-	if again := Recheck(in, v); again.Decision == Allow {
+	if again := NewLook(in).Recheck(v); again.Decision == Allow {
 		t.Error("nothing was read, and it is allowed")
 	}
 	in.State.Watches = nil
-	if again := Recheck(in, v); again.Reason != StillFailing {
+	if again := NewLook(in).Recheck(v); again.Reason != StillFailing {
 		t.Errorf("nobody knows of the task: %+v", again)
 	}
 	s.detachments[0].Progress = Closed
-	if again := Recheck(s.input(), v); again.Decision == Allow {
+	if again := NewLook(s.input()).Recheck(v); again.Decision == Allow {
 		t.Error("it is back, and it is allowed")
 	}
 }

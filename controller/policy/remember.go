@@ -14,7 +14,7 @@ import (
 const forget = time.Hour
 
 // remember brings the state up to date with the snapshot.
-func (v *view) remember() {
+func (v *Look) remember() {
 	v.watch()
 	v.note()
 	v.latch()
@@ -50,7 +50,7 @@ func passing(t *fleet.Task, def *fleet.TaskDefinition) bool {
 }
 
 // watch counts readings.
-func (v *view) watch() {
+func (v *Look) watch() {
 	detached := make(map[fleet.TaskARN]bool, len(v.Detachments))
 	for i := range v.Detachments {
 		if v.Detachments[i].Open() {
@@ -88,7 +88,7 @@ func (v *view) watch() {
 
 // done reports that a watch has nothing more to say: a task that has been well
 // for longer than any recovery takes has its flaps forgiven.
-func (v *view) done(w *Watch, detached bool) bool {
+func (v *Look) done(w *Watch, detached bool) bool {
 	if detached || w.Reads > 0 {
 		return false
 	}
@@ -100,7 +100,7 @@ func (v *view) done(w *Watch, detached bool) bool {
 
 // recovery are the limits of a service's recovery. Those that make no sense
 // must not keep a healthy task out.
-func (v *view) recovery(id fleet.ServiceID) RecoveryLimits {
+func (v *Look) recovery(id fleet.ServiceID) RecoveryLimits {
 	s := v.service(id)
 	for _, p := range s.problems {
 		if strings.HasPrefix(p.Path, "recovery.") {
@@ -147,7 +147,7 @@ func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
 }
 
 // note keeps the tasks that failed.
-func (v *view) note() {
+func (v *Look) note() {
 	now := plain(v.Now)
 	still := make(map[fleet.TaskARN]bool)
 	known := v.state.Failures
@@ -187,7 +187,7 @@ func hasFailed(t *fleet.Task, def *fleet.TaskDefinition) bool {
 
 // latch shuts where too many fail at once, and opens again once that has been
 // over for the cooldown.
-func (v *view) latch() {
+func (v *Look) latch() {
 	now := plain(v.Now)
 	v.state.Latches = slices.DeleteFunc(v.state.Latches, func(l Latch) bool { return !now.Before(l.Until) })
 	for i := range v.state.Latches { // a clock that was set back
@@ -208,14 +208,14 @@ func (v *view) latch() {
 }
 
 // correlation are the limits of a service, or with the zero id the fleet's.
-func (v *view) correlation(id fleet.ServiceID) CorrelatedLimits {
+func (v *Look) correlation(id fleet.ServiceID) CorrelatedLimits {
 	if id == (fleet.ServiceID{}) {
 		return v.Input.Fleet.Correlated
 	}
 	return v.service(id).limits.Correlated
 }
 
-func (v *view) shut(id fleet.ServiceID, c CorrelatedLimits, failing, of int) {
+func (v *Look) shut(id fleet.ServiceID, c CorrelatedLimits, failing, of int) {
 	if failing < c.Count || float64(failing)*100 < c.Percent*float64(of) {
 		return
 	}

@@ -80,7 +80,7 @@ func TestRecoveryLimits(t *testing.T) {
 	} {
 		s := calm()
 		c.change(&s.limits)
-		if got := look(s.input(), nil).recovery(web).window(0); got != c.want {
+		if got := NewLook(s.input()).recovery(web).window(0); got != c.want {
 			t.Errorf("%+v: %v, want %v", s.limits.Recovery, got, c.want)
 		}
 	}

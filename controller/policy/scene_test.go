@@ -207,7 +207,7 @@ func (s *scene) input() Input {
 
 // decide is one decision, remembered.
 func (s *scene) decide() []Verdict {
-	verdicts, state := Decide(s.input())
+	verdicts, state := decide(s.input())
 	s.state = state
 	return verdicts
 }
@@ -322,4 +322,9 @@ func TestFirstGuardThatDoesNotAllowDecides(t *testing.T) {
 	if v := verdict(t, s.decide(), taskARN("web", 0)); v.Guard != Stale {
 		t.Errorf("%+v", v)
 	}
+}
+
+func decide(in Input) ([]Verdict, State) {
+	look := NewLook(in)
+	return look.Decide(), look.State()
 }

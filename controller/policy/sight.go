@@ -33,7 +33,7 @@ func (d *Detachment) followStop(t *fleet.Task) {
 }
 
 // followSight notes whether the balancer stops by itself, and whether its check may.
-func (v *view) followSight(d *Detachment, t *fleet.Task) {
+func (v *Look) followSight(d *Detachment, t *fleet.Task) {
 	g, row := v.Snapshot.TargetGroup(d.Target.Group), v.Snapshot.Target(d.Target)
 	if d.ECS != nil || g == nil || row != nil && row.State == fleet.TargetUnknown {
 		return
@@ -47,7 +47,7 @@ func (v *view) followSight(d *Detachment, t *fleet.Task) {
 	if !t.Failing() {
 		return
 	}
-	d.MaySee = d.MaySee || v.question(d.Task, d.Target).maySee()
+	d.MaySee = d.MaySee || v.question(d.Task, d.Target, nil).maySee()
 	// Registered anew, a target is healthy once the check has passed.
 	if row != nil && row.Healthy() && v.registered(d) && !d.Called.IsZero() && d.Idle.After(d.Called) {
 		d.Passed = true

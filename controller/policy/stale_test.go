@@ -106,11 +106,11 @@ func TestStaleWantsAllReadAgain(t *testing.T) {
 		was := verdict(t, s.decide(), taskARN("web", 0))
 		before := *part(s)
 		s.read()
-		if again := Recheck(s.input(), was); was.Decision != Allow || again.Decision != Allow {
+		if again := NewLook(s.input()).Recheck(was); was.Decision != Allow || again.Decision != Allow {
 			t.Fatalf("%s, and with all of it read again %s", was.Sentence, again.Sentence)
 		}
 		*part(s) = before
-		again := Recheck(s.input(), was)
+		again := NewLook(s.input()).Recheck(was)
 		if f, _ := again.Finding(Stale); f.Reason != NotReadAgain || f.Sentence != name+" has not been read again since the decision" {
 			t.Errorf("%s: %+v", name, f)
 		}

@@ -19,7 +19,6 @@ type State struct {
 	Failures []Failure `json:"failures,omitempty"` // sorted by service, then task
 	Latches  []Latch   `json:"latches,omitempty"`  // sorted by service; the fleet's first
 	Buckets  []Bucket  `json:"buckets,omitempty"`  // sorted by mode, then service
-	Grants   []Grant   `json:"grants,omitempty"`   // sorted by target
 }
 
 // Watch is what the readings of one task add up to.
@@ -66,16 +65,6 @@ type Bucket struct {
 	Full    time.Time       `json:"full"`
 }
 
-// Grant is what the last [Decide] allowed. It counts as out until the next one,
-// by when it is a [Detachment] or was not carried out.
-type Grant struct {
-	Target  fleet.TargetKey `json:"target"`
-	Task    fleet.TaskARN   `json:"task"`
-	Service fleet.ServiceID `json:"service"`
-	Mode    Mode            `json:"mode"`
-	Paid    bool            `json:"paid,omitempty"` // it has taken the task's tokens
-}
-
 // clone copies the State so that neither copy's changes show in the other.
 func (s State) clone() State {
 	return State{
@@ -83,7 +72,6 @@ func (s State) clone() State {
 		Failures: slices.Clone(s.Failures),
 		Latches:  slices.Clone(s.Latches),
 		Buckets:  slices.Clone(s.Buckets),
-		Grants:   slices.Clone(s.Grants),
 	}
 }
 
@@ -149,13 +137,6 @@ func (s *State) take(mode Mode, id fleet.ServiceID, r RateLimits, now time.Time)
 		s.Buckets = slices.Insert(s.Buckets, i, b)
 	}
 	s.Buckets[i] = b
-}
-
-// give gives a token back.
-func (s *State) give(mode Mode, id fleet.ServiceID, r RateLimits) {
-	if i, ok := slices.BinarySearchFunc(s.Buckets, Bucket{Mode: mode, Service: id}, Bucket.compare); ok {
-		s.Buckets[i].Full = s.Buckets[i].Full.Add(-r.every())
-	}
 }
 
 // next is when there is a token again; not after now when there is one.

@@ -108,7 +108,7 @@ func TestRowsOfATaskAreOneOfTheBudget(t *testing.T) {
 			t.Errorf("%s: %s %s: %s", v.Target.Address(), v.Decision, v.Guard, v.Sentence)
 		}
 	}
-	if q := look(s.input(), nil).question(taskARN("web", 0), s.task("web", 0).Targets[0]); q.places() != 4 {
+	if q := NewLook(s.input()).question(taskARN("web", 0), s.task("web", 0).Targets[0], nil); q.places() != 4 {
 		t.Errorf("%d places in the group, want one a task", q.places())
 	}
 }

@@ -22,26 +22,22 @@ type Use struct {
 // group with the fewest healthy targets; of futile it is the deployment, and of
 // contested the target, that is nearest. A budget that makes no sense is 0, for
 // it allows nothing; any other limit that makes none is left out.
-func Usage(in Input) []Use {
-	if in.Snapshot == nil {
-		return nil
-	}
-	v := look(in, nil)
+func (v *Look) Usage() []Use {
 	use := Use{Name: "budget", Used: len(v.gone[Detaching].tasks)}
 	if _, bad := invalid(Budget, v.fleet, ""); !bad {
-		use.Limit = in.Fleet.Budget.of(v.running)
+		use.Limit = v.Fleet.Budget.of(v.running)
 	}
 	all := []Use{use}
 	if _, bad := invalid(Rate, v.fleet, ""); !bad {
-		all = append(all, Use{Name: string(Rate), Used: in.State.taken(Detaching, fleet.ServiceID{}, in.Fleet.Rate, in.Now), Limit: in.Fleet.Rate.Burst})
+		all = append(all, Use{Name: string(Rate), Used: v.state.taken(Detaching, fleet.ServiceID{}, v.Fleet.Rate, v.Now), Limit: v.Fleet.Rate.Burst})
 	}
 	tries := make(map[fleet.ServiceID]int)
-	for i := range in.Detachments {
-		if d := &in.Detachments[i]; d.Open() && d.Mode == Detaching {
+	for i := range v.Detachments {
+		if d := &v.Detachments[i]; d.Open() && d.Mode == Detaching {
 			tries[d.Service] = max(tries[d.Service], d.Tries)
 		}
 	}
-	for _, svc := range in.Snapshot.Services {
+	for _, svc := range v.Snapshot.Services {
 		s := v.service(svc.ID)
 		use := Use{Service: svc.ID, Name: "budget", Used: v.gone[s.mode].services[svc.ID]}
 		if _, bad := invalid(Budget, s.problems, ""); !bad {
@@ -53,8 +49,8 @@ func Usage(in Input) []Use {
 			all = append(all, Use{Service: svc.ID, Name: "floor", Used: left, Limit: s.limits.Floor.of(svc.Desired)})
 		}
 		for _, use := range []Use{
-			{svc.ID, string(Rate), in.State.taken(s.mode, svc.ID, s.limits.Rate, in.Now), s.limits.Rate.Burst},
-			{svc.ID, string(Futile), in.State.futileMost(svc.ID, s.limits.Futile, in.Now), s.limits.Futile.Replacements},
+			{svc.ID, string(Rate), v.state.taken(s.mode, svc.ID, s.limits.Rate, v.Now), s.limits.Rate.Burst},
+			{svc.ID, string(Futile), v.state.futileMost(svc.ID, s.limits.Futile, v.Now), s.limits.Futile.Replacements},
 			{svc.ID, string(Contested), tries[svc.ID], s.limits.Contested.Tries},
 		} {
 			if _, bad := invalid(Guard(use.Name), s.problems, ""); !bad {
@@ -81,13 +77,13 @@ func (s *State) futileMost(id fleet.ServiceID, l FutileLimits, now time.Time) (m
 
 // least is the number of healthy targets in the service's group that has the
 // fewest, of those in which it has any row; not ok without one.
-func (v *view) least(s *serviceView) (n int, ok bool) {
+func (v *Look) least(s *serviceView) (n int, ok bool) {
 	for _, lb := range s.svc.LoadBalancers {
 		g := v.Snapshot.TargetGroup(lb.Group)
 		if g == nil || g.Read.Never() {
 			continue
 		}
-		q := &question{view: v, serviceView: s, group: g}
+		q := &question{Look: v, serviceView: s, group: g}
 		own := q.tasks()
 		if own.all > 0 && (!ok || own.left < n) {
 			n, ok = own.left, true

@@ -22,7 +22,7 @@ func standing(all []Use) []Use {
 func TestUsageOfWhatWasDone(t *testing.T) {
 	done := func(s *scene) string {
 		var said []string
-		for _, u := range Usage(s.input()) {
+		for _, u := range NewLook(s.input()).Usage() {
 			if u.Name != "budget" && u.Name != "floor" && u.Service.Name != "api" {
 				said = append(said, fmt.Sprintf("%s%s %d/%d", u.Service.Name, u.Name, u.Used, u.Limit))
 			}
@@ -61,7 +61,7 @@ func TestUsageOfWhatWasDone(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	s.now = s.now.Add(5 * time.Minute)
-	if got, want := done(s), "rate 0/4 webrate 0/3 webfutile 1/2 webcontested 2/3"; got != want {
+	if got, want := done(s), "rate 0/4 webrate 0/3 webfutile 0/2 webcontested 2/3"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	s.limits.Rate.PerMinute, s.limits.Futile.Replacements, s.limits.Contested.Tries, s.fleet = 0, 0, 0, FleetLimits{}
@@ -82,27 +82,24 @@ func TestUsage(t *testing.T) {
 		{api, "budget", 0, 2}, {api, "floor", 20, 15},
 		{web, "budget", 1, 1}, {web, "floor", 2, 3},
 	}
-	if got := standing(Usage(s.input())); !reflect.DeepEqual(got, want) {
+	if got := standing(NewLook(s.input()).Usage()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	s.limits.Floor.Percent, s.limits.Budget.Service.Percent, s.fleet = 0, -1, FleetLimits{}
 	s.group("web").Read = fleet.Read{}
 	s.group("api").Targets = nil
 	want = []Use{{Name: "budget", Used: 1}, {api, "budget", 0, 0}, {web, "budget", 1, 0}}
-	if got := standing(Usage(s.input())); !reflect.DeepEqual(got, want) {
+	if got := standing(NewLook(s.input()).Usage()); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	s.limits = DefaultLimits()
 	s.fleet.Budget = Allowance{Least: 5, Percent: -1, Most: 5}
 	for range 2 { // read never, and not there
 		want = []Use{{Name: "budget", Used: 1}, {api, "budget", 1, 2}, {web, "budget", 1, 1}}
-		if got := standing(Usage(s.input())); !reflect.DeepEqual(got, want) {
+		if got := standing(NewLook(s.input()).Usage()); !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, want %+v", got, want)
 		}
 		s.groups = nil
-	}
-	if Usage(Input{}) != nil {
-		t.Error("nothing was read")
 	}
 }
 
@@ -124,7 +121,7 @@ func TestUsageOfSeveralGroups(t *testing.T) {
 			s.service("web").LoadBalancers = append(s.service("web").LoadBalancers, fleet.LoadBalancer{Group: groupARN(name)})
 		}
 		s.read()
-		uses := standing(Usage(s.input()))
+		uses := standing(NewLook(s.input()).Usage())
 		if got := uses[len(uses)-1]; got != (Use{web, "floor", 3, 2}) {
 			t.Errorf("%v: %+v", names, got)
 		}

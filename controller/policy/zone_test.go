@@ -98,7 +98,7 @@ func TestZoneLooksAgainAtTheBalancer(t *testing.T) {
 		} else {
 			s.group("web").Balancers[0].CrossZone = c.again
 		}
-		again := Recheck(s.input(), was)
+		again := NewLook(s.input()).Recheck(was)
 		if f, _ := again.Finding(Zone); was.Decision != Allow || f.Reason != c.want {
 			t.Errorf("%s: %s, then %+v, want %s", name, was.Decision, f, c.want)
 		}
