@@ -124,7 +124,7 @@ func (l *life) alive() {
 func newCastoff(t *testing.T, name string, o *oracle) *castoff {
 	c := &castoff{
 		name: name, t: t, oracle: o, region: o.region, dir: scratch(t), ended: make(chan struct{}, 1), frozen: map[step]frost{},
-		tap: &tap{region: sim.Doer{Region: o.region}, asks: map[string]asked{}, reads: map[string][]reading{}},
+		tap: &tap{region: sim.Doer{Region: o.region}, agent: name, asks: map[string]asked{}, reads: map[string][]reading{}},
 	}
 	o.join(c)
 	return c

@@ -32,7 +32,6 @@ type oracle struct {
 	mu       sync.Mutex
 	castoffs []*castoff
 	under    []*announced // calls under way
-	others   []stranger   // that somebody else makes
 	tasks    map[fleet.ServiceID][]sim.TaskInfo
 	rows     map[fleet.TargetGroupARN][]sim.RowInfo
 	out      map[fleet.TargetKey]gone // taken out by castoff and not seen back, of tasks that have not stopped
@@ -114,12 +113,6 @@ type announced struct {
 	done      map[fleet.TargetKey]bool              // a first attempt took it out, whose reply was lost
 }
 
-// stranger is a write by somebody else.
-type stranger struct {
-	operation string
-	key       fleet.TargetKey
-}
-
 // taking is a task's target that castoff took out; takings how often and when.
 type taking struct {
 	task fleet.TaskARN
@@ -127,8 +120,9 @@ type taking struct {
 }
 
 type takings struct {
-	times map[stint][]time.Time
-	maybe bool // a call may have, or has
+	times  map[stint][]time.Time
+	called map[stint]bool // with effect or without: another castoff may have been first
+	maybe  bool           // a call may have, or has
 }
 
 // gone is a target that a castoff took out.
@@ -307,7 +301,7 @@ func (o *oracle) about(l *life, operation string, group fleet.TargetGroupARN, ke
 func (o *oracle) takings(k taking) *takings {
 	ts := o.taken[k]
 	if ts == nil {
-		ts = &takings{times: map[stint][]time.Time{}}
+		ts = &takings{times: map[stint][]time.Time{}, called: map[stint]bool{}}
 		o.taken[k] = ts
 	}
 	return ts
@@ -318,19 +312,18 @@ func (o *oracle) wrote(w sim.Write) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	i := slices.IndexFunc(o.under, func(a *announced) bool {
-		return a.operation == w.Operation && len(w.Keys) <= len(a.keys) &&
+		return a.life.of.name == w.UserAgent && a.operation == w.Operation && len(w.Keys) <= len(a.keys) &&
 			!slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(a.keys, k) })
 	})
-	theirs := !slices.ContainsFunc(w.Keys, func(k fleet.TargetKey) bool { return !slices.Contains(o.others, stranger{w.Operation, k}) })
+	mine := slices.ContainsFunc(o.castoffs, func(c *castoff) bool { return c.name == w.UserAgent })
 	if w.Operation == "DeregisterTargets" {
+		var by *life
 		if i >= 0 {
-			o.noteDeregistered(w, o.under[i].life)
+			by = o.under[i].life
 		}
-		if i < 0 || theirs { // where it may be either's, it is both's
-			o.noteDeregistered(w, nil)
-		}
+		o.noteDeregistered(w, by)
 	}
-	if i < 0 && theirs {
+	if !mine {
 		return
 	}
 	if i < 0 {
@@ -361,6 +354,11 @@ func (o *oracle) wrote(w sim.Write) {
 			}
 			a.done[row.Key] = true
 			o.life.took(taking{d.Task, row.Key})
+		}
+	}
+	if w.Operation == "DeregisterTargets" {
+		for key, d := range a.known {
+			o.takings(taking{d.Task, key}).called[stint{a.life.of, d.Decided}] = true
 		}
 	}
 }

@@ -107,7 +107,7 @@ func (o *oracle) judgeEvidence(bad complain, a *announced, d policy.Detachment, 
 	if !task.task.sick() || at.Sub(task.received) > slack {
 		bad(ruleEvidence, "read %+v, %s ago", *task.task, at.Sub(task.received))
 	}
-	again := len(o.takings(taking{d.Task, row.Key}).times[stint{a.life.of, d.Decided}]) > 0 // before it gets flows
+	again := o.takings(taking{d.Task, row.Key}).called[stint{a.life.of, d.Decided}] // before it gets flows
 	if state := rows.rows[row.Key]; state != fleet.TargetHealthy && !(again && state == fleet.TargetInitial) || at.Sub(rows.received) > slack {
 		bad(ruleEvidence, "the row was read %q, %s ago", state, at.Sub(rows.received))
 	}

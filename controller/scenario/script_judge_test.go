@@ -59,21 +59,6 @@ func (s *script) again(d *scripted, after time.Duration) {
 	d.daemon = d.judged.life.daemon
 }
 
-// strangers has the oracle expect calls by somebody else.
-func (o *oracle) strangers(command string, keys []fleet.TargetKey) (over func()) {
-	operation := map[string]string{"register": "RegisterTargets", "deregister": "DeregisterTargets"}[command]
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, key := range keys {
-		o.others = append(o.others, stranger{operation, key})
-	}
-	return func() {
-		o.mu.Lock()
-		defer o.mu.Unlock()
-		o.others = nil
-	}
-}
-
 // watch lets time pass under the oracle's eyes, and starts what has ended anew.
 func (s *script) watch(d time.Duration) {
 	for end := time.Now().Add(d); time.Now().Before(end); {

@@ -519,9 +519,6 @@ func (s *script) cmdChange(a *arguments) string {
 	cfg.HTTPClient = sim.Doer{Region: s.region}
 	client := elb.NewFromConfig(cfg)
 	arn := s.task(a, a.need("task"))
-	if s.judge != nil {
-		defer s.judge.oracle.strangers(a.d.Cmd, s.names.targets[arn])()
-	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
 	for _, key := range s.names.targets[arn] {

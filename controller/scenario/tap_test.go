@@ -24,6 +24,7 @@ import (
 // It outlives restarts, as a journal does.
 type tap struct {
 	region sim.Doer
+	agent  string // User-Agent, by which the region tells whose call it is
 
 	mu    sync.Mutex
 	asks  map[string]asked     // requests by their body: the same ones come again and again
@@ -106,6 +107,7 @@ func (p *tap) Do(req *http.Request) (*http.Response, error) {
 		asked, _ = io.ReadAll(req.Body)
 		req.Body = io.NopCloser(bytes.NewReader(asked))
 	}
+	req.Header.Set("User-Agent", p.agent)
 	sent := time.Now()
 	rep, err := p.region.Do(req)
 	var told []byte

@@ -83,6 +83,7 @@ func (r *Region) elb(c *call) reply {
 	}
 	var rep reply
 	answer := func() error {
+		r.userAgent = c.userAgent
 		if out, err := op.answer(r, c.form); err != nil {
 			rep = queryError(c, err)
 		} else {

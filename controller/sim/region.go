@@ -84,11 +84,12 @@ type Region struct {
 	freedAddresses   []freed    // the one that has been free for longest first
 	truths           []*failure // in the order of their onsets, as noticed
 
-	replies  replies
-	throttle *throttle
-	faults   faults
-	requests uint64
-	witness  func(Write) // nil: none
+	replies   replies
+	throttle  *throttle
+	faults    faults
+	requests  uint64
+	witness   func(Write) // nil: none
+	userAgent string      // of the request that is being answered
 }
 
 // New makes an empty region.

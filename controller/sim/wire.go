@@ -30,6 +30,7 @@ type call struct {
 	body      []byte     // JSON of ECS
 	form      url.Values // of the query protocols
 	id        string
+	userAgent string
 }
 
 // text is what a fault looks for its resource in.
@@ -124,7 +125,7 @@ func (r *Region) read(req *http.Request) (*call, error) {
 	if _, err := b.ReadFrom(http.MaxBytesReader(nil, req.Body, maxRequest)); err != nil {
 		return nil, fmt.Errorf("read request: %w", err)
 	}
-	c := &call{service: ECS, body: b.Bytes()}
+	c := &call{service: ECS, body: b.Bytes(), userAgent: req.UserAgent()}
 	if target := req.Header.Get("X-Amz-Target"); target != "" {
 		c.operation = strings.TrimPrefix(target, "AmazonEC2ContainerServiceV20141113.")
 		return c, nil

@@ -12,6 +12,7 @@ import (
 // whichever caller of the API; what ECS does by itself is none.
 type Write struct {
 	Operation string
+	UserAgent string // the caller's, as CloudTrail has it
 	At        time.Time
 	Group     fleet.TargetGroupARN
 	Keys      []fleet.TargetKey // as the request meant them
@@ -68,7 +69,7 @@ func (r *Region) tell(operation string, g *targetGroup, asked []wanted) {
 	if r.witness == nil {
 		return
 	}
-	w := Write{Operation: operation, At: r.now, Group: g.arn, Before: g.told(), Attributes: maps.Clone(g.attributes), CrossZone: g.crossZone()}
+	w := Write{Operation: operation, UserAgent: r.userAgent, At: r.now, Group: g.arn, Before: g.told(), Attributes: maps.Clone(g.attributes), CrossZone: g.crossZone()}
 	for _, a := range asked {
 		w.Keys = append(w.Keys, g.keyOf(a))
 	}
