@@ -39,8 +39,8 @@ type Observer interface {
 	Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot
 }
 
-// Options are what a Controller is made of. All are required but those that say
-// what they mean when they are left out.
+// Options are what a Controller is made of; see [Open]. All are required but those that
+// say what they mean when they are left out.
 type Options struct {
 	Observer Observer
 	// Actor carries out what is decided; without one castoff only observes.
@@ -168,16 +168,12 @@ func New(o Options) (*Controller, error) {
 		o.Now = time.Now
 	}
 	c := &Controller{
-		options: o, now: o.Now, log: o.Logger, tracker: timeline.Restore(o.Tracker, o.Past.Tracker), tracked: o.Past.Tracker, history: history{keep: o.Keep},
+		options: o, now: o.Now, log: o.Logger, history: history{keep: o.Keep},
 		leftBehind: o.LeftBehind,
 		writes:     newWrites(driven),
-		acting:     acting{guards: o.Past.Guards, detachments: o.Past.Detachments, ended: o.Past.Ended},
 		gaps:       gapLog{log: o.Logger}, rights: rightsLog{log: o.Logger}, jitter: rand.New(rand.NewPCG(cmp.Or(o.Seed, rand.Uint64()), 0)), failed: make(chan error, 1),
 	}
-	c.recall()
-	if o.Notifier != nil {
-		o.Notifier.Remember(told(o.Past, o.Policy.Limits))
-	}
+	c.resume(o.Past)
 	c.view.Store(&status.View{
 		Version: o.Version, Started: c.now(), Notice: o.Notice,
 		LimitsOf: o.Policy.Limits, RuleOf: o.Policy.Rule, Base: o.Policy.Base, Configuration: o.Configuration, State: o.State,
@@ -191,18 +187,6 @@ func New(o Options) (*Controller, error) {
 		return nil, errors.Join(err, c.cleanups.run(context.Background()))
 	}
 	return c, nil
-}
-
-// recall tells the tracker of calls of an earlier process that it may not have heard
-// of: one that is killed between a call and the end of the pass has only written down
-// that it would make it. Else what castoff took out would be said to be somebody
-// else's doing.
-func (c *Controller) recall() {
-	for _, d := range c.acting.detachments {
-		if !d.Called.IsZero() && d.Open() && d.Back == nil && d.Attached.IsZero() {
-			c.tracker.Called(d.Task, d.Target, timeline.Bounds{NotBefore: d.Called})
-		}
-	}
 }
 
 // bind listens and makes the server, if one is wanted.

@@ -68,7 +68,7 @@ func (c *Controller) pass(ctx context.Context) {
 		}
 		if p := recover(); p != nil {
 			c.log.Error("pass panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			c.tracker = timeline.Restore(c.options.Tracker, c.tracked) // it may be half way through a snapshot
+			c.restore()
 			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
 			// A fault that comes back in every pass would otherwise never be shown.
 			next.Halts, next.Latches = c.acting.halts, c.acting.guards.Latches

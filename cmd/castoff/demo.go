@@ -207,7 +207,7 @@ func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*c
 // (a check's interval, a delay) lasts second each there.
 func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, endpoint string, log *slog.Logger, notice string) (*controller.Controller, error) {
 	cfg := config.Default()
-	cfg.Web.Listen, cfg.Mode = listen, mode
+	cfg.Web.Listen, cfg.Mode, cfg.State = listen, mode, config.NoState
 	settings, limits := controller.TrackerSettings(cfg.Timelines), &cfg.Limits
 	for _, d := range []*time.Duration{
 		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
@@ -225,15 +225,11 @@ func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, 
 	limits.Rate.PerMinute *= speed
 	cfg.Fleet.Rate.PerMinute *= speed
 	reg, m := newMetrics()
-	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{
-		Config: awsapi.Simulated(endpoint, sim.RegionName), Second: second,
-	}))
-	if err != nil {
-		return nil, err
-	}
-	return newDaemon(cfg, observer, reg, controller.Options{
-		Metrics: m, Logger: log, Tracker: settings, Notice: notice, Calls: calls(m.AWS),
+	daemon, _, err := open(cfg, reg, m, controller.Place{
+		Options: controller.Options{Logger: log, Tracker: settings, Notice: notice},
+		AWS:     awsapi.Options{Config: awsapi.Simulated(endpoint, sim.RegionName), Second: second},
 	})
+	return daemon, err
 }
 
 // shorten turns AWS's durations into those of a region that is so much faster.

@@ -154,13 +154,10 @@ func (f fleetSize) measure(t *testing.T) (a ages) {
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
 	doer := &counting{Doer: sim.Doer{Region: r}}
 	aws.HTTPClient = doer
-	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	daemon, err := controller.New(controller.Options{
-		Observer: observer, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
-		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
+	cfg.Web.Listen = ""
+	daemon, _, err := controller.Open(cfg, controller.Place{
+		Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Seed: 1},
+		AWS:     awsapi.Options{Config: aws, Recorder: m.AWS},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -124,7 +124,7 @@ type awsError struct{ error }
 
 func (e awsError) Unwrap() error { return e.error }
 
-// stateError is a journal that cannot be opened; its text says what to do.
+// stateError is a directory that cannot be written; its text says what to do.
 type stateError struct{ error }
 
 func (e stateError) Unwrap() error { return e.error }
@@ -150,6 +150,8 @@ func explain(w io.Writer, err error) int {
 		web    *controller.WebConfigError
 		listen *controller.ListenError
 		state  stateError
+		kept   *controller.JournalError
+		denied *controller.ObserverError
 		play   replayError
 	)
 	switch {
@@ -157,11 +159,11 @@ func explain(w io.Writer, err error) int {
 		return exitUsage
 	case errors.As(err, &wrong), errors.As(err, &file), errors.As(err, &web), errors.As(err, &play):
 		return exitConfig
-	case errors.As(err, &aws):
+	case errors.As(err, &aws), errors.As(err, &denied):
 		return exitAWS
 	case errors.As(err, &listen):
 		return exitListen
-	case errors.As(err, &state):
+	case errors.As(err, &state), errors.As(err, &kept):
 		return exitState
 	default:
 		return exitFailed

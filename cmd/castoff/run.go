@@ -22,7 +22,6 @@ import (
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
-	"github.com/castoff-ecs/castoff/controller/journal"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/metrics"
 )
@@ -233,31 +232,15 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 	if tape.Recorder != nil {
 		aws.HTTPClient = tape
 	}
-	observer, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
-	if err != nil {
-		return awsError{err}
-	}
 	notifier, err := newNotifier(cfg, aws.Region, receivers, m.Notifications, log)
 	if err != nil {
 		return err
 	}
-	kept, past, err := openJournal(cfg, log)
-	if err != nil {
-		return err
-	}
-	left := observer.Watch(cfg.LeftBehind(past.Detachments)...)
-	for _, cluster := range left {
-		log.Warn("castoff took targets out in a cluster that the configuration does not name any more: it is watched, and nothing more is taken out there, until they are back",
-			"cluster", cluster.Name())
-	}
-	observer.Remember(past.Tracker.Tasks)
-	daemon, err := newDaemon(cfg, observer, reg, controller.Options{
-		LeftBehind: left, Leave: observer.Leave,
-		Metrics: m, Logger: log, Tracker: controller.TrackerSettings(cfg.Timelines), Journal: kept, Past: past, Notifier: notifier,
-		Calls: calls(m.AWS), Seed: tape.seed,
+	daemon, observer, err := open(cfg, reg, m, controller.Place{
+		Options: controller.Options{Logger: log, Notifier: notifier, Seed: tape.seed}, AWS: awsapi.Options{Config: aws},
 	})
 	if err != nil {
-		return errors.Join(err, kept.Close())
+		return err
 	}
 	// Before AWS is tried, since that may take longer than what looks after
 	// castoff waits for a sign of life.
@@ -272,35 +255,6 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		log.Info("castoff is running", "version", daemon.View().Version, "region", aws.Region, "listen", daemon.Address(), "clusters", watched(cfg.Clusters), "mode", cfg.Mode)
 	}
 	return serve(ctx, daemon, log)
-}
-
-// openJournal opens the journal and reads what an earlier castoff left in it.
-func openJournal(cfg config.Config, log *slog.Logger) (*journal.Journal, journal.Contents, error) {
-	v, _ := build()
-	o := journal.Options{Version: v, Keep: journal.Keep{Count: cfg.Timelines.Keep.Count, Age: cfg.Timelines.Keep.Age}}
-	if cfg.StateDir() == "" {
-		log.Warn("state is kept in memory: a restart forgets timelines, and which targets castoff took out; give it a directory with --state")
-		return journal.Memory(o), journal.Contents{Fresh: true}, nil
-	}
-	j, err := journal.Open(cfg.State, o)
-	if err != nil {
-		return nil, journal.Contents{}, stateError{err}
-	}
-	past, err := j.Load()
-	if err != nil {
-		return nil, journal.Contents{}, stateError{errors.Join(err, j.Close())}
-	}
-	switch {
-	case past.Fresh:
-		log.Warn("the journal is new: castoff does not know of targets that it may have taken out before", "state", cfg.State)
-	default:
-		log.Info("going on from the journal", "state", cfg.State, "written_by", past.Version, "written_at", past.Tracker.At,
-			"open", len(past.Tracker.Failures), "detachments", len(past.Detachments), "closed", len(past.Closed))
-	}
-	if len(past.Aside) > 0 {
-		log.Warn("damaged journals are kept beside this one; look at them and remove them", "files", past.Aside)
-	}
-	return j, past, nil
 }
 
 // watched says in a word what no list of clusters means.
@@ -407,28 +361,15 @@ func calls(m *metrics.AWS) func() status.Calls {
 	}
 }
 
-// newDaemon fills in o from the configuration.
-func newDaemon(cfg config.Config, observer *awsapi.Observer, reg *prometheus.Registry, o controller.Options) (*controller.Controller, error) {
-	o.Version, _ = build()
-	o.Observer, o.Actor = observer, awsapi.Actor{Observer: observer}
-	o.Policy = controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf}
-	o.Configuration, o.State, o.Forgets = cfg.String(), cfg.StateDir(), cfg.StateDir() == ""
-	o.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
-	o.Polling, o.Keep = cfg.Polling, cfg.Timelines.Keep
-	o.Listen, o.WebConfigFile, o.Hosts = cfg.Web.Listen, cfg.Web.ConfigFile, hostNames(cfg)
-	daemon, err := controller.New(o)
+// open makes castoff, with what this program has for it.
+func open(cfg config.Config, reg *prometheus.Registry, m *metrics.Metrics, p controller.Place) (*controller.Controller, *awsapi.Observer, error) {
+	p.Version, _ = build()
+	p.Metrics, p.AWS.Recorder, p.Calls = m, m.AWS, calls(m.AWS)
+	p.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
+	daemon, observer, err := controller.Open(cfg, p)
 	var listen *controller.ListenError
 	if errors.As(err, &listen) {
-		return nil, fmt.Errorf("%w; choose another with --listen", err)
+		return nil, nil, fmt.Errorf("%w; choose another with --listen", err)
 	}
-	return daemon, err
-}
-
-// hostNames are those of the configuration and, where it has any, this machine's own.
-func hostNames(cfg config.Config) []string {
-	names := cfg.HostNames()
-	if own, err := os.Hostname(); err == nil && len(names) > 0 {
-		names = append(names, own)
-	}
-	return names
+	return daemon, observer, err
 }

@@ -82,8 +82,8 @@ var mistakes = []mistake{
 		{"act.go", "well(t) && t.Read.Age(at) > policy.Apart", "t.Read.Age(at) > time.Hour"},
 		{"policy/floor.go", "return r.read.Age(began) > Apart", "return r.read.Age(began) > time.Hour"},
 	}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
-	{"a restart forgets the guards' state", []edit{{"controller.go", "guards: o.Past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
-	{"a restart forgets what is out", []edit{{"controller.go", "detachments: o.Past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
+	{"a restart forgets the guards' state", []edit{{"resume.go", "guards: past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
+	{"a restart forgets what is out", []edit{{"resume.go", "detachments: past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
 	{"a restart has no startup window", []edit{{"pass.go", "c.acting.began = began.Round(0)", "c.acting.began = began.Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
 	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, "TestSafetyEndedAtEachStep"},
 	{"a pause that keeps out does not", []edit{{"policy/reattach.go", "p := pausing(keep, q.of, q.Now); p != nil", "p := pausing(keep, q.of, q.Now); p != nil && false"}}, []rule{ruleKeptOut}, "TestSafetyPauseAndTheWayBack"},
@@ -100,7 +100,7 @@ var mistakes = []mistake{
 	}, []rule{ruleUnclosed}, ""},
 
 	// Of observing.
-	{"a restart forgets timelines", []edit{{"controller.go", "timeline.Restore(o.Tracker, o.Past.Tracker), tracked", "timeline.NewTracker(o.Tracker), tracked"}}, []rule{ruleLost}, "TestScripts$/^ended_after_the_call"},
+	{"a restart forgets timelines", []edit{{"resume.go", "c.tracked = past.Tracker", ""}}, []rule{ruleLost}, "TestScripts$/^ended_after_the_call"},
 	{"a restart forgets closed timelines", []edit{{"history.go", "slices.Clone(closed[:min(len(closed), h.keep.Count)])", "slices.Clone(closed[:0])"}}, []rule{ruleLost}, "TestScripts$/^restart_after_it_has_ended"},
 	{"a failure is told of at each reading", []edit{{"timeline/tracker.go", "if f := t.failure(is.ARN); f != nil {", "if f := t.failure(is.ARN); f != nil && false {"}}, []rule{ruleTwice}, "TestScripts$/^put_back_before_it_fails"},
 	{"what cannot be read is gone", []edit{{"awsapi/tasks.go", "t.failed = t.soon(err)\n\t\t\t\tt.lost()\n", "t.failed = t.soon(err)\n\t\t\t\tt.lost()\n\t\t\t\to.closeTask(c, t)\n"}}, []rule{ruleGap}, "TestScripts$/^replies_are_garbled"},
@@ -112,7 +112,7 @@ var mistakes = []mistake{
 	{"the balancer's word counts for nothing", []edit{{"timeline/tracker.go", "\tt.openFromTargets(s)\n", ""}}, []rule{ruleUntold}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"what ends by itself has not failed", []edit{{"timeline/open.go", "\tif !ok {\n", "\tif !ok || trigger == Exit {\n"}}, []rule{ruleUntold}, "TestScripts$/^told_whatever_else_cannot_be_read"},
 	{"nobody but ECS takes anything out", []edit{{"timeline/actor.go", "m.By = ByOther", "m.By = ByECS"}}, []rule{ruleActor}, "TestScripts$/^told_whatever_else_cannot_be_read"},
-	{"a call whose outcome was not kept is forgotten", []edit{{"controller.go", "\tc.recall()\n", ""}}, []rule{ruleActor}, "TestScripts$/^ended_after_the_call"},
+	{"a call whose outcome was not kept is forgotten", []edit{{"resume.go", "\tc.recall()\n", ""}}, []rule{ruleActor}, "TestScripts$/^ended_after_the_call"},
 	{"what nobody looked at has stayed as it was", []edit{
 		{"timeline/rows.go", "if f.upSince(ft.read.Earliest()) {", "if false {"},
 		{"timeline/actor.go", "if m.NotAfter.Sub(call.NotBefore) > back {", "if m.NotAfter.Sub(call.NotBefore) > back && false {"},

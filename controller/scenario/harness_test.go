@@ -97,33 +97,33 @@ func start(t *testing.T, region *sim.Region, o set) *daemon {
 		aws.HTTPClient = sim.Doer{Region: region}
 	}
 	aws.Retryer = steadyRetries
+	kept := o.journal
+	if kept == nil {
+		kept = journal.Memory(journal.Options{})
+	}
+	cfg.Web.Listen = ""
 	registry := prometheus.NewRegistry()
 	m := metrics.New(registry, metrics.Options{})
-	api, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	left := api.Watch(cfg.LeftBehind(o.past.Detachments)...)
-	api.Remember(o.past.Tracker.Tasks)
-	var observer controller.Observer = api
-	if o.observer != nil {
-		observer = o.observer(observer)
-	}
-	if o.book != nil {
-		observer = o.book.watch(controller.TrackerSettings(cfg.Timelines), o.past.Tracker, observer)
-	}
-	var actor controller.Actor = awsapi.Actor{Observer: api}
-	if o.actor != nil {
-		actor = o.actor(actor)
-	}
 	in := o.inForce()
-	c, err := controller.New(controller.Options{
-		Observer: observer, Actor: actor, Journal: o.journal, Past: o.past,
-		Policy:     controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses},
-		LeftBehind: left, Leave: api.Leave,
-		Notifier: o.notifier,
-		Metrics:  m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: 1,
+	c, _, err := controller.Open(cfg, controller.Place{
+		Options: controller.Options{
+			Journal: kept, Past: o.past, Forgets: o.journal == nil,
+			Policy: controller.Policy{Limits: in.limits, Fleet: in.fleet, Pauses: in.pauses}, Notifier: o.notifier,
+			Metrics: m, Exposition: http.NotFoundHandler(), Logger: log, Seed: 1,
+		},
+		AWS: awsapi.Options{Config: aws, Recorder: m.AWS},
+		Between: func(observer controller.Observer, actor controller.Actor) (controller.Observer, controller.Actor) {
+			if o.observer != nil {
+				observer = o.observer(observer)
+			}
+			if o.book != nil {
+				observer = o.book.watch(controller.TrackerSettings(cfg.Timelines), o.past.Tracker, observer)
+			}
+			if o.actor != nil {
+				actor = o.actor(actor)
+			}
+			return observer, actor
+		},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -150,16 +150,12 @@ func newPlayed(cfg config.Config, from answerer, region string, seed uint64, log
 	aws := awsapi.Simulated("http://aws.invalid", region)
 	aws.HTTPClient = from
 	m := metrics.New(nil, metrics.Options{})
-	api, err := awsapi.New(controller.ObserverOptions(cfg, awsapi.Options{Config: aws, Recorder: m.AWS}))
-	if err != nil {
-		return nil, err
-	}
-	return controller.New(controller.Options{
-		Observer: api, Actor: awsapi.Actor{Observer: api},
-		Policy:  controller.Policy{Limits: cfg.LimitsOf, Fleet: cfg.FleetLimits(), Pauses: cfg.Pauses(), Base: cfg.BaseLimits(), Rule: cfg.RuleOf},
-		Metrics: m, Exposition: http.NotFoundHandler(), Logger: log,
-		Polling: cfg.Polling, Tracker: controller.TrackerSettings(cfg.Timelines), Keep: cfg.Timelines.Keep, Seed: seed,
+	cfg.Web.Listen, cfg.State = "", config.NoState
+	castoff, _, err := controller.Open(cfg, controller.Place{
+		Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: log, Seed: seed},
+		AWS:     awsapi.Options{Config: aws, Recorder: m.AWS},
 	})
+	return castoff, err
 }
 
 // screening is one play, as far as it has come.

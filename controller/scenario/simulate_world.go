@@ -11,10 +11,11 @@ import (
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/awsapi"
+	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
-	"github.com/castoff-ecs/castoff/controller/timeline"
 	"github.com/castoff-ecs/castoff/metrics"
 )
 
@@ -121,14 +122,18 @@ func (w *simulated) join(seed uint64) error {
 	if w.way == Detaching {
 		limits.Mode = policy.Detaching
 	}
-	polling := w.Polling
-	polling.Deadline = time.Hour // it is the clock's, and the machine may be busy
+	cfg := config.Default()
+	cfg.Web.Listen, cfg.State, cfg.Polling, cfg.Timelines.Keep = "", config.NoState, w.Polling, keepAll
+	cfg.Polling.Deadline = time.Hour // it is the clock's, and the machine may be busy
 	var err error
-	w.castoff, err = controller.New(controller.Options{
-		Observer: w, Actor: w, Metrics: metrics.New(nil, metrics.Options{}), Exposition: http.NotFoundHandler(),
-		Policy: controller.Policy{Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: w.Fleet},
-		Logger: slog.New(slog.DiscardHandler), Polling: polling, Tracker: timeline.DefaultSettings(),
-		Keep: keepAll, Seed: max(1, seed), Now: func() time.Time { return w.now },
+	w.castoff, _, err = controller.Open(cfg, controller.Place{
+		Options: controller.Options{
+			Metrics: metrics.New(nil, metrics.Options{}), Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
+			Policy: controller.Policy{Limits: func(fleet.ServiceID) policy.Limits { return limits }, Fleet: w.Fleet},
+			Seed:   max(1, seed), Now: func() time.Time { return w.now },
+		},
+		AWS:     awsapi.Options{Config: awsapi.Simulated("http://aws.invalid", sim.RegionName)},
+		Between: func(controller.Observer, controller.Actor) (controller.Observer, controller.Actor) { return w, w },
 	})
 	w.next = w.now
 	return err

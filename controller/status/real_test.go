@@ -9,13 +9,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
-	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/status"
 	"github.com/castoff-ecs/castoff/controller/timeline"
@@ -113,22 +110,15 @@ func living(t *testing.T) (*sim.Region, *controller.Controller) {
 	}
 	aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
 	aws.HTTPClient = sim.Doer{Region: region}
-	m := metrics.New(prometheus.NewRegistry(), metrics.Options{})
-	observer, err := awsapi.New(awsapi.Options{Config: aws, Recorder: m.AWS})
+	m := metrics.New(nil, metrics.Options{})
+	cfg, err := config.Parse("", []byte("{state: none, services: [{match: prod/api, mode: detach}]}"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defaults := config.Default()
-	daemon, err := controller.New(controller.Options{
-		Observer: observer, Actor: awsapi.Actor{Observer: observer}, Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler),
-		Polling: defaults.Polling, Tracker: timeline.DefaultSettings(), Keep: defaults.Timelines.Keep, Seed: 1,
-		Policy: controller.Policy{Fleet: policy.DefaultFleetLimits(), Rule: func(fleet.ServiceID) string { return "default" }, Limits: func(id fleet.ServiceID) policy.Limits {
-			l := policy.DefaultLimits()
-			if id.Name == "api" {
-				l.Mode = policy.Detaching
-			}
-			return l
-		}},
+	cfg.Web.Listen = ""
+	daemon, _, err := controller.Open(cfg, controller.Place{
+		Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Seed: 1},
+		AWS:     awsapi.Options{Config: aws, Recorder: m.AWS},
 	})
 	if err != nil {
 		t.Fatal(err)
