@@ -82,7 +82,7 @@ var mistakes = []mistake{
 		{"act.go", "well(t) && t.Read.Age(at) > policy.Apart", "t.Read.Age(at) > time.Hour"},
 		{"policy/floor.go", "return r.read.Age(began) > Apart", "return r.read.Age(began) > time.Hour"},
 	}, []rule{ruleFloor}, "TestSafetyMachineStoodStill"},
-	{"a restart forgets the guards' state", []edit{{"resume.go", "guards: past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, ":restart"},
+	{"a restart forgets the guards' state", []edit{{"resume.go", "guards: past.Guards, ", ""}}, []rule{ruleRate, ruleCorrelated}, "TestScripts$/^restart_and_the_rate"},
 	{"a restart forgets what is out", []edit{{"resume.go", "detachments: past.Detachments, ", ""}}, []rule{ruleLeftOut, ruleBudget, ruleContested, ruleUnclosed}, "TestSafetyEndedAtEachStep"},
 	{"a restart has no startup window", []edit{{"pass.go", "c.acting.began = began.Round(0)", "c.acting.began = began.Round(0).Add(-time.Hour)"}}, []rule{ruleStartup}, ":restart"},
 	{"nothing goes back", []edit{{"policy/reattach.go", "if !d.Open() || d.Mode != Detaching ||", "if true || !d.Open() || d.Mode != Detaching ||"}}, []rule{ruleLeftOut}, "TestSafetyEndedAtEachStep"},
