@@ -199,8 +199,8 @@ func (a *Acting) service(id fleet.ServiceID) (serviceLabels, *counted) {
 	}
 	c := new(counted)
 	a.seen[svc] = c
-	for decision, reasons := range answers {
-		for _, r := range reasons {
+	for _, decision := range policy.Decisions { // one that does not begin at 0 begins at 1, and its first increase is lost
+		for _, r := range policy.Reasons(policy.Detach, decision) {
 			a.verdicts.WithLabelValues(svc.cluster, svc.service, string(decision), string(r))
 		}
 	}
@@ -224,28 +224,4 @@ func mode(m policy.Mode) string {
 		return string(m)
 	}
 	return string(policy.Observing)
-}
-
-// answers are the verdicts that there can be about detaching: series that begin
-// at 0. One that is missing here begins at 1, and its first increase is lost.
-var answers = map[policy.Decision][]policy.Reason{
-	policy.Allow: {policy.OK},
-	policy.Refuse: {
-		policy.InvalidLimit, policy.PausedNow, policy.PauseUnreadable, policy.Halted,
-		policy.NotRunning, policy.Leaving, policy.Restarted, policy.NotOwner, policy.ServerID,
-		policy.NotUnhealthy, policy.TargetCheckOnly, policy.NoFailedCheck,
-		policy.AlreadyUnhealthy, policy.AlreadyDraining, policy.AlreadyGone, policy.AlreadyOut, policy.NotServing,
-		policy.NotGranted, policy.GaveUp,
-	},
-	policy.Hold: {
-		policy.PausedNow, policy.Denied,
-		policy.Gap, policy.Old, policy.Unseen, policy.ClockBack, policy.NotReadAgain, policy.StartupWindow,
-		policy.AddressShared, policy.NotRunning, policy.Missing, policy.Disconnected, policy.DefinitionUnknown,
-		policy.StartingUp, policy.NotStarted, policy.Unconfirmed, policy.NotServing, policy.ZonalShift,
-		policy.RollingOut, policy.RolloutUnknown,
-		policy.BelowFloor, policy.LastHealthy, policy.GroupThreshold, policy.SettingsUnknown,
-		policy.LastInZone, policy.ZoneThreshold, policy.ZoneUnknown, policy.ManyTasks, policy.ManyServices,
-		policy.ServiceBudget, policy.GroupBudget, policy.FleetBudget, policy.ServiceRate, policy.FleetRate,
-		policy.ReplacementsFail, policy.Spaced, policy.Unanswered,
-	},
 }

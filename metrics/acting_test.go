@@ -1,14 +1,9 @@
 package metrics_test
 
 import (
-	"go/ast"
-	"go/parser"
-	"go/token"
+	"fmt"
 	"maps"
 	"math"
-	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -385,85 +380,23 @@ func TestSeriesOfActingBeginAndEndWithTheirService(t *testing.T) {
 }
 
 // Every verdict that policy can give has a series that begins at 0: otherwise
-// its first increase would be none to Prometheus. Policy's own source says which
-// there are.
+// its first increase would be none to Prometheus.
 func TestEveryVerdictBeginsAtZero(t *testing.T) {
 	reg := prometheus.NewRegistry()
 	m := metrics.New(reg, build)
 	m.Publish(region(time.Now(), 1, 1), nil, metrics.Posture{Modes: map[fleet.ServiceID]policy.Mode{api: policy.Detaching}})
-	there := scrape(t, reg)
-	zero := func(d, r string) bool {
-		return strings.Contains(there, `castoff_verdicts_total{cluster="production",reason="`+r+`",service="service-0000",verdict="`+d+`"} 0`)
-	}
-	attachOnly := []policy.Reason{policy.StillFailing, policy.Recovering}
-	for _, r := range policy.Reasons() {
-		some := zero("allow", string(r)) || zero("hold", string(r)) || zero("refuse", string(r))
-		if some == slices.Contains(attachOnly, r) {
-			t.Errorf("reason %s begins at 0: %t", r, some)
+	there, all := scrape(t, reg), 0
+	for _, d := range policy.Decisions {
+		for _, r := range policy.Reasons(policy.Detach, d) {
+			all++
+			if !strings.Contains(there, fmt.Sprintf(`castoff_verdicts_total{cluster="production",reason="%s",service="service-0000",verdict="%s"} 0`, r, d)) {
+				t.Errorf("%s with reason %s does not begin at 0", d, r)
+			}
 		}
 	}
-	given := verdictsInSource(t)
-	if len(given) < 40 {
-		t.Fatalf("only %d verdicts found in policy's source: %v", len(given), given)
-	}
-	for _, g := range given {
-		if !zero(g[0], g[1]) {
-			t.Errorf("%s with reason %s does not begin at 0", g[0], g[1])
-		}
-	}
-	if n := strings.Count(there, "castoff_verdicts_total{"); n > 60 {
+	if n := strings.Count(there, "castoff_verdicts_total{"); n != all || n > 60 {
 		t.Errorf("%d series of verdicts a service", n)
 	}
-}
-
-// verdictsInSource are the literal calls of hold and refuse in package policy
-// but for attaching: decision and reason.
-func verdictsInSource(t *testing.T) (given [][2]string) {
-	t.Helper()
-	files, err := filepath.Glob("../controller/policy/*.go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	codes := map[string]string{} // by the constant's name
-	var calls [][2]string
-	for _, file := range files {
-		if strings.HasSuffix(file, "_test.go") {
-			continue
-		}
-		syntax, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ast.Inspect(syntax, func(n ast.Node) bool {
-			switch n := n.(type) {
-			case *ast.ValueSpec:
-				if of, ok := n.Type.(*ast.Ident); ok && of.Name == "Reason" {
-					code, err := strconv.Unquote(n.Values[0].(*ast.BasicLit).Value)
-					if err != nil {
-						t.Fatal(err)
-					}
-					codes[n.Names[0].Name] = code
-				}
-			case *ast.CallExpr:
-				f, ok := n.Fun.(*ast.Ident)
-				if !ok || f.Name != "hold" && f.Name != "refuse" || filepath.Base(file) == "reattach.go" {
-					break
-				}
-				if reason, ok := n.Args[0].(*ast.Ident); ok {
-					calls = append(calls, [2]string{f.Name, reason.Name})
-				}
-			}
-			return true
-		})
-	}
-	for _, c := range calls {
-		code, ok := codes[c[1]]
-		if !ok {
-			t.Fatalf("no reason %s", c[1])
-		}
-		given = append(given, [2]string{c[0], code})
-	}
-	return given
 }
 
 // Cardinality grows with services that are acted on, not with what fails in them.
@@ -474,7 +407,7 @@ func TestSeriesOfActingDoNotGrowWithFailures(t *testing.T) {
 		p := posture(api, time.Now())
 		var vs []policy.Verdict
 		for i := range failing {
-			for _, r := range policy.Reasons() {
+			for _, r := range policy.AllReasons() {
 				vs = append(vs, verdict(api, i, policy.Hold, r))
 			}
 			d := detachment(api, i, time.Now())

@@ -93,7 +93,7 @@ func TestLivenessEveryDetachmentEnds(t *testing.T) {
 			w.read()
 			w.detachments = NewLook(w.input()).Follow()
 			_, w.state = decide(w.input())
-			for _, v := range NewLook(w.input()).Reattach() {
+			for _, v := range listed(NewLook(w.input()).Reattach()) {
 				w.putBack(v)
 			}
 			if len(w.detachments) == 0 {

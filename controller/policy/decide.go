@@ -158,41 +158,19 @@ func (v *Look) questions() []*question {
 	return qs
 }
 
-// guards are asked in this order; the names are those of Guards.
-var guards = []struct {
-	name Guard
-	ask  func(*question) Finding
-}{
-	{Paused, (*question).paused},
-	{Stale, (*question).stale},
-	{Startup, (*question).startup},
-	{Identity, (*question).identity},
-	{Trigger, (*question).trigger},
-	{Grace, (*question).grace},
-	{Confirm, (*question).confirm},
-	{NoGain, (*question).noGain},
-	{Deployment, (*question).deployment},
-	{Floor, (*question).floor},
-	{Zone, (*question).zone},
-	{Correlated, (*question).correlated},
-	{Budget, (*question).budget},
-	{Rate, (*question).rate},
-	{Futile, (*question).futile},
-	{Contested, (*question).contested},
-}
-
 // ask asks every guard.
 func (q *question) ask() Verdict {
 	verdict := q.verdict(Detach)
-	for _, g := range guards {
-		f, bad := invalid(g.name, q.problems, "of "+q.of.String())
+	for i := range detaching {
+		g := &detaching[i]
+		f, bad := g.invalid(q.problems, "of "+q.of.String())
 		if !bad {
-			f, bad = invalid(g.name, q.Look.fleet, "of the fleet")
+			f, bad = g.invalid(q.Look.fleet, "of the fleet")
 		}
 		if !bad {
 			f = g.ask(q)
 		}
-		if together := g.name == Identity || g.name == Zone || g.name == Contested; together && f.Decision == Allow {
+		if g.together && f.Decision == Allow {
 			for _, other := range q.others() {
 				if said := g.ask(other); said.Decision != Allow && f.Decision == Allow {
 					f = said

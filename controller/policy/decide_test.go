@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -325,8 +326,8 @@ func TestValidate(t *testing.T) {
 	// Each has one guard that answers for it.
 	for _, p := range append(Limits{}.Validate(), FleetLimits{}.Validate()...) {
 		n := 0
-		for _, g := range Guards {
-			if f, bad := invalid(g, []Problem{p}, ""); bad && f.Decision == Refuse {
+		for i := range detaching {
+			if f, bad := detaching[i].invalid([]Problem{p}, ""); bad && f.Decision == Refuse {
 				n++
 			}
 		}
@@ -339,24 +340,27 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// Whoever must know all answers beforehand has every one, once.
 func TestReasons(t *testing.T) {
-	all := Reasons()
-	seen := map[Reason]bool{}
-	for _, r := range all {
-		if seen[r] || r == "" {
+	all := AllReasons()
+	for i, r := range all {
+		if r == "" || slices.Contains(all[:i], r) {
 			t.Errorf("%q is there twice", r)
 		}
-		seen[r] = true
 	}
-	for _, rs := range reasons {
-		for _, r := range rs {
-			if !seen[r] {
-				t.Errorf("%s is not there", r)
-			}
+	for _, c := range []struct {
+		action   Action
+		decision Decision
+		has      Reason
+		not      Reason
+	}{
+		{Detach, Allow, OK, InvalidLimit}, {Detach, Hold, LastInZone, AlreadyOut}, {Detach, Refuse, InvalidLimit, StillFailing},
+		{Attach, Hold, StillFailing, LastInZone}, {Attach, Refuse, Restarted, NotGranted},
+	} {
+		has := Reasons(c.action, c.decision)
+		if !slices.Contains(has, c.has) || slices.Contains(has, c.not) || !slices.Contains(all, c.has) {
+			t.Errorf("%s, %s: %q", c.action, c.decision, has)
 		}
-	}
-	if !seen[OK] || !seen[InvalidLimit] || !seen[StillFailing] {
-		t.Error(all)
 	}
 }
 

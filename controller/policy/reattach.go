@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
@@ -53,14 +54,8 @@ func (v *Look) registered(d *Detachment) bool {
 func (q *question) askAttach() Verdict {
 	verdict := q.verdict(Attach)
 	verdict.Mode, verdict.Zone = Detaching, q.detachment.Zone
-	for _, g := range []struct {
-		name Guard
-		ask  func(*question) Finding
-	}{
-		{Recovery, (*question).recovered},
-		{Identity, (*question).mayAttach},
-		{Paused, (*question).keptOut},
-	} {
+	for i := range attaching {
+		g := &attaching[i]
 		f := g.ask(q)
 		f.Guard = g.name
 		verdict.Findings = append(verdict.Findings, f)
@@ -115,7 +110,7 @@ func (q *question) mayAttach() Finding {
 		return f
 	}
 	limit := q.limits.Stale.Tasks
-	if _, bad := invalid(Stale, q.problems, ""); bad {
+	if slices.ContainsFunc(q.problems, func(p Problem) bool { return strings.HasPrefix(p.Path, "stale.") }) {
 		limit = DefaultLimits().Stale.Tasks
 	}
 	age := q.task.Read.Age(q.Now)

@@ -3,7 +3,6 @@ package policy
 import (
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 )
 
@@ -111,32 +110,4 @@ func (l FleetLimits) Validate() []Problem {
 	ps.rate(l.Rate)
 	ps.correlated(l.Correlated)
 	return ps
-}
-
-// settings says which guard answers for which limits: every limit has one, so
-// that none can be invalid and act.
-var settings = map[Guard][]string{
-	Paused:     {"mode"},
-	Stale:      {"stale"},
-	Startup:    {"startup"},
-	Confirm:    {"confirm"},
-	Floor:      {"floor"},
-	Correlated: {"correlated"},
-	Budget:     {"budget"},
-	Rate:       {"rate"},
-	Futile:     {"futile"},
-	Contested:  {"contested", "recovery"},
-}
-
-// invalid is a guard's answer when a limit of its own makes no sense.
-func invalid(g Guard, found []Problem, where string) (Finding, bool) {
-	for _, p := range found {
-		top, _, _ := strings.Cut(p.Path, ".")
-		for _, s := range settings[g] {
-			if s == top {
-				return refuse(InvalidLimit, "a limit "+where+" makes no sense and allows nothing: "+p.String()), true
-			}
-		}
-	}
-	return Finding{}, false
 }

@@ -29,39 +29,6 @@ const (
 // Decisions lists every decision.
 var Decisions = []Decision{Allow, Hold, Refuse}
 
-// Guard names a guard.
-type Guard string
-
-// The guards.
-const (
-	Paused     Guard = "paused"     // nobody stopped acting: a person, a fault of castoff's own, AWS
-	Stale      Guard = "stale"      // the evidence is whole and fresh
-	Startup    Guard = "startup"    // castoff has watched for long enough since it started
-	Identity   Guard = "identity"   // the task owns the address, and runs
-	Trigger    Guard = "trigger"    // a container's health check found the task failing
-	Grace      Guard = "grace"      // the task had its time to start
-	Confirm    Guard = "confirm"    // seen failing often and long enough
-	NoGain     Guard = "no_gain"    // the balancer still sends it new flows
-	Deployment Guard = "deployment" // none is going on
-	Floor      Guard = "floor"      // enough healthy targets stay
-	Zone       Guard = "zone"       // and in the zone, where zones do not share
-	Correlated Guard = "correlated" // not too many fail at once
-	Budget     Guard = "budget"     // not too many are out
-	Rate       Guard = "rate"       // not too many in a short time
-	Futile     Guard = "futile"     // replacements do better
-	Contested  Guard = "contested"  // nobody keeps putting it back
-	Recovery   Guard = "recovery"   // for Attach alone: healthy for long enough
-)
-
-// Guards lists the guards of Detach in the order in which they decide.
-var Guards = []Guard{
-	Paused, Stale, Startup, Identity, Trigger, Grace, Confirm, NoGain, Deployment,
-	Floor, Zone, Correlated, Budget, Rate, Futile, Contested,
-}
-
-// AttachGuards lists those of Attach.
-var AttachGuards = []Guard{Recovery, Identity, Paused}
-
 // Reason is a stable code for a guard's answer, fit for a metric label.
 type Reason string
 
@@ -133,42 +100,6 @@ const (
 	StillFailing Reason = "still_failing"
 	Recovering   Reason = "recovering"
 )
-
-// reasons says which guards have which reasons.
-var reasons = map[Guard][]Reason{
-	Paused:     {PausedNow, PauseUnreadable, Halted, Denied},
-	Stale:      {Gap, Old, Unseen, ClockBack, NotReadAgain},
-	Startup:    {StartupWindow},
-	Identity:   {NotOwner, AddressShared, NotRunning, Leaving, Missing, Restarted, ServerID},
-	Trigger:    {NotUnhealthy, TargetCheckOnly, Disconnected, DefinitionUnknown, NoFailedCheck},
-	Grace:      {StartingUp, NotStarted},
-	Confirm:    {Unconfirmed},
-	NoGain:     {AlreadyUnhealthy, AlreadyDraining, AlreadyGone, AlreadyOut, NotServing, ZonalShift},
-	Deployment: {RollingOut, RolloutUnknown},
-	Floor:      {BelowFloor, LastHealthy, GroupThreshold, SettingsUnknown},
-	Zone:       {LastInZone, ZoneThreshold, ZoneUnknown, SettingsUnknown},
-	Correlated: {ManyTasks, ManyServices},
-	Budget:     {ServiceBudget, GroupBudget, FleetBudget},
-	Rate:       {ServiceRate, FleetRate, NotGranted},
-	Futile:     {ReplacementsFail},
-	Contested:  {GaveUp, Spaced, Unanswered},
-	Recovery:   {StillFailing, Recovering, Unanswered, Spaced},
-}
-
-// Reasons lists every reason once, for whoever must know them all beforehand.
-func Reasons() []Reason {
-	all := []Reason{OK, InvalidLimit}
-	seen := map[Reason]bool{}
-	for _, g := range append(Guards[:len(Guards):len(Guards)], Recovery) {
-		for _, r := range reasons[g] {
-			if !seen[r] {
-				seen[r] = true
-				all = append(all, r)
-			}
-		}
-	}
-	return all
-}
 
 // Value is one number that a finding rests on, with the limit that it was held
 // against.

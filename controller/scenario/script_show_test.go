@@ -287,7 +287,7 @@ func (s *script) cmdVerdict(a *arguments) string {
 		}
 		fmt.Fprintf(&b, "%s %s: %s, mode %s\n", v.Action, v.Target.Address(), v.Decision, v.Mode)
 		for _, f := range v.Findings {
-			if !slices.Contains(policy.Reasons(), f.Reason) {
+			if !slices.Contains(policy.AllReasons(), f.Reason) {
 				a.fail("policy does not list its reason %q, and nobody can ask for it", f.Reason)
 			}
 			fmt.Fprintf(&b, "  %-10s %-6s %s\n", f.Guard, f.Decision, f.Sentence)

@@ -31,7 +31,7 @@ func parseVerdictQuery(values map[string]string) (q verdictQuery, err error) {
 	if q.decision, err = oneOf("decision", values["decision"], policy.Decisions); err != nil {
 		return verdictQuery{}, err
 	}
-	if q.reason, err = oneOf("reason", values["reason"], policy.Reasons()); err != nil {
+	if q.reason, err = oneOf("reason", values["reason"], policy.AllReasons()); err != nil {
 		return verdictQuery{}, err
 	}
 	q.paging, err = parsePaging(values)

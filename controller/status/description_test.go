@@ -175,7 +175,7 @@ var enums = map[reflect.Type][]string{
 	reflect.TypeFor[policy.Action]():        {string(policy.Detach), string(policy.Attach)},
 	reflect.TypeFor[policy.Decision]():      names(policy.Decisions),
 	reflect.TypeFor[policy.Guard]():         names(append(slices.Clone(policy.Guards), policy.Recovery)),
-	reflect.TypeFor[policy.Reason]():        names(policy.Reasons()),
+	reflect.TypeFor[policy.Reason]():        names(policy.AllReasons()),
 	reflect.TypeFor[policy.Mode]():          names(policy.Modes),
 	reflect.TypeFor[notify.Kind]():          names(notify.Kinds),
 	reflect.TypeFor[policy.Scope]():         names(policy.Scopes),
