@@ -127,6 +127,7 @@ type Controller struct {
 	gaps    gapLog
 	rights  rightsLog
 	jitter  *rand.Rand // used by the loop alone
+	due     time.Time  // of the next pass
 	// leftBehind are those of Options.LeftBehind that are still watched.
 	leftBehind []fleet.ClusterARN
 

@@ -553,3 +553,32 @@ func TestStepIsAPassInATimeThatIsTold(t *testing.T) {
 		t.Errorf("the startup window began at %s in pass %d", c.acting.began, c.View().Pass.Number)
 	}
 }
+
+// A machine that wakes late puts off the pass at hand and none after it; a pass that took
+// long is not followed by others in a hurry.
+func TestALatePassPutsOffNoOther(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+		return fleet.NewSnapshot(fleet.Snapshot{At: now})
+	}), io.Discard)
+	o.Now = func() time.Time { return now }
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	interval := o.Polling.Interval
+	due := c.Step(t.Context())
+	for range 10 {
+		now = due.Add(interval / 5)
+		next := c.Step(t.Context())
+		if every := next.Sub(due); every > interval || every < interval*9/10 {
+			t.Fatalf("the next is due %s after this one", every)
+		}
+		due = next
+	}
+	now = due.Add(interval)
+	if wait := c.Step(t.Context()).Sub(now); wait < interval*9/10 || wait > interval {
+		t.Errorf("after a long one, the next is due in %s", wait)
+	}
+}
