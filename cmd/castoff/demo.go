@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,6 +18,7 @@ import (
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
+	"github.com/castoff-ecs/castoff/controller/scenario"
 	"github.com/castoff-ecs/castoff/controller/sim"
 )
 
@@ -27,6 +29,7 @@ type demoCmd struct {
 	Listen  string      `default:"127.0.0.1:0" help:"Address of castoff's pages, API and metrics." placeholder:"HOST:PORT"`
 	Stay    bool        `help:"Go on serving when the timeline is complete, until interrupted."`
 	JSON    bool        `name:"json" help:"Print one JSON object instead of tables."`
+	Record  string      `help:"Directory for a record of what the region answered, which castoff replay plays: of each mode in a directory of its own." placeholder:"DIR"`
 	Verbose bool        `help:"Show castoff's own log."`
 }
 
@@ -35,7 +38,7 @@ func (c demoCmd) Help() string {
 		"The region and castoff are the real thing but for time: castoff reads the simulated region over\n" +
 		"loopback in AWS's own protocols. Times that are printed are the region's; those in /metrics and on\n" +
 		"the page are the clock's, shorter by --speed.\n\n" +
-		"Exit codes: 0 castoff's bounds hold the truth and, in mode detach, it took the sick target out; 1 they do not, or it did not, or the demo was interrupted; 2 wrong usage; 5 cannot listen.\n"
+		"Exit codes: 0 castoff's bounds hold the truth and, in mode detach, it took the sick target out; 1 they do not, or it did not, or the demo was interrupted; 2 wrong usage; 5 cannot listen; 6 nothing can be recorded in DIR.\n"
 }
 
 // The demo's region.
@@ -193,49 +196,69 @@ func serveRegion(region http.Handler, address string) (endpoint string, stop fun
 }
 
 // daemon is castoff with its durations shortened like the region's.
-func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*controller.Controller, error) {
+func (c demoCmd) daemon(mode policy.Mode, endpoint string, log *slog.Logger) (*hurried, error) {
 	listen := c.Listen
 	if mode != c.Mode {
-		listen = "127.0.0.1:0" // --listen is the other's
+		listen = anyPort // --listen is the other's
 	}
-	return quickDaemon(c.Speed, c.shorten(time.Second), mode, listen, endpoint, log,
-		fmt.Sprintf("A simulated region, mode %s, %g times faster than the clock: multiply durations by %[2]g.", mode, c.Speed))
+	h := hurried{
+		speed: c.Speed, second: c.shorten(time.Second), mode: mode, listen: listen, log: log,
+		notice: fmt.Sprintf("A simulated region, mode %s, %g times faster than the clock: multiply durations by %[2]g.", mode, c.Speed),
+	}
+	if c.Record != "" {
+		h.record = filepath.Join(c.Record, string(mode))
+	}
+	return &h, h.open(endpoint)
 }
 
-// quickDaemon is castoff as `run` makes it, with every duration of its defaults
-// divided by speed, beside a region whose own are. What counts seconds on the wire
-// (a check's interval, a delay) lasts second each there.
-func quickDaemon(speed float64, second time.Duration, mode policy.Mode, listen, endpoint string, log *slog.Logger, notice string) (*controller.Controller, error) {
+// hurried is castoff as `run` makes it, with every duration of its defaults divided by
+// speed, beside a region whose own are. What counts seconds on the wire (a check's
+// interval, a delay) lasts second each there.
+type hurried struct {
+	*controller.Controller
+	speed          float64
+	second         time.Duration
+	mode           policy.Mode
+	listen, notice string
+	record         string // directory; empty: none
+	log            *slog.Logger
+	tape           recorder
+}
+
+func (h *hurried) open(endpoint string) (err error) {
 	cfg := config.Default()
-	cfg.Web.Listen, cfg.Mode, cfg.State = listen, mode, config.NoState
-	settings, limits := controller.TrackerSettings(cfg.Timelines), &cfg.Limits
-	for _, d := range []*time.Duration{
-		&cfg.Polling.Interval, &cfg.Polling.HotInterval, &cfg.Polling.CalmInterval,
-		&cfg.Polling.DiscoveryInterval, &cfg.Polling.InventoryInterval, &cfg.Polling.ReplyAge,
-		&settings.RecoveryWindow, &settings.SettleWindow, &settings.LostAfter, &settings.ReportLag, &settings.CallLag, &settings.ExitLag,
-	} {
-		*d = shorten(*d, speed)
-	}
-	for _, d := range []*time.Duration{
-		&limits.Startup, &limits.Stale.Tasks, &limits.Stale.Targets, &limits.Stale.Inventory, &limits.Correlated.Cooldown,
-		&limits.Futile.Window, &limits.Contested.Spacing, &limits.Recovery.Window, &limits.Recovery.Max, &cfg.Fleet.Correlated.Cooldown,
-	} {
-		*d = max(shorten(*d, speed), time.Second) // no limit may be less
-	}
-	limits.Rate.PerMinute *= speed
-	cfg.Fleet.Rate.PerMinute *= speed
+	cfg.Web.Listen, cfg.Mode, cfg.State, cfg.Record.Dir, cfg.Record.KeepNames = h.listen, h.mode, config.NoState, h.record, true // they are nobody's
+	aws := awsapi.Simulated(endpoint, sim.RegionName)
 	reg, m := newMetrics()
-	daemon, _, err := open(cfg, reg, m, controller.Place{
-		Options: controller.Options{Logger: log, Tracker: settings, Notice: notice},
-		AWS:     awsapi.Options{Config: awsapi.Simulated(endpoint, sim.RegionName), Second: second},
+	if h.tape, err = newRecorder(cfg, aws.HTTPClient, aws.Region, h.speed, m, h.log); err != nil {
+		return err
+	}
+	if h.tape.Recorder != nil {
+		aws.HTTPClient = h.tape
+	}
+	settings := scenario.Hurry(&cfg, h.speed)
+	h.Controller, _, err = open(cfg, reg, m, controller.Place{
+		Options: controller.Options{Logger: h.log, Tracker: settings, Notice: h.notice, Seed: h.tape.seed},
+		AWS:     awsapi.Options{Config: aws, Second: h.second},
 	})
-	return daemon, err
+	if err != nil {
+		h.tape.close()
+	}
+	return err
+}
+
+func (h *hurried) start() {
+	h.tape.start()
+	h.Start()
+}
+
+func (h *hurried) stop() error {
+	defer h.tape.close()
+	return stop(h.Controller, h.log)
 }
 
 // shorten turns AWS's durations into those of a region that is so much faster.
-func shorten(d time.Duration, speed float64) time.Duration {
-	return time.Duration(float64(d) / speed)
-}
+func shorten(d time.Duration, speed float64) time.Duration { return scenario.Shorten(d, speed) }
 
 // shorten turns the region's durations into the clock's, lengthen the reverse.
 func (c demoCmd) shorten(d time.Duration) time.Duration { return shorten(d, c.Speed) }

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/sim"
@@ -20,7 +20,7 @@ type demoRun struct {
 	mode        policy.Mode
 	region      *sim.Region
 	closeRegion func()
-	daemon      *controller.Controller
+	daemon      *hurried
 	log         *slog.Logger
 	tell        teller
 	task        fleet.TaskARN
@@ -43,13 +43,13 @@ func (c demoCmd) start(mode policy.Mode, log *slog.Logger, tell *progress) (*dem
 		return nil, err
 	}
 	r.tell = tell.of(r)
-	r.daemon.Start()
+	r.daemon.start()
 	return r, nil
 }
 
 func (r *demoRun) close() error {
 	defer r.closeRegion()
-	return stop(r.daemon, r.log)
+	return r.daemon.stop()
 }
 
 // name is what the user reads of the run.
@@ -107,6 +107,12 @@ func (r *demoRun) watch(ctx context.Context) (report, error) {
 	}
 	if err := r.until(ctx, complete); err != nil {
 		return report{}, err
+	}
+	if r.Record != "" { // a play may see the end a reading later
+		end := time.Now().Add(2 * r.shorten(config.Default().Polling.Interval))
+		if err := r.until(ctx, func() bool { return time.Now().After(end) }); err != nil {
+			return report{}, err
+		}
 	}
 	return r.report(done)
 }

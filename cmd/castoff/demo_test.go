@@ -5,6 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"math"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +21,8 @@ import (
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	var out, progress bytes.Buffer
-	if code := run(t.Context(), []string{"demo", "--speed", "30", "--json"}, streams{out: &out, err: &progress}); code != exitOK {
+	dir := t.TempDir()
+	if code := run(t.Context(), []string{"demo", "--speed", "30", "--json", "--record", dir}, streams{out: &out, err: &progress}); code != exitOK {
 		t.Fatalf("exit code %d:\n%s%s", code, progress.String(), out.String())
 	}
 	var got comparison
@@ -40,6 +43,8 @@ func TestDemo(t *testing.T) {
 	if s := got.Alone.Saved; s == nil || s.Shortest < 60 || s.Longest < s.Shortest || got.Alone.Tries != 0 {
 		t.Errorf("castoff only watches, and saved %+v", s)
 	}
+	checkPlayed(t, filepath.Join(dir, "observe"), got.Alone)
+	checkPlayed(t, filepath.Join(dir, "detach"), got.With)
 	for _, line := range []string{"with castoff  castoff deregisters the sick target", "ECS alone     ECS deregisters", "with castoff  ECS has registered the target again", "deregisters it again"} {
 		if !strings.Contains(progress.String(), line) {
 			t.Errorf("not said: %q", line)
@@ -86,6 +91,58 @@ func checkReport(t *testing.T, name string, got report, speed float64) {
 	}
 	if len(got.Phases) != len(timeline.PhaseNames) {
 		t.Errorf("%s: phases %+v", name, got.Phases)
+	}
+}
+
+// checkPlayed plays the record of a demo: castoff says the same of it. What it saw itself
+// it may see at the reading before, for nothing keeps a play from being quicker.
+func checkPlayed(t *testing.T, dir string, was report) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"replay", "--json", dir}, streams{out: &out, err: &errs}); code != exitOK {
+		t.Fatalf("exit code %d: %s", code, errs.String())
+	}
+	var said struct {
+		Timelines []struct {
+			Task       string
+			Trigger    timeline.Trigger
+			Outcome    timeline.Outcome
+			Milestones []struct {
+				Kind      timeline.Kind
+				By        timeline.Actor
+				Source    timeline.Source
+				NotBefore time.Time `json:"not_before"`
+				NotAfter  time.Time `json:"not_after"`
+			}
+		}
+		Detachments []struct{ Tries int }
+		Gaps        []any
+		Missed      int
+		Speed       float64
+	}
+	if err := json.Unmarshal(out.Bytes(), &said); err != nil {
+		t.Fatal(err)
+	}
+	if len(said.Timelines) != 1 || len(said.Detachments) != 1 || len(said.Gaps) != 0 || said.Missed != 0 || said.Speed != was.Speed {
+		t.Fatalf("played: %s", out.String())
+	}
+	tl := said.Timelines[0]
+	if !strings.HasSuffix(tl.Task, was.Task) || tl.Trigger != was.Trigger || tl.Outcome != was.Outcome || said.Detachments[0].Tries != was.Tries || len(tl.Milestones) != len(was.Milestones) {
+		t.Fatalf("was %+v, played %s", was, out.String())
+	}
+	var onset time.Time // by what is known to the millisecond
+	for i, m := range tl.Milestones {
+		if was := was.Milestones[i]; m.Kind == timeline.Stopped && was.Truth != nil {
+			onset = m.NotBefore.Add(-time.Duration(*was.Truth / said.Speed * float64(time.Second)))
+		}
+	}
+	for i, m := range tl.Milestones {
+		was, from, to := was.Milestones[i], m.NotBefore.Sub(onset).Seconds()*said.Speed, m.NotAfter.Sub(onset).Seconds()*said.Speed
+		const ms = 0.1 // of a record, in the region's seconds
+		if m.Kind != was.Milestone || m.By != was.By || m.Source != was.Source || *was.Truth < from-ms || *was.Truth > to+ms ||
+			m.Source == timeline.AWS && (math.Abs(from-*was.NotBefore) > ms || math.Abs(to-*was.NotAfter) > ms) {
+			t.Errorf("%s: was %+v, played %s by %s, %.3f to %.3f", m.Kind, was, m.Source, m.By, from, to)
+		}
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/castoff-ecs/castoff/controller"
 	"github.com/castoff-ecs/castoff/controller/fleet"
 	"github.com/castoff-ecs/castoff/controller/lab"
 	"github.com/castoff-ecs/castoff/controller/policy"
@@ -23,7 +22,7 @@ type labRun struct {
 	mode        policy.Mode
 	lab         *lab.Lab
 	closeRegion func()
-	daemon      *controller.Controller
+	daemon      *hurried
 	log         *slog.Logger
 	task        fleet.TaskARN
 	done        *timeline.Timeline
@@ -45,19 +44,22 @@ func (c labCmd) start(mode policy.Mode, o lab.Options, log *slog.Logger) (r *lab
 	if mode == policy.Detaching {
 		listen = c.Listen
 	}
-	r.daemon, err = quickDaemon(c.Speed, time.Second, mode, listen, endpoint, r.log,
-		fmt.Sprintf("The lab, mode %s: real processes, on the clock. AWS's lags, waits and castoff's intervals are %g times shorter; checks are not.", mode, c.Speed))
-	if err != nil {
+	h := hurried{
+		speed: c.Speed, second: time.Second, mode: mode, listen: listen, log: r.log,
+		notice: fmt.Sprintf("The lab, mode %s: real processes, on the clock. AWS's lags, waits and castoff's intervals are %g times shorter; checks are not.", mode, c.Speed),
+	}
+	if err := h.open(endpoint); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
-	r.daemon.Start()
+	r.daemon = &h
+	r.daemon.start()
 	return r, nil
 }
 
 func (r *labRun) close() error {
 	var err error
 	if r.daemon != nil {
-		err = stop(r.daemon, r.log)
+		err = r.daemon.stop()
 	}
 	r.closeRegion()
 	return errors.Join(err, r.lab.Close())

@@ -29,8 +29,8 @@ type httpClient interface {
 }
 
 // newRecorder begins a record if one is asked for, in front of who asks AWS. What
-// gets credentials is not behind it.
-func newRecorder(cfg config.Config, client httpClient, region string, m *metrics.Metrics, log *slog.Logger) (recorder, error) {
+// gets credentials is not behind it. A simulated region may be faster than the clock.
+func newRecorder(cfg config.Config, client httpClient, region string, speed float64, m *metrics.Metrics, log *slog.Logger) (recorder, error) {
 	r := recorder{log: log}
 	if cfg.Record.Dir == "" {
 		return r, nil
@@ -40,7 +40,7 @@ func newRecorder(cfg config.Config, client httpClient, region string, m *metrics
 	var err error
 	r.Recorder, err = replay.NewRecorder(replay.RecordOptions{
 		Dir: cfg.Record.Dir, Bytes: int64(cfg.Record.MaxMB) * 1_000_000, Plain: cfg.Record.KeepNames,
-		Client: client, Logger: log, State: m.Recording, Version: v, Region: region, Seed: r.seed,
+		Client: client, Logger: log, State: m.Recording, Version: v, Region: region, Speed: speed, Seed: r.seed,
 		Configuration: cfg.Anonymous().String(), Clusters: cfg.Clusters,
 	})
 	if err != nil {

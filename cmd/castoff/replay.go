@@ -19,7 +19,7 @@ import (
 )
 
 type replayCmd struct {
-	Of     string   `arg:"" name:"file" help:"Directory of castoff run --record, or a case: NAME.json."`
+	Of     string   `arg:"" name:"file" help:"Directory of castoff run --record, or of a mode of castoff demo --record, or a case: NAME.json."`
 	Config string   `help:"Configuration to play with, instead of the one that was in force. Names in it must be those of the record." placeholder:"FILE"`
 	Speed  *float64 `help:"How many times faster than the clock it plays, such as 10; 0.5 is half as fast. Default: as fast as it goes." placeholder:"NUMBER"`
 	JSON   bool     `name:"json" help:"Print timelines, verdicts, detachments and gaps as JSON, as the API gives them, and what is wrong."`
@@ -31,6 +31,7 @@ const rightFile = "right.json"
 func (c replayCmd) Help() string {
 	return "Examples:\n\n" +
 		"  castoff replay /var/lib/castoff/record\n" +
+		"  castoff demo --record demo && castoff replay demo/detach\n" +
 		"  castoff replay --json case.json\n\n" +
 		"castoff runs as it is, in a time of its own: an hour takes seconds. Nothing is asked of AWS. A request gets the reply that was recorded for it: by its operation and parameters, each task or service of it by itself, as of then. " +
 		"Where the record has none, castoff has a gap that says NotRecorded or NOT_RECORDED. A record begins without what castoff knew before, and without rules and pauses for single services: give them with --config.\n\n" +
@@ -233,6 +234,9 @@ func printReplay(to streams, said scenario.Screened) error {
 	}
 	for _, g := range gaps {
 		fmt.Fprintf(screen.w, "\ncannot see: %s, %s: %s\n", g.Kind, g.Class, g.Detail)
+	}
+	if said.Speed != 0 {
+		fmt.Fprintf(screen.w, "\nThe region was simulated, %g times faster than the clock: multiply durations by %[1]g.\n", said.Speed)
 	}
 	switch said.Missed {
 	case 0:

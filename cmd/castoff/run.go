@@ -224,7 +224,7 @@ func (c runCmd) Run(ctx context.Context, to streams) error {
 		return awsError{err}
 	}
 	reg, m := newMetrics()
-	tape, err := newRecorder(cfg, aws.HTTPClient, aws.Region, m, log)
+	tape, err := newRecorder(cfg, aws.HTTPClient, aws.Region, 1, m, log)
 	if err != nil {
 		return err
 	}

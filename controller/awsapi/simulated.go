@@ -2,6 +2,7 @@ package awsapi
 
 import (
 	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	static "github.com/aws/aws-sdk-go-v2/credentials"
 )
 
@@ -12,6 +13,7 @@ func Simulated(endpoint, region string) aws.Config {
 	return aws.Config{
 		Region:       region,
 		BaseEndpoint: aws.String(endpoint),
+		HTTPClient:   awshttp.NewBuildableClient(),
 		Credentials:  static.NewStaticCredentialsProvider("simulated", "simulated", ""),
 	}
 }

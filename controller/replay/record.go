@@ -28,10 +28,11 @@ type header struct {
 	Record        int       `json:"record"` // the form: 1
 	Version       string    `json:"version"`
 	Region        string    `json:"region"`
-	Replaced      bool      `json:"replaced"` // whose fleet it is was replaced
-	Seed          uint64    `json:"seed"`     // of castoff's intervals
-	Began         time.Time `json:"began"`    // the file
-	Missed        int64     `json:"missed"`   // replies that were left out until then, for castoff must not wait
+	Replaced      bool      `json:"replaced"`        // whose fleet it is was replaced
+	Seed          uint64    `json:"seed"`            // of castoff's intervals
+	Speed         float64   `json:"speed,omitempty"` // by which castoff's durations were divided, as the region's were; none: 1
+	Began         time.Time `json:"began"`           // the file
+	Missed        int64     `json:"missed"`          // replies that were left out until then, for castoff must not wait
 	Configuration string    `json:"configuration"`
 	Clusters      []string  `json:"clusters,omitempty"` // that are watched, as they are named in the record; none: all
 }
@@ -133,6 +134,8 @@ type RecordOptions struct {
 
 	Version, Region string
 	Seed            uint64
+	// Speed is how much faster than the clock the region runs; 0 is 1.
+	Speed float64
 	// Configuration is what is in force, without what names anybody.
 	Configuration string
 	// Clusters are those that are watched, by name or ARN; none: all.
@@ -495,7 +498,7 @@ func (r *Recorder) open() error {
 		clusters = append(clusters, named)
 	}
 	line, err := json.Marshal(header{
-		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Began: time.Now().UTC(), Missed: r.noted,
+		Record: form, Version: r.o.Version, Region: r.o.Region, Replaced: !r.o.Plain, Seed: r.o.Seed, Speed: r.o.Speed, Began: time.Now().UTC(), Missed: r.noted,
 		Configuration: r.o.Configuration, Clusters: clusters,
 	})
 	if err != nil {

@@ -114,7 +114,7 @@ func (r *reels) begin() error {
 		return err
 	}
 	r.header, r.bodies = header{}, make(map[int]string)
-	if err := json.Unmarshal(line, &r.header); err != nil || r.header.Record != form {
+	if err := json.Unmarshal(line, &r.header); err != nil || r.header.Record != form || r.header.Speed != 0 && !(r.header.Speed >= 1 && r.header.Speed <= 1000) {
 		r.close()
 		return fmt.Errorf("its header is none of a record of form %d", form)
 	}

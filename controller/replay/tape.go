@@ -63,7 +63,8 @@ type part struct {
 }
 
 // ahead is how much later than the request of a play the recorded one may have been:
-// castoff took some time between its calls, which a play does not.
+// castoff took some time between its calls, which a play does not. It is of a region's
+// own time.
 const ahead = 250 * time.Millisecond
 
 // atFirst is how long a request waits for the first reading of what it asks for.
@@ -173,6 +174,9 @@ func (t *Tape) Err() error {
 
 // Seed is that of castoff's intervals.
 func (t *Tape) Seed() uint64 { return t.header.Seed }
+
+// Speed is by what castoff's durations were divided, as those of the region were.
+func (t *Tape) Speed() float64 { return cmp.Or(t.header.Speed, 1) }
 
 // readUntil reads all that was sent until an instant.
 func (t *Tape) readUntil(until time.Time) {
@@ -435,7 +439,7 @@ func (t *Tape) answer(q *request, now time.Time) (rep reply, at time.Time, failu
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.now = now
-	t.readUntil(now.Add(ahead))
+	t.readUntil(now.Add(t.ahead()))
 	prefix, asked := q.asksFor()
 	if len(asked) == 0 {
 		e := t.find(q)
@@ -474,8 +478,10 @@ func first[T any](t *Tape, from map[string][]T, key string, of func(T) *entry) (
 	if len(from[key]) == 0 {
 		t.readUntil(t.now.Add(atFirst))
 	}
-	return latest(from[key], t.now, of)
+	return latest(from[key], t.now, t.ahead(), of)
 }
+
+func (t *Tape) ahead() time.Duration { return time.Duration(float64(ahead) / t.Speed()) }
 
 func (e *entry) key() string {
 	q := request{op: e.Op, text: string(e.Request)}
@@ -503,7 +509,7 @@ func (t *Tape) find(q *request) *entry {
 }
 
 // latest is the first sent from now on if that is soon, else the last sent before.
-func latest[T any](all []T, now time.Time, of func(T) *entry) (found T, ok bool) {
+func latest[T any](all []T, now time.Time, ahead time.Duration, of func(T) *entry) (found T, ok bool) {
 	i, _ := slices.BinarySearchFunc(all, now, func(x T, now time.Time) int { return of(x).Sent.Compare(now) })
 	switch {
 	case i < len(all) && of(all[i]).Sent.Sub(now) <= ahead:

@@ -50,7 +50,8 @@ type Screened struct {
 	Detachments json.RawMessage `json:"detachments"`
 	Gaps        json.RawMessage `json:"gaps"`
 	Wrong       []string        `json:"wrong"`
-	Missed      int64           `json:"missed"` // replies that the record lacks
+	Missed      int64           `json:"missed"`          // replies that the record lacks
+	Speed       float64         `json:"speed,omitempty"` // by which all durations are too short; none: 1
 	// Last is the last look at it.
 	Last replay.Look `json:"-"`
 	At   time.Time   `json:"-"`
@@ -65,7 +66,7 @@ func PlayCase(ctx context.Context, c *replay.Case) (Screened, error) {
 	}
 	world := c.World(time.Now())
 	p := &screening{zero: time.Now().Add(lead), from: world, judge: c.Right.Judge(), every: lookEvery}
-	return p.run(ctx, cfg, "eu-central-1", 1, func() error {
+	return p.run(ctx, cfg, "eu-central-1", 1, 1, func() error {
 		if err := wait(ctx, time.Until(p.zero)); err != nil {
 			return err
 		}
@@ -90,17 +91,19 @@ func PlayTape(ctx context.Context, t *replay.Tape, cfg config.Config, right repl
 	if len(right.Checks) > 0 {
 		p.every = max(lookEvery, p.every/1000)
 	}
-	said, err := p.run(ctx, cfg, t.Region(), t.Seed(), func() error {
+	said, err := p.run(ctx, cfg, t.Region(), t.Seed(), t.Speed(), func() error {
 		return p.hold(ctx, t.Ended().Add(time.Millisecond), 0) // and what castoff makes of the last reply, which takes no time here
 	})
-	said.Missed = t.Missed()
+	if said.Missed = t.Missed(); t.Speed() != 1 {
+		said.Speed = t.Speed()
+	}
 	return said, errors.Join(err, t.Err())
 }
 
 // run is a play from start to stop.
-func (p *screening) run(ctx context.Context, cfg config.Config, region string, seed uint64, play func() error) (Screened, error) {
+func (p *screening) run(ctx context.Context, cfg config.Config, region string, seed uint64, speed float64, play func() error) (Screened, error) {
 	var err error
-	if p.castoff, err = newPlayed(cfg, p.from, region, seed, slog.New(&p.log)); err != nil {
+	if p.castoff, err = newPlayed(cfg, p.from, region, seed, speed, slog.New(&p.log)); err != nil {
 		return Screened{}, err
 	}
 	p.castoff.Start()
@@ -146,14 +149,15 @@ func lay(over, under map[string]any) map[string]any {
 }
 
 // newPlayed is castoff with nothing of its own: no address, no journal on disk.
-func newPlayed(cfg config.Config, from answerer, region string, seed uint64, log *slog.Logger) (*controller.Controller, error) {
+func newPlayed(cfg config.Config, from answerer, region string, seed uint64, speed float64, log *slog.Logger) (*controller.Controller, error) {
 	aws := awsapi.Simulated("http://aws.invalid", region)
 	aws.HTTPClient = from
 	m := metrics.New(nil, metrics.Options{})
 	cfg.Web.Listen, cfg.State = "", config.NoState
+	settings := Hurry(&cfg, speed)
 	castoff, _, err := controller.Open(cfg, controller.Place{
-		Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: log, Seed: seed},
-		AWS:     awsapi.Options{Config: aws, Recorder: m.AWS},
+		Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: log, Tracker: settings, Seed: seed},
+		AWS:     awsapi.Options{Config: aws, Recorder: m.AWS, Second: Shorten(time.Second, speed)},
 	})
 	return castoff, err
 }
