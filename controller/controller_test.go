@@ -582,3 +582,26 @@ func TestALatePassPutsOffNoOther(t *testing.T) {
 		t.Errorf("after a long one, the next is due in %s", wait)
 	}
 }
+
+// A pass that takes a little longer than the interval is followed by the next at once,
+// and by no others in a hurry once passes are quick again.
+func TestALongPassIsFollowedByNoHurry(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	o, _ := options(nil, io.Discard)
+	takes := o.Polling.Interval * 11 / 10
+	o.Observer = observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+		now = now.Add(takes)
+		return fleet.NewSnapshot(fleet.Snapshot{At: now})
+	})
+	o.Now = func() time.Time { return now }
+	c, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Stop(context.Background()) })
+	c.Step(t.Context())
+	takes = 0
+	if wait := c.Step(t.Context()).Sub(now); wait < o.Polling.Interval*9/10 {
+		t.Errorf("the next is due in %s", wait)
+	}
+}

@@ -23,7 +23,10 @@ func (c *Controller) part(ctx context.Context) {
 	var back []policy.Verdict
 	forgets := c.options.Forgets && c.options.Actor != nil
 	if forgets {
-		back = c.putBackAll(ctx)
+		func() {
+			defer c.survive("putting targets back")
+			back = c.putBackAll(ctx)
+		}()
 	}
 	if err := waitFor(ctx, &c.writes.running); err != nil {
 		c.writes.end()

@@ -41,15 +41,17 @@ func (c *Controller) Step(ctx context.Context) (next time.Time) {
 		c.acting.began = began.Round(0)
 	}
 	c.pass(ctx)
-	interval := c.interval()
-	// A machine wakes late now and then: that puts off no pass but the one. What has
-	// taken long itself is no reason to hurry after it.
-	from := began
+	// A machine wakes late now and then: that puts off no pass but the one. One that took
+	// long is no reason to hurry after it.
+	from, interval := began, c.interval()
 	if late := began.Sub(c.due); late > 0 && late < interval/4 {
 		from = c.due
 	}
-	c.due = from.Add(interval)
-	return c.due
+	next = from.Add(interval)
+	if c.due = next; c.now().After(next) {
+		c.due = time.Time{}
+	}
+	return next
 }
 
 // interval is the time from the start of one pass to that of the next. It is
@@ -137,12 +139,15 @@ func (c *Controller) publish(v *status.View, now time.Time) {
 	if c.server == nil {
 		return // nobody can
 	}
-	defer func() {
-		if p := recover(); p != nil {
-			c.log.Error("publishing events panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-		}
-	}()
+	defer c.survive("publishing events")
 	c.events.Publish(v, now)
+}
+
+// survive is deferred by what must not take the rest with it when it panics.
+func (c *Controller) survive(what string) {
+	if p := recover(); p != nil {
+		c.log.Error(what+" panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	}
 }
 
 // record tells metrics and log what changed.

@@ -29,9 +29,6 @@ type Actor interface {
 // on beside the passes: a balancer that dawdles must not blind castoff to the fleet.
 const quick = 250 * time.Millisecond
 
-// longest is how long a call may take, whatever it waits for.
-const longest = time.Minute
-
 // write is one call that changes a target group, decided and not made yet. It is a
 // value: what is to be done, and until when it may be.
 type write struct {
@@ -148,7 +145,7 @@ func (c *Controller) begin(ctx context.Context, w write) {
 		return
 	}
 	go func() {
-		limited, cancel := context.WithTimeout(c.writes.ctx, longest)
+		limited, cancel := context.WithTimeout(c.writes.ctx, policy.CallLasts)
 		defer cancel()
 		c.make(limited, w)
 	}()

@@ -107,7 +107,7 @@ func TestSlowWriteHoldsUpNoPass(t *testing.T) {
 			if ds := v.Detachments; len(ds) != 1 || !ds[0].Out() || ds[0].Result != policy.NotAnswered || !ds[0].Answered.IsZero() {
 				t.Fatalf("under way: %+v", ds)
 			}
-			if got := v.Verdicts[0]; got.Reason != policy.Unanswered || !strings.Contains(got.Sentence, "under way") {
+			if got := v.Verdicts[0]; got.Reason != policy.Unanswered || !strings.Contains(got.Sentence, "has not answered yet") {
 				t.Fatalf("%s: %s", got.Reason, got.Sentence)
 			}
 		}
@@ -461,6 +461,28 @@ func TestStopPutsBackInTime(t *testing.T) {
 		began := time.Now()
 		if stop(t, c); time.Since(began) != farewell {
 			t.Errorf("stopping took %s", time.Since(began))
+		}
+	})
+}
+
+// A fault in putting back at the end takes nothing else with it: castoff names what stays
+// out, and ends as it should.
+func TestStopSurvivesAPanic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		w := &world{}
+		gone := func(s *fleet.Snapshot) { s.TargetGroups[0].Targets = s.TargetGroups[0].Targets[1:] }
+		c := looking(t, policy.Detaching, hand{deregister: func(context.Context) error { w.set(gone); return nil }}, w, func(o *Options) {
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		})
+		time.Sleep(90 * time.Second)
+		synctest.Wait()
+		w.set(func(*fleet.Snapshot) { panic("no fleet") })
+		stop(t, c)
+		for _, said := range []string{`msg="putting targets back panicked"`, "no fleet", "a target stays out"} {
+			if !strings.Contains(log.String(), said) {
+				t.Errorf("not said: %s\n%s", said, log.String())
+			}
 		}
 	})
 }

@@ -59,7 +59,7 @@ func explainable() *status.View {
 	sick := task("a1f0", "10.0.17.201", api, fleet.Unhealthy, fleet.TargetHealthy)
 	fails("a1f0", api)
 	decided("a1f0", api, sick, policy.Detaching,
-		policy.Finding{Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)"},
+		policy.Finding{Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 tasks would stay healthy, floor 2 (50 %)"},
 		policy.Finding{Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the next at a quarter past", Until: at.Add(time.Minute)})
 
 	out := task("a2f0", "2001:db8::17", api, fleet.Unhealthy, fleet.TargetDraining)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -164,7 +165,12 @@ func withControl(region http.Handler, console *sim.Console) http.Handler {
 		help, _ := console.Do("help") // it is one that it knows
 		_, _ = io.WriteString(w, help)
 	})
-	mux.HandleFunc("POST /control", func(w http.ResponseWriter, r *http.Request) {
+	// A page of somebody else's may have a browser of this machine ask.
+	post := http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !local(r.Host) {
+			http.Error(w, "use the address 127.0.0.1 or the name localhost", http.StatusMisdirectedRequest)
+			return
+		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, mostControl))
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -180,8 +186,19 @@ func withControl(region http.Handler, console *sim.Console) http.Handler {
 			said.WriteString(text)
 		}
 		_, _ = io.WriteString(w, said.String())
-	})
+	}))
+	mux.Handle("POST /control", post)
 	return mux
+}
+
+// local reports that a Host is an address or the name of this machine: no page can have
+// a browser take that for its own name (DNS rebinding).
+func local(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil || host == "localhost"
 }
 
 // announced is the region for a program.
@@ -212,6 +229,7 @@ func regionEnvironment(endpoint string) [][2]string {
 		{"AWS_ENDPOINT_URL_EC2", endpoint}, {"AWS_ENDPOINT_URL_STS", endpoint}, {"AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "false"},
 		{"AWS_REGION", sim.RegionName}, {"AWS_DEFAULT_REGION", sim.RegionName},
 		{"AWS_ACCESS_KEY_ID", "AKIASIMULATED"}, {"AWS_SECRET_ACCESS_KEY", "simulated"}, {"AWS_EC2_METADATA_DISABLED", "true"},
+		{"NO_PROXY", "127.0.0.1,localhost,::1"}, {"no_proxy", "127.0.0.1,localhost,::1"}, // nobody else's way leads here
 	}
 }
 

@@ -111,6 +111,24 @@ func TestRegionJSON(t *testing.T) {
 	if status, help := get(t, said.Control); status != http.StatusOK || !strings.Contains(help, "hang TASK…") {
 		t.Errorf("%d %s", status, help)
 	}
+	for header, value := range map[string]string{"Host": "rebound.example.org:4599", "Origin": "https://example.org", "Sec-Fetch-Site": "cross-site"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, said.Control, strings.NewReader("tasks grpc"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(header, value)
+		if header == "Host" {
+			req.Host = value
+		}
+		rep, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = rep.Body.Close()
+		if rep.StatusCode < 400 {
+			t.Errorf("a page elsewhere may change the region: %d with %s %s", rep.StatusCode, header, value)
+		}
+	}
 	p.signal(t, syscall.SIGTERM) // its standard input ended long ago
 	if code, _ := p.ended(t, 5*time.Second); code != exitOK {
 		t.Error(code)

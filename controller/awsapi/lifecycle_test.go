@@ -120,6 +120,33 @@ func TestMissingOnceIsNotGone(t *testing.T) {
 	})
 }
 
+// A task that a list has and of which DescribeTasks has never said anything but MISSING
+// is not known to be gone: nobody may take it for stopped.
+func TestMissingFromTheFirstIsAGapWhileListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		o := observer(t, Options{Config: f.config()})
+		task := f.clusters[0].tasks[0]
+		task.hidden = true
+		pass(t, o, 0)
+		for range 60 {
+			pass(t, o, 5*time.Second)
+		}
+		s := pass(t, o, 5*time.Second)
+		g, ok := gapOf(s, fleet.GapTasks)
+		if !ok || len(s.Tasks) != 0 || !g.MayHide(fleet.ClusterARN(f.clusters[0].arn()), fleet.ServiceID{Cluster: "c00", Name: "s0000"}, f.clusters[0].taskARN(task.id)) {
+			t.Fatalf("after five minutes: %d tasks, gaps %+v", len(s.Tasks), s.Gaps)
+		}
+		f.clusters[0].tasks = nil
+		for range 60 {
+			pass(t, o, 5*time.Second)
+		}
+		if g, ok := gapOf(pass(t, o, 5*time.Second), fleet.GapTasks); ok {
+			t.Errorf("no list has it any more: %+v", g)
+		}
+	})
+}
+
 // DescribeTasks says MISSING of a task that one of the lists goes on having, or that
 // nobody could list whole since: it stays, for hours, and is there when it is read
 // again.

@@ -22,7 +22,7 @@ func (o *Observer) hides(key gapKey) *fleet.Scope {
 		}
 		return nil
 	case fleet.GapTasks:
-		is = func(t *task) bool { return !t.unread.IsZero() || t.value == nil && t.missing == 0 }
+		is = func(t *task) bool { return !t.unread.IsZero() || t.never() }
 	case fleet.GapContainerInstances:
 		is = o.lacksInstance
 	default:

@@ -182,11 +182,17 @@ func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
 	}
 }
 
+// never reports that the task was never read. ECS answering MISSING is a reading, unless
+// it goes on to, of a task that its lists have.
+func (t *task) never() bool {
+	return t.value == nil && (t.missing == 0 || t.missing >= confirmations && !t.gone())
+}
+
 // unread counts the tasks that were never read, and says since when the first
-// of them waits. ECS answering MISSING is a reading.
+// of them waits.
 func (c *cluster) unread() (n int, since time.Time) {
 	for _, t := range c.tasks {
-		if t.value == nil && t.missing == 0 {
+		if t.never() {
 			if n == 0 || t.known.Before(since) {
 				since = t.known
 			}

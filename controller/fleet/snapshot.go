@@ -24,6 +24,9 @@ func (r Read) Never() bool { return r.Received.IsZero() }
 // so then or later; and what came before this instant, it would show.
 func (r Read) Earliest() time.Time { return r.Sent.Add(-r.Behind) }
 
+// Oldest is how old what it shows may be, at most: with the reply's own age.
+func (r Read) Oldest(now time.Time) time.Duration { return now.Sub(r.Earliest()) }
+
 // Age is for how long nobody has asked: since just before the request left.
 func (r Read) Age(now time.Time) time.Duration { return now.Sub(r.Sent) }
 

@@ -140,7 +140,7 @@ func TestTemplates(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := notify.Samples()[1]
-	if got := body(t, &n, notify.Slack, own)["text"]; got != "exposed prod/api 192.0.2.10:10080 1 min 0 s 1 of 3 targets would stay healthy, floor 2 (50 %)" {
+	if got := body(t, &n, notify.Slack, own)["text"]; got != "exposed prod/api 192.0.2.10:10080 1 min 0 s 1 of 3 tasks would stay healthy, floor 2 (50 %)" {
 		t.Errorf("text %q", got)
 	}
 }

@@ -66,7 +66,7 @@ func state(at time.Time, sicks ...*sick) notify.State {
 		s.Open = append(s.Open, tl)
 		s.Verdicts = append(s.Verdicts, policy.Verdict{
 			Action: policy.Detach, Target: k.key(), Task: k.task(), Service: k.service, Mode: policy.Detaching,
-			Decision: policy.Hold, Guard: policy.Floor, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
+			Decision: policy.Hold, Guard: policy.Floor, Reason: policy.BelowFloor, Sentence: "1 of 3 tasks would stay healthy, floor 2 (50 %)",
 		})
 		if k.detached != nil {
 			s.Detachments = append(s.Detachments, *k.detached)
@@ -112,7 +112,7 @@ func TestStory(t *testing.T) {
 		{at: time.Minute, want: "exposed", says: []string{
 			"prod/api: the balancer sends traffic to a task that ECS calls UNHEALTHY, for 1 min 0 s now (eu-central-1)",
 			"task 00000000000000000000000000000001, target 10.0.0.1:10080 in api-grpc, eu-central-1a",
-			"UNHEALTHY since 2026-03-01 12:00:00Z", "castoff does not take it out: guard floor says hold: 1 of 3 targets would stay healthy, floor 2 (50 %)",
+			"UNHEALTHY since 2026-03-01 12:00:00Z", "castoff does not take it out: guard floor says hold: 1 of 3 tasks would stay healthy, floor 2 (50 %)",
 			"\nhttps://castoff.example.com/timelines/1-1",
 		}},
 		{at: 62 * time.Second},

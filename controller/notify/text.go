@@ -137,7 +137,7 @@ func Samples() []Notification {
 	of := fleet.ServiceID{Cluster: "prod", Name: "api"}
 	verdict := Verdict{
 		Mode: policy.Detaching, Decision: policy.Hold, Guard: policy.Floor, Reason: policy.BelowFloor,
-		Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
+		Sentence: "1 of 3 tasks would stay healthy, floor 2 (50 %)",
 	}
 	group := fleet.TargetGroupARN("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/api-grpc/0123456789abcdef")
 	target := func(i int) Target {

@@ -34,6 +34,14 @@ func TestConfirm(t *testing.T) {
 			s.task("web", 0).Connectivity = fleet.Connected
 			s.read()
 		}, Allow, OK, "2 readings", 0},
+		{"nobody looked for longer than a reading counts", func(s *scene) {
+			s.now = s.now.Add(s.limits.Stale.Tasks - 2*s.tick + 1)
+			s.read()
+		}, Hold, Unconfirmed, "1 reading in a row of it failing, 2 needed", 0},
+		{"nobody looked for as long as a reading counts", func(s *scene) {
+			s.now = s.now.Add(s.limits.Stale.Tasks - 2*s.tick)
+			s.read()
+		}, Allow, OK, "2 readings in a row", 0},
 		{"away", func(s *scene) { s.task("web", 0).Connectivity = fleet.Disconnected }, Hold, Unconfirmed, "1 reading", 0},
 		{"only the balancer's", func(s *scene) {
 			heal(s.task("web", 0))

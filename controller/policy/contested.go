@@ -21,7 +21,7 @@ func (q *question) underWay() (Finding, bool) {
 	if !q.UnderWay.has(q.key) {
 		return Finding{}, false
 	}
-	return hold(Unanswered, time.Time{}, "castoff's call about it of "+clock(q.UnderWay[q.key])+" is under way"), true
+	return hold(Unanswered, time.Time{}, "AWS has not answered yet what castoff asked for at "+clock(q.UnderWay[q.key])), true
 }
 
 // contested: a target that castoff took out and somebody put back, as ECS does,

@@ -42,7 +42,7 @@ func TestContested(t *testing.T) {
 		{"a call is under way", func(s *scene) {
 			tried(1, time.Hour)(s)
 			s.underWay = Calls{s.task("web", 0).Targets[0]: s.now.Add(-40 * time.Second)}
-		}, Hold, Unanswered, "under way", 0},
+		}, Hold, Unanswered, "has not answered yet", 0},
 		{"a call about another one is under way", func(s *scene) {
 			tried(1, time.Hour)(s)
 			s.underWay = Calls{s.task("web", 1).Targets[0]: s.now.Add(-40 * time.Second)}

@@ -68,9 +68,8 @@ func (v *Look) rows(g *fleet.TargetGroup) []row {
 
 // serves reports that a task is up by all that is known of it now.
 func (v *Look) serves(t *fleet.Task) bool {
-	age := t.Read.Age(v.Now)
 	return t.LastStatus == fleet.Running && !t.Leaving() && t.Missing == 0 &&
-		t.Connectivity != fleet.Disconnected && age >= 0 && age <= v.service(t.Service).limits.Stale.Tasks &&
+		t.Connectivity != fleet.Disconnected && t.Read.Age(v.Now) >= 0 && t.Read.Oldest(v.Now) <= v.service(t.Service).limits.Stale.Tasks &&
 		vouched(t, v.Snapshot.Definitions[t.Definition])
 }
 
@@ -161,7 +160,7 @@ func (q *question) floor() Finding {
 	least := q.limits.Floor.of(q.svc.Desired)
 	value := count("healthy_left", own.left, least)
 	said := fmt.Sprintf("%d of %s would stay healthy, floor %d (at least %d, and %s of %d desired)%s",
-		own.left, plural(own.all, "target"), least, q.limits.Floor.Count, percent(q.limits.Floor.Percent), max(0, q.svc.Desired), group.unread())
+		own.left, plural(own.all, "task"), least, q.limits.Floor.Count, percent(q.limits.Floor.Percent), max(0, q.svc.Desired), group.unread())
 	if group.left < 1 {
 		return hold(LastHealthy, time.Time{}, "no healthy target would stay in the group"+group.unread(), value)
 	}

@@ -23,9 +23,9 @@ func TestFloor(t *testing.T) {
 		}
 	}
 	testGuard(t, Floor, []guardCase{
-		{"three of four", nil, Allow, OK, "3 of 4 targets would stay healthy, floor 2 (at least 1, and 50 % of 4 desired)", 0},
+		{"three of four", nil, Allow, OK, "3 of 4 tasks would stay healthy, floor 2 (at least 1, and 50 % of 4 desired)", 0},
 		{"just enough", func(s *scene) { s.limits.Floor.Percent = 75 }, Allow, OK, "floor 3", 0},
-		{"rounded up", func(s *scene) { s.limits.Floor.Percent = 75.1 }, Hold, BelowFloor, "3 of 4 targets would stay healthy, floor 4 (at least 1, and 75.1 % of 4 desired)", 0},
+		{"rounded up", func(s *scene) { s.limits.Floor.Percent = 75.1 }, Hold, BelowFloor, "3 of 4 tasks would stay healthy, floor 4 (at least 1, and 75.1 % of 4 desired)", 0},
 		{"by count", func(s *scene) { s.limits.Floor.Count = 4 }, Hold, BelowFloor, "floor 4 (at least 4", 0},
 		{"by a count that suffices", func(s *scene) { s.limits.Floor.Count = 3 }, Allow, OK, "", 0},
 		{"more are wanted", desired(7), Hold, BelowFloor, "floor 4", 0},
@@ -47,6 +47,9 @@ func TestFloor(t *testing.T) {
 		{"missing", not(func(_ *scene, t *fleet.Task, _ *fleet.Target) { t.Missing = 1 }), Hold, BelowFloor, "", 0},
 		{"away", not(func(_ *scene, t *fleet.Task, _ *fleet.Target) { t.Connectivity = fleet.Disconnected }), Hold, BelowFloor, "", 0},
 		{"read too long ago", not(func(s *scene, t *fleet.Task, _ *fleet.Target) { t.Read.Sent = s.now.Add(-15*time.Second - 1) }), Hold, BelowFloor, "", 0},
+		{"read lately, by a reply that may be older", not(func(s *scene, t *fleet.Task, _ *fleet.Target) {
+			t.Read.Sent, t.Read.Behind = s.now.Add(-14*time.Second), 2*time.Second
+		}), Hold, BelowFloor, "", 0},
 		{"read just lately enough", not(func(s *scene, t *fleet.Task, _ *fleet.Target) { t.Read.Sent = s.now.Add(-15 * time.Second) }), Allow, OK, "", 0},
 		{"read in the future", not(func(s *scene, t *fleet.Task, _ *fleet.Target) { t.Read.Sent = s.now.Add(time.Second) }), Hold, BelowFloor, "", 0},
 		{"read just now", not(func(s *scene, t *fleet.Task, _ *fleet.Target) { t.Read.Sent = s.now }), Allow, OK, "", 0},
@@ -82,7 +85,7 @@ func TestFloor(t *testing.T) {
 			for i := 1; i < 4; i++ {
 				s.task("web", i).Service.Name = "api"
 			}
-		}, Hold, BelowFloor, "0 of 1 target would", 0},
+		}, Hold, BelowFloor, "0 of 1 task would", 0},
 		{"one other", func(s *scene) {
 			s.service("web").Desired = 1
 			for i := 2; i < 4; i++ {

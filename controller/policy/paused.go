@@ -16,7 +16,7 @@ func (q *question) paused() Finding {
 	}
 	for _, d := range q.Denied {
 		if d.Group == q.key.Group && q.Now.Before(d.Until) && q.mode == Detaching {
-			return hold(Denied, d.Until, fmt.Sprintf("AWS does not allow castoff to deregister targets of %s; it tries again at %s",
+			return hold(Denied, d.Until, fmt.Sprintf("AWS does not allow castoff to change the targets of %s; it tries again at %s",
 				q.key.Group.Name(), clock(d.Until)))
 		}
 	}

@@ -113,15 +113,15 @@ func (q *question) mayAttach() Finding {
 	if slices.ContainsFunc(q.problems, func(p Problem) bool { return strings.HasPrefix(p.Path, "stale.") }) {
 		limit = DefaultLimits().Stale.Tasks
 	}
-	age := q.task.Read.Age(q.Now)
+	age := q.task.Read.Oldest(q.Now)
 	value := seconds("task_age", age, limit)
 	switch {
 	case !q.task.Started.Equal(q.detachment.Started):
 		return refuse(Restarted, fmt.Sprintf("the task started at %s, and the one that was taken out at %s", clock(q.task.Started), clock(q.detachment.Started)))
-	case age < 0:
-		return hold(ClockBack, time.Time{}, fmt.Sprintf("the task was read %s in the future: the clock was set back", brief(-age)), value)
+	case q.task.Read.Age(q.Now) < 0:
+		return hold(ClockBack, time.Time{}, fmt.Sprintf("the task was read %s in the future: the clock was set back", brief(-q.task.Read.Age(q.Now))), value)
 	case age > limit:
-		return hold(Old, time.Time{}, fmt.Sprintf("the task was read %s ago, limit %s: who owns the address is not sure", brief(age), brief(limit)), value)
+		return hold(Old, time.Time{}, fmt.Sprintf("the task was read %s ago%s, limit %s: who owns the address is not sure", brief(q.task.Read.Age(q.Now)), behind(q.task.Read), brief(limit)), value)
 	case q.again != nil && q.task.Read.Sent.Before(q.again.At):
 		return hold(NotReadAgain, time.Time{}, "the task has not been read again since the decision", value)
 	}

@@ -82,6 +82,10 @@ func TestReattach(t *testing.T) {
 			s.limits.Stale.Tasks = -1
 			s.now = s.now.Add(16 * time.Second)
 		}, Hold, Identity, Old, ""},
+		{"read a while ago, by a reply that may be older", 5 * time.Minute, func(s *scene) {
+			s.now = s.now.Add(14 * time.Second)
+			s.task("web", 0).Read.Behind = 2 * time.Second
+		}, Hold, Identity, Old, "read 14s ago, by a reply that may be 2s older, limit 15s"},
 		{"read a while ago, where that may be", 5 * time.Minute, func(s *scene) {
 			s.limits.Stale.Tasks = time.Minute
 			s.now = s.now.Add(16 * time.Second)

@@ -73,7 +73,7 @@ func (v *Look) watch() {
 		if t.Gone() || !known && !t.Failing() && !detached[t.ARN] {
 			continue
 		}
-		w.read(t, v.Snapshot.Definitions[t.Definition], v.Now)
+		w.read(t, v.Snapshot.Definitions[t.Definition], v.Now, v.service(t.Service).limits.Stale.Tasks)
 		if !v.done(&w, detached[t.ARN]) {
 			watches = append(watches, w)
 		}
@@ -111,14 +111,18 @@ func (v *Look) recovery(id fleet.ServiceID) RecoveryLimits {
 }
 
 // read takes in a reading, if it is a new one: it is of another instant, or says another
-// thing, as a look again may in the very instant of the reading before it.
-func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time) {
+// thing, as a look again may in the very instant of the reading before it. Readings that
+// are further apart than one may be old are not in a row: nobody knows what was between.
+func (w *Watch) read(t *fleet.Task, def *fleet.TaskDefinition, now time.Time, apart time.Duration) {
 	if w.Read.After(now) { // the clock was set back: begin again
 		*w = Watch{Task: w.Task, Service: w.Service, Flaps: w.Flaps}
 	}
 	_, failed := failedCheck(t, def)
 	if t.Read.Earliest().Equal(w.Read) && failed == (w.Reads > 0) { // not later: a step back of the clock makes no reading an old one
 		return
+	}
+	if failed && w.Reads > 0 && t.Read.Earliest().Sub(w.Read) > apart {
+		w.Reads = 0
 	}
 	w.Read = t.Read.Earliest()
 	at := plain(t.Read.Received)

@@ -34,7 +34,7 @@ func (q *question) stale() Finding {
 		if p.read.Never() {
 			return hold(Unseen, time.Time{}, p.what+" has not been read", values...)
 		}
-		age := q.Now.Sub(p.read.Earliest())
+		age := p.read.Oldest(q.Now)
 		values = append(values, seconds(p.name, age, p.limit))
 		switch {
 		case p.read.Received.After(q.Now):

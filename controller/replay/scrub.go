@@ -26,14 +26,12 @@ type scrubber struct {
 	key   []byte
 	plain bool // only secrets are removed
 	v4    map[netip.Addr]netip.Addr
-	limit int // of addresses
+	had   []netip.Addr // whose each address is, in the order in which they were given
+	next  int          // of had, to be given
 }
 
-// errTooMany is a fleet with more addresses than there are to replace them by.
-var errTooMany = errors.New("too many addresses to replace")
-
 func newScrubber(plain bool) *scrubber {
-	s := &scrubber{plain: plain, key: make([]byte, 32), v4: make(map[netip.Addr]netip.Addr), limit: 1<<17 - 1}
+	s := &scrubber{plain: plain, key: make([]byte, 32), v4: make(map[netip.Addr]netip.Addr)}
 	_, _ = rand.Read(s.key) // it never fails
 	return s
 }
@@ -110,25 +108,34 @@ func (s *scrubber) account(v string) string {
 	return fmt.Sprintf("%012d", n%1e12)
 }
 
-// address is in 198.18.0.0/15 or 2001:db8::/32, which nobody has. Those that mean no machine stay.
-func (s *scrubber) address(a netip.Addr) (netip.Addr, error) {
+// addresses are those in 198.18.0.0/15, but for the first.
+const addresses = 1<<17 - 1
+
+// address is in 198.18.0.0/15 or 2001:db8::/32, which nobody has. Those that mean no
+// machine stay. Where all are given, the next gets that of whoever has had one for
+// longest: of so many addresses ago the record has nothing any more.
+func (s *scrubber) address(a netip.Addr) netip.Addr {
 	switch {
 	case a.IsUnspecified() || a.IsLoopback():
-		return a, nil
+		return a
 	case a.Is4():
 		was, ok := s.v4[a]
 		if !ok {
-			n := len(s.v4) + 1
-			if n > s.limit {
-				return a, errTooMany
+			if len(s.had) < addresses {
+				s.had = append(s.had, a)
+			} else {
+				delete(s.v4, s.had[s.next])
+				s.had[s.next] = a
 			}
-			was = netip.AddrFrom4([4]byte{198, byte(18 + n>>16), byte(n >> 8), byte(n)})
+			s.next++
+			was = netip.AddrFrom4([4]byte{198, byte(18 + s.next>>16), byte(s.next >> 8), byte(s.next)})
 			s.v4[a] = was
+			s.next %= addresses
 		}
-		return was, nil
+		return was
 	default:
 		b, _ := hex.DecodeString("20010db8" + s.digest("address", a.String())[:24]) // it is hexadecimal
-		return netip.AddrFrom16([16]byte(b)), nil
+		return netip.AddrFrom16([16]byte(b))
 	}
 }
 
@@ -184,8 +191,7 @@ func (s *scrubber) value(member, v string) (string, error) {
 	}
 	switch addr, err := netip.ParseAddr(v); {
 	case err == nil:
-		a, err := s.address(addr)
-		return a.String(), err
+		return s.address(addr).String(), nil
 	case strings.HasPrefix(v, "arn:"):
 		return s.arn(v), nil
 	}

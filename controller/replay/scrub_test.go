@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,31 @@ func TestScrubTakesNobodyAtTheirWord(t *testing.T) {
 	if err != nil || strings.Contains(xml, "acme") || strings.Contains(xml, "jane") ||
 		!strings.Contains(xml, "<Key>load_balancing.cross_zone.enabled</Key><Value>use_load_balancer_configuration</Value>") {
 		t.Errorf("%s, %v", xml, err)
+	}
+}
+
+// Of more addresses than there are to replace them by, those are forgotten that were met
+// first; no two have the same at a time.
+func TestScrubManyAddresses(t *testing.T) {
+	s := newScrubber(false)
+	was := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
+	seen := make(map[netip.Addr]bool, addresses)
+	for i := range addresses {
+		is := s.address(was(i))
+		if seen[is] || !netip.MustParsePrefix("198.18.0.0/15").Contains(is) {
+			t.Fatalf("%s for %s", is, was(i))
+		}
+		seen[is] = true
+	}
+	first, second := s.address(was(0)), s.address(was(1))
+	if is := s.address(was(addresses)); is != first {
+		t.Errorf("one too many is %s, want that of the first, %s", is, first)
+	}
+	if is := s.address(was(0)); is != second || len(s.v4) != addresses {
+		t.Errorf("the first is %s now, want %s; %d are known", is, second, len(s.v4))
+	}
+	if is := s.address(was(addresses)); is != first {
+		t.Errorf("and the one too many %s", is)
 	}
 }
 

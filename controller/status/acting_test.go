@@ -41,7 +41,7 @@ func TestPagesSayWhy(t *testing.T) {
 		path string
 		want string
 	}{
-		{"exposed and held", nil, "/", "production/api | 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01 | yes | hold 1 of 3 targets would stay healthy, floor 2 (50 %) | 1 min 04 s"},
+		{"exposed and held", nil, "/", "production/api | 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01 | yes | hold 1 of 3 tasks would stay healthy, floor 2 (50 %) | 1 min 04 s"},
 		{"allowed in observe mode", would, "/", "| yes | would detach every guard allows taking it out |"},
 		{"allowed and done", func(v *status.View) { v.Verdicts[1] = held(v.Open[0], time.Now()) }, "/", "| yes | detach every guard allows taking it out |"},
 		{"no verdict", func(v *status.View) { v.Verdicts = nil }, "/", "| yes | – | 1 min 04 s"},
@@ -49,8 +49,8 @@ func TestPagesSayWhy(t *testing.T) {
 			second := v.Verdicts[1]
 			second.Target = fleet.NewTargetKey(groupARN("api-http"), "2001:db8::1", 80)
 			v.Verdicts = append(v.Verdicts, second)
-		}, "/", "10.0.17.201:10080 in api-grpc hold 1 of 3 targets would stay healthy, floor 2 (50 %)[2001:db8::1]:80 in api-http hold"},
-		{"a verdict without a timeline", func(v *status.View) { v.Open = v.Open[1:] }, "/", "production/api | 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01 | yes | hold 1 of 3 targets would stay healthy, floor 2 (50 %) | – | – | – | no timeline"},
+		}, "/", "10.0.17.201:10080 in api-grpc hold 1 of 3 tasks would stay healthy, floor 2 (50 %)[2001:db8::1]:80 in api-http hold"},
+		{"a verdict without a timeline", func(v *status.View) { v.Open = v.Open[1:] }, "/", "production/api | 1f0c2a57b1c24d6f8e1f6b7a9d3c5e01 | yes | hold 1 of 3 tasks would stay healthy, floor 2 (50 %) | – | – | – | no timeline"},
 		{"taken out", nil, "/", "production/api | 2f0c2a57b1c24d6f8e1f6b7a9d3c5e02 | 10.0.17.201:10080 api-grpc | 4 min 40 s | 1999-12-31 23:55:20 | out | –"},
 		{"on its way back", attach, "/", "| out | hold healthy for 12s of 1m0s until 00:00:48"},
 		{"would be out", detachment(func(d *policy.Detachment) { d.Mode = policy.Observing }), "/", "| would be out observed only |"},
@@ -69,10 +69,10 @@ func TestPagesSayWhy(t *testing.T) {
 		{"modes", nil, "/services", "production/api detachREPLICA, ECSECS gives a deployment up after 3 failed tasks in a row, and rolls back | 1 healthy, 2 unhealthy of 3 wanted"},
 		{"modes", nil, "/services", "production/web observeREPLICA, ECS | 1 healthy"},
 
-		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 targets would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},
+		{"guard by guard", nil, open1, "floor | hold | below_floor | 1 of 3 tasks would stay healthy, floor 2 (50 %) | – | healthy left 1, limit 2"},
 		{"guard by guard", nil, open1, "rate | hold | service_rate | the service may lose 1 tasks a minute, 1 at once: the next at a quarter past | 00:00:39 | tokens 0, limit 1"},
 		{"values", nil, open1, "confirm | allow | ok | seen failing in 3 readings in a row for 6s | – | reads 3, limit 2failing 6.123 s, limit 0 s"},
-		{"the banner has the verdict", nil, open1, "Why no more 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor)"},
+		{"the banner has the verdict", nil, open1, "Why no more 1 of 3 tasks would stay healthy, floor 2 (50 %) (hold by floor)"},
 		{"its mode", nil, open1, "mode detach, decided 1999-12-31 23:59:58"},
 		{"an open detachment", nil, open2, "Taken out: 10.0.17.201:10080 api-grpc"},
 		{"an open detachment", nil, open2, "Standing out\nDecided 1999-12-31 23:55:20.0 UTC\nCalled 1999-12-31 23:55:20.1 UTC, accepted\nSaved not known: ECS has not begun by itself\n"},

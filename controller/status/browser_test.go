@@ -145,7 +145,7 @@ func sampleCalls(at time.Time, share float64) status.Calls {
 // sampleFlow is how the verdict on a timeline's target came about.
 func sampleFlow(t *timeline.Timeline) []policy.Verdict {
 	confirm := policy.Finding{Guard: policy.Confirm, Decision: policy.Hold, Reason: policy.Unconfirmed, Sentence: "seen failing in 1 reading, 2 are asked for", Values: []policy.Value{{Name: "reads", Got: 1, Limit: 2}}}
-	floor := policy.Finding{Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)", Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2}}}
+	floor := policy.Finding{Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 tasks would stay healthy, floor 2 (50 %)", Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2}}}
 	at := func(s time.Duration, not ...policy.Finding) policy.Verdict {
 		v := held(t, t.Opened.Add(s*time.Second), not...)
 		v.Findings = not

@@ -162,7 +162,7 @@ func act(v *status.View, now time.Time) {
 			Guard: policy.NoGain, Decision: policy.Refuse, Reason: policy.AlreadyDraining, Sentence: "the target is draining already",
 		}),
 		held(v.Open[0], decided, policy.Finding{
-			Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 targets would stay healthy, floor 2 (50 %)",
+			Guard: policy.Floor, Decision: policy.Hold, Reason: policy.BelowFloor, Sentence: "1 of 3 tasks would stay healthy, floor 2 (50 %)",
 			Values: []policy.Value{{Name: "healthy_left", Got: 1, Limit: 2}},
 		}, policy.Finding{
 			Guard: policy.Rate, Decision: policy.Hold, Reason: policy.ServiceRate, Sentence: "the service may lose 1 tasks a minute, 1 at once: the next at a quarter past",

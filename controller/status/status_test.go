@@ -123,7 +123,7 @@ func TestAnswers(t *testing.T) {
 		{"/api/v1/explain?of=arn:aws:ecs:eu-central-1:123456789012:service/a", 400, js, "is the ARN of no task"},
 		{"/api/v1/explain?of=i-%3Cb%3E", 400, js, "is no instance's id"},
 		{"/api/v1/verdicts", 200, js, `"next_cursor":null`},
-		{"/api/v1/verdicts?cluster=production&service=api&action=detach&reason=below_floor", 200, js, `"sentence":"1 of 3 targets would stay healthy, floor 2 (50 %)"`},
+		{"/api/v1/verdicts?cluster=production&service=api&action=detach&reason=below_floor", 200, js, `"sentence":"1 of 3 tasks would stay healthy, floor 2 (50 %)"`},
 		{"/api/v1/verdicts?decision=allow", 200, js, `"verdicts":[]`},
 		{"/api/v1/verdicts?task=1f0c2a57b1c24d6f8e1f6b7a9d3c5e01", 200, js, `"guard":"floor"`},
 		{"/api/v1/verdicts?task=1f0c2a57", 200, js, `"verdicts":[]`},
@@ -398,7 +398,7 @@ func TestBanner(t *testing.T) {
 		}, "exposed", "Exposed for 1 min 02 s Clients are sent to 1 failing task: ECS calls it UNHEALTHY, and the balancer still calls its target healthy. " +
 			"Since 1999-12-31 23:58:58 UTC Where production/api, task 1f0c2a57 " +
 			"Done Castoff has done nothing; ECS's replacement started 22 s ago and does not serve yet " +
-			"Why no more 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor)"},
+			"Why no more 1 of 3 tasks would stay healthy, floor 2 (50 %) (hold by floor)"},
 		{"exposed in mode observe", func(v *status.View) {
 			v.Verdicts = []policy.Verdict{held(v.Open[0], time.Now())}
 			v.Verdicts[0].Mode = policy.Observing
@@ -416,7 +416,7 @@ func TestBanner(t *testing.T) {
 		}, "exposed", "Exposed for 4 min 42 s Clients are sent to 2 failing tasks: ECS calls them UNHEALTHY, and the balancer still calls 2 targets healthy. " +
 			"Since 1999-12-31 23:55:18 UTC, the first of them Where production/api " +
 			"Done Castoff has called for 1 of 2; ECS has created 2 of 2 replacements " +
-			"Why no more 1 of 2: 1 of 3 targets would stay healthy, floor 2 (50 %) (hold by floor); 1 of 2: the target is draining already (refuse by no_gain)"},
+			"Why no more 1 of 2: 1 of 3 tasks would stay healthy, floor 2 (50 %) (hold by floor); 1 of 2: the target is draining already (refuse by no_gain)"},
 		{"exposed and blind", func(v *status.View) { v.LastFull = time.Time{} }, "exposed", "(hold by floor) Blind: no full pass yet, 1 gap. What is below may be old."},
 		{"paused", func(v *status.View) {
 			pauses := v.Pauses
