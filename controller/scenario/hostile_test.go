@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ var hostileRuns = flag.String("hostile", "", "the runs of TestSafetyHostileRepli
 const (
 	sampled    = 60
 	mostMemory = 256 << 10
+	heapMost   = 192 << 20 // Go's GOMEMLIMIT: three quarters of that
 )
 
 // moments are when a lie begins.
@@ -36,6 +38,7 @@ var moments = []string{"start", "middle", "out"}
 // castoff goes on, makes no call that the truth does not justify, forgets no target
 // that it took out, and once the lie is over puts it back.
 func TestSafetyHostileReplies(t *testing.T) {
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(heapMost)) // as the templates have it
 	lies := everyLie(t)
 	type run struct {
 		lie    lie

@@ -154,7 +154,11 @@ resource "aws_ecs_task_definition" "castoff" {
     linuxParameters        = { capabilities = { drop = ["ALL"] } }
     portMappings           = [{ name = "metrics", containerPort = 9468, protocol = "tcp" }]
     mountPoints            = [{ sourceVolume = "state", containerPath = "/state", readOnly = false }]
-    environment            = var.config == null ? [] : [{ name = "CASTOFF_CONFIG", value = var.config }]
+    environment = concat(
+      # Go collects garbage more often as it gets near three quarters of the memory, rather than be killed.
+      [{ name = "GOMEMLIMIT", value = "${local.size.memory * 3 / 4}MiB" }],
+      var.config == null ? [] : [{ name = "CASTOFF_CONFIG", value = var.config }],
+    )
     secrets                = [for name, arn in local.parameters : { name = name, valueFrom = arn }]
     healthCheck = {
       command     = ["CMD", "/castoff", "healthcheck"]
