@@ -13,7 +13,9 @@
 // two readings of a row contradict one another and may be of either order, the later one
 // says nothing; of a task, its version tells. A read that failed leaves no trace but wider
 // bounds. AWS's own timestamps make both bounds equal. Estimates are reasoned
-// from settings; see onset.go.
+// from settings; see onset.go. All of them hold for replies that are no older than
+// [fleet.Read.Behind] says, and for health that ECS was told of within
+// Settings.ReportLag: of both AWS publishes no figure, and who knows better sets them.
 //
 // # Who took a target out
 //
