@@ -24,6 +24,9 @@ func remind(cfg config.Config, observer *awsapi.Observer, o *Options) {
 			"cluster", cluster.Name())
 	}
 	observer.Remember(o.Past.Tracker.Tasks)
+	for _, d := range o.Past.Detachments {
+		observer.Await(d.Cluster, d.Service, d.Task)
+	}
 }
 
 // resume goes on from what an earlier castoff has left.

@@ -17,26 +17,46 @@ import (
 func (o *Observer) Remember(tasks []*fleet.Task) {
 	now := time.Now()
 	for _, v := range tasks {
-		if v == nil || v.ARN == "" || v.Service.Name == "" || !o.watches(v.Cluster) {
+		if v == nil {
 			continue
 		}
-		c := o.clusterOf(v.Cluster)
-		if c.byARN[v.ARN] != nil {
+		t := o.addKnown(v.Cluster, v.Service, v.ARN)
+		if t == nil {
 			continue
 		}
-		t := &task{clock: clock{known: now}, arn: v.ARN, service: v.Service, value: v, remembered: true}
+		t.value, t.remembered = v, true
 		if v.Gone() {
 			t.stoppedRead, t.stoppedPass = now, o.pass
 		}
-		c.byARN[v.ARN] = t
-		c.tasks = append(c.tasks, t)
 		for _, key := range v.Targets {
 			o.addGroup(key.Group) // whatever its service names by now
 		}
 	}
-	for _, c := range o.clusters {
-		slices.SortFunc(c.tasks, func(a, b *task) int { return cmp.Compare(a.arn, b.arn) })
+}
+
+// Await makes a task known of which another process has left nothing but that it was
+// there, before the first pass. It is a Gap until it is read, or confirmed MISSING: that
+// no list has it is no proof that it has ended.
+func (o *Observer) Await(c fleet.ClusterARN, service fleet.ServiceID, arn fleet.TaskARN) {
+	if t := o.addKnown(c, service, arn); t != nil {
+		t.awaited = true
 	}
+}
+
+// addKnown adds a task that another process knew; nil where there is nothing to add.
+func (o *Observer) addKnown(of fleet.ClusterARN, service fleet.ServiceID, arn fleet.TaskARN) *task {
+	if arn == "" || service.Name == "" || !o.watches(of) {
+		return nil
+	}
+	c := o.clusterOf(of)
+	if c.byARN[arn] != nil {
+		return nil
+	}
+	t := &task{clock: clock{known: time.Now()}, arn: arn, service: service}
+	c.byARN[arn] = t
+	i, _ := slices.BinarySearchFunc(c.tasks, arn, func(t *task, arn fleet.TaskARN) int { return cmp.Compare(t.arn, arn) })
+	c.tasks = slices.Insert(c.tasks, i, t)
+	return t
 }
 
 // Watch has clusters watched besides those that are configured, before the first

@@ -397,3 +397,55 @@ func TestRememberedTargetsOnInstances(t *testing.T) {
 		})
 	}
 }
+
+// Of a task whose target another process took out nothing but its name is left: no list
+// has it, and it is a Gap until ECS has said what has become of it.
+func TestAwaitedTask(t *testing.T) {
+	service := fleet.ServiceID{Cluster: "c00", Name: "s0000"}
+	for name, c := range map[string]struct {
+		becomes func(*fakeTask)
+		unread  bool // for a while, whatever the lists say
+		read    fleet.TaskStatus
+	}{
+		"runs":               {func(*fakeTask) {}, false, fleet.Running},
+		"had stopped before": {func(task *fakeTask) { task.status, task.desired = "STOPPED", "STOPPED" }, false, fleet.Stopped},
+		"is MISSING":         {func(task *fakeTask) { task.hidden = true }, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 2)
+				of, task := f.clusters[0], f.clusters[0].tasks[0]
+				arn := of.taskARN(task.id)
+				task.extra = map[string]any{"stoppedAt": float64(time.Now().Add(-time.Minute).Unix())}
+				c.becomes(task)
+				f.fault = func(call fakeCall) *fakeReply {
+					if call.op == "ListTasks" { // that lags behind
+						return &fakeReply{status: 200, body: `{"taskArns":[]}`}
+					}
+					return nil
+				}
+				o := observer(t, Options{Config: f.config()})
+				cluster := fleet.ClusterARN(of.arn())
+				o.Await(cluster, service, arn)
+				s := pass(t, o, 0)
+				if is := s.Task(arn); c.read != "" && (is == nil || is.LastStatus != c.read) {
+					t.Fatalf("it is %+v, gaps %v", is, gapsOf(s))
+				}
+				for began := time.Now(); c.unread && time.Since(began) < missingStaysSeconds*time.Second; s = pass(t, o, time.Second) {
+					if g, ok := gapOf(s, fleet.GapTasks); !ok || !g.MayHide(cluster, service, arn) {
+						t.Fatalf("after %s: gaps %+v", time.Since(began), s.Gaps)
+					}
+				}
+				for range 60 {
+					s = pass(t, o, 5*time.Second)
+				}
+				if g, ok := gapOf(s, fleet.GapTasks); ok {
+					t.Errorf("in the end: %+v", g)
+				}
+				if there := s.Task(arn) != nil; there != (c.read == fleet.Running) {
+					t.Errorf("in the end it is there: %v", there)
+				}
+			})
+		})
+	}
+}

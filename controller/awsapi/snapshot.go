@@ -183,9 +183,9 @@ func (o *Observer) addUnread(gaps map[gapKey]fleet.Gap) {
 }
 
 // never reports that the task was never read. ECS answering MISSING is a reading, unless
-// it goes on to, of a task that its lists have.
+// it goes on to, of a task that its lists have, or is about one that was there before.
 func (t *task) never() bool {
-	return t.value == nil && (t.missing == 0 || t.missing >= confirmations && !t.gone())
+	return t.value == nil && (t.missing == 0 || t.awaited || t.missing >= confirmations && !t.gone())
 }
 
 // unread counts the tasks that were never read, and says since when the first

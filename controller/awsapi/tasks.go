@@ -43,6 +43,8 @@ type task struct {
 	// remembered says that value's targets are another process's, and nobody has
 	// read yet where the task is.
 	remembered bool
+	// awaited says that another process knew it, and left no reading of it.
+	awaited bool
 
 	older        int // readings in a row that had an older version than value
 	missing      int // readings in a row that said MISSING
@@ -316,7 +318,7 @@ func (o *Observer) applyTask(c *cluster, t *task, r *reading) {
 	t.missing, t.unlisted = 0, struct{ running, stopped bool }{}
 	v := r.value
 	if t.value == nil {
-		if v.Gone() && v.StoppedAt.Before(o.started) {
+		if v.Gone() && v.StoppedAt.Before(o.started) && !t.awaited {
 			o.closeTask(c, t) // history
 			return
 		}
