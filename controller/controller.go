@@ -100,7 +100,7 @@ func (o Options) validate() error {
 		name    string
 		missing bool
 	}{
-		{"observer", o.Observer == nil}, {"metrics", o.Metrics == nil}, {"exposition", o.Exposition == nil}, {"logger", o.Logger == nil},
+		{"observer", o.Observer == nil}, {"metrics", o.Metrics == nil}, {"exposition", o.Exposition == nil}, {"way to leave a cluster that is left behind", len(o.LeftBehind) > 0 && o.Leave == nil}, {"logger", o.Logger == nil},
 		{"polling interval", o.Polling.Interval <= 0}, {"hot interval", o.Polling.HotInterval <= 0}, {"deadline", o.Polling.Deadline <= 0},
 	} {
 		if part.missing {

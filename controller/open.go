@@ -76,11 +76,11 @@ func (e *JournalError) Unwrap() error { return e.Err }
 // openJournal opens the journal and reads what an earlier castoff left in it.
 func openJournal(cfg config.Config, version string, log *slog.Logger) (*journal.Journal, journal.Contents, error) {
 	o := journal.Options{Version: version, Keep: journal.Keep{Count: cfg.Timelines.Keep.Count, Age: cfg.Timelines.Keep.Age}}
-	switch {
-	case cfg.State == config.NoState:
+	switch cfg.State {
+	case config.NoState:
 		log.Info("state is kept in memory, as the configuration has it: a restart forgets timelines, and which targets castoff took out")
 		return journal.Memory(o), journal.Contents{Fresh: true}, nil
-	case cfg.State == "":
+	case "":
 		log.Warn("state is kept in memory: a restart forgets timelines, and which targets castoff took out; give it a directory with --state")
 		return journal.Memory(o), journal.Contents{Fresh: true}, nil
 	}

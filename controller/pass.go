@@ -146,7 +146,7 @@ func (c *Controller) publish(v *status.View, now time.Time) {
 // survive is deferred by what must not take the rest with it when it panics.
 func (c *Controller) survive(what string) {
 	if p := recover(); p != nil {
-		c.log.Error(what+" panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		c.log.Error("castoff goes on after a panic", "in", what, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	}
 }
 

@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -37,7 +36,7 @@ func TestTaskOfADetachmentIsAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	remind(config.Default(), observer, &Options{
-		Past: journal.Contents{Detachments: []policy.Detachment{d}}, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Past: journal.Contents{Detachments: []policy.Detachment{d}}, Logger: slog.New(slog.DiscardHandler),
 	})
 	gaps := observer.Observe(t.Context(), nil).Gaps
 	if !slices.ContainsFunc(gaps, func(g fleet.Gap) bool { return g.Kind == fleet.GapTasks && g.MayHide(d.Cluster, d.Service, d.Task) }) {

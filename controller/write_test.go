@@ -479,7 +479,7 @@ func TestStopSurvivesAPanic(t *testing.T) {
 		synctest.Wait()
 		w.set(func(*fleet.Snapshot) { panic("no fleet") })
 		stop(t, c)
-		for _, said := range []string{`msg="putting targets back panicked"`, "no fleet", "a target stays out"} {
+		for _, said := range []string{`in="putting targets back"`, "no fleet", "a target stays out"} {
 			if !strings.Contains(log.String(), said) {
 				t.Errorf("not said: %s\n%s", said, log.String())
 			}

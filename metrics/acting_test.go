@@ -389,7 +389,7 @@ func TestEveryVerdictBeginsAtZero(t *testing.T) {
 	for _, d := range policy.Decisions {
 		for _, r := range policy.Reasons(policy.Detach, d) {
 			all++
-			if !strings.Contains(there, fmt.Sprintf(`castoff_verdicts_total{cluster="production",reason="%s",service="service-0000",verdict="%s"} 0`, r, d)) {
+			if !strings.Contains(there, fmt.Sprintf(`castoff_verdicts_total{cluster="production",reason=%q,service="service-0000",verdict=%q} 0`, r, d)) {
 				t.Errorf("%s with reason %s does not begin at 0", d, r)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/signal"
 	"reflect"
@@ -361,11 +362,19 @@ func calls(m *metrics.AWS) func() status.Calls {
 	}
 }
 
+// scrapesMost is how many may be sent the metrics at a time: two Prometheus servers and
+// somebody who looks, twice over. More are answered 503 until one of them is done.
+const scrapesMost = 6
+
+func exposition(reg *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg, MaxRequestsInFlight: scrapesMost})
+}
+
 // open makes castoff, with what this program has for it.
 func open(cfg config.Config, reg *prometheus.Registry, m *metrics.Metrics, p controller.Place) (*controller.Controller, *awsapi.Observer, error) {
 	p.Version, _ = build()
 	p.Metrics, p.AWS.Recorder, p.Calls = m, m.AWS, calls(m.AWS)
-	p.Exposition = promhttp.HandlerFor(reg, promhttp.HandlerOpts{EnableOpenMetrics: true, Registry: reg})
+	p.Exposition = exposition(reg)
 	daemon, observer, err := controller.Open(cfg, p)
 	var listen *controller.ListenError
 	if errors.As(err, &listen) {

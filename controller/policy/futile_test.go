@@ -61,6 +61,7 @@ func TestFutile(t *testing.T) {
 			s.read()
 		}, Allow, OK, "", 0},
 		{"killed for their checks", stopped("", "Task failed ELB health checks in (target-group x)"), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
+		{"exited, by its reason", stopped("", "Essential container in task exited"), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
 		{"exited", stopped("EssentialContainerExited", ""), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
 		{"never started", stopped("TaskFailedToStart", ""), Hold, ReplacementsFail, "", 30*time.Minute - 200*time.Millisecond},
 		{"never started, by the reason alone", func(s *scene) {

@@ -176,17 +176,14 @@ func (v *Look) note() {
 	})
 }
 
-// hasFailed reports that a task fails, or ended for a failure of its own. The
-// reason's prefix tells; which stopCode goes with it is not known.
-//
-// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
+// hasFailed reports that a task fails, or ended for a failure of its own.
 func hasFailed(t *fleet.Task, def *fleet.TaskDefinition) bool {
 	if !t.Leaving() {
 		_, failed := failedCheck(t, def)
 		return failed
 	}
-	return t.NeverStarted() || strings.HasPrefix(t.StoppedReason, "Task failed ") ||
-		t.StopCode == "EssentialContainerExited" || t.StopCode == "TaskFailedToStart"
+	cause := t.StopCause()
+	return cause != fleet.CauseOther && cause != fleet.CausePerson
 }
 
 // latch shuts where too many fail at once, and opens again once that has been

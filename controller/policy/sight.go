@@ -3,7 +3,6 @@ package policy
 import (
 	"slices"
 	"strconv"
-	"strings"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
 )
@@ -26,8 +25,8 @@ func (q *question) maySee() bool {
 
 // followStop takes in what ECS gives as the reason for the stop.
 func (d *Detachment) followStop(t *fleet.Task) {
-	d.Person = t.StopCode == "UserInitiated" || strings.HasPrefix(t.StoppedReason, "Task stopped by user")
-	if t.StopCode == "EssentialContainerExited" || strings.HasPrefix(t.StoppedReason, "Essential container in task exited") {
+	d.Person = t.MayBePersons()
+	if t.MayHaveExited() {
 		d.MaySee, d.Passed = true, false // its port was closed then
 	}
 }

@@ -24,11 +24,11 @@ type Use struct {
 // it allows nothing; any other limit that makes none is left out.
 func (v *Look) Usage() []Use {
 	use := Use{Name: "budget", Used: len(v.gone[Detaching].tasks)}
-	if _, bad := invalid(Budget, v.fleet, ""); !bad {
+	if sound(Budget, v.fleet) {
 		use.Limit = v.Fleet.Budget.of(v.running)
 	}
 	all := []Use{use}
-	if _, bad := invalid(Rate, v.fleet, ""); !bad {
+	if sound(Rate, v.fleet) {
 		all = append(all, Use{Name: string(Rate), Used: v.state.taken(Detaching, fleet.ServiceID{}, v.Fleet.Rate, v.Now), Limit: v.Fleet.Rate.Burst})
 	}
 	tries := make(map[fleet.ServiceID]int)
@@ -40,12 +40,12 @@ func (v *Look) Usage() []Use {
 	for _, svc := range v.Snapshot.Services {
 		s := v.service(svc.ID)
 		use := Use{Service: svc.ID, Name: "budget", Used: v.gone[s.mode].services[svc.ID]}
-		if _, bad := invalid(Budget, s.problems, ""); !bad {
+		if sound(Budget, s.problems) {
 			use.Limit = s.limits.Budget.Service.of(svc.Desired)
 		}
 		all = append(all, use)
 		left, ok := v.least(s)
-		if _, bad := invalid(Floor, s.problems, ""); ok && !bad {
+		if ok && sound(Floor, s.problems) {
 			all = append(all, Use{Service: svc.ID, Name: "floor", Used: left, Limit: s.limits.Floor.of(svc.Desired)})
 		}
 		for _, use := range []Use{
@@ -53,7 +53,7 @@ func (v *Look) Usage() []Use {
 			{svc.ID, string(Futile), v.state.futileMost(svc.ID, s.limits.Futile, v.Now), s.limits.Futile.Replacements},
 			{svc.ID, string(Contested), tries[svc.ID], s.limits.Contested.Tries},
 		} {
-			if _, bad := invalid(Guard(use.Name), s.problems, ""); !bad {
+			if sound(Guard(use.Name), s.problems) {
 				all = append(all, use)
 			}
 		}

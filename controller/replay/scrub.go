@@ -185,43 +185,43 @@ func (s *scrubber) sentence(v string) string {
 }
 
 // value replaces the value of a member, by what it looks like and by its name.
-func (s *scrubber) value(member, v string) (string, error) {
+func (s *scrubber) value(member, v string) string {
 	if s.plain {
-		return v, nil
+		return v
 	}
 	switch addr, err := netip.ParseAddr(v); {
 	case err == nil:
-		return s.address(addr).String(), nil
+		return s.address(addr).String()
 	case strings.HasPrefix(v, "arn:"):
-		return s.arn(v), nil
+		return s.arn(v)
 	}
 	prefix, rest, cut := strings.Cut(v, ":")
 	switch {
 	case v == "", fixed[v], shortened.MatchString(v), isTime.MatchString(v), isZone.MatchString(v):
-		return v, nil
+		return v
 	case isAccount.MatchString(v):
-		return s.account(v), nil
+		return s.account(v)
 	case isResource.MatchString(v):
 		kind, id, _ := strings.Cut(v, "-")
-		return kind + "-" + s.digest(kind, id)[:17], nil
+		return kind + "-" + s.digest(kind, id)[:17]
 	case isMAC.MatchString(v):
-		return "02:00:" + strings.Join([]string{s.digest("mac", v)[:2], s.digest("mac", v)[2:4], s.digest("mac", v)[4:6], s.digest("mac", v)[6:8]}, ":"), nil
+		return "02:00:" + strings.Join([]string{s.digest("mac", v)[:2], s.digest("mac", v)[2:4], s.digest("mac", v)[4:6], s.digest("mac", v)[6:8]}, ":")
 	case strings.HasPrefix(v, "ecs-svc/") && isOpaque.MatchString(v[len("ecs-svc/"):]):
-		return v, nil
+		return v
 	case meaning[member] && plainWord.MatchString(v):
-		return v, nil
+		return v
 	case sentences[member]:
-		return s.sentence(v), nil
+		return s.sentence(v)
 	case member == "group" && cut && (prefix == "service" || prefix == "family"):
-		return prefix + ":" + s.name(rest), nil
+		return prefix + ":" + s.name(rest)
 	case member == "tasks" && isOpaque.MatchString(v):
-		return v, nil
+		return v
 	case named[member] && cut && isOpaque.MatchString(rest): // FAMILY:REVISION
-		return s.name(prefix) + ":" + rest, nil
+		return s.name(prefix) + ":" + rest
 	case named[member]:
-		return s.name(v), nil
+		return s.name(v)
 	default:
-		return s.text(v), nil
+		return s.text(v)
 	}
 }
 
@@ -243,15 +243,14 @@ func (s *scrubber) tag(key, value string) (k, v string) {
 
 // option replaces the value of an attribute of a target group or load balancer, whose
 // key is AWS's. Numbers and switches stay: the rest may be a bucket, a header or a cookie.
-func (s *scrubber) option(key, value string) (k, v string, err error) {
+func (s *scrubber) option(key, value string) (k, v string) {
 	if s.plain {
-		return key, value, nil
+		return key, value
 	}
 	if !isOption.MatchString(key) {
 		key = s.text(key)
 	}
-	v, err = s.value("", value)
-	return key, v, err
+	return key, s.value("", value)
 }
 
 // pause keeps the keys of a pause, and replaces who asks for it and why.
@@ -278,7 +277,7 @@ func (s *scrubber) pause(v string) string {
 }
 
 // json replaces in a JSON value what is to be replaced.
-func (s *scrubber) json(member string, value any) (any, error) {
+func (s *scrubber) json(member string, value any) any {
 	switch v := value.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(v))
@@ -286,7 +285,7 @@ func (s *scrubber) json(member string, value any) (any, error) {
 		val, valued := v["value"].(string)
 		if keyed && valued && len(v) == 2 {
 			k, w := s.tag(key, val)
-			return map[string]any{"key": k, "value": w}, nil
+			return map[string]any{"key": k, "value": w}
 		}
 		for name, below := range v {
 			if secret[name] {
@@ -298,27 +297,21 @@ func (s *scrubber) json(member string, value any) (any, error) {
 			if !isMember.MatchString(name) { // a key that somebody chose
 				name = s.text(name)
 			}
-			b, err := s.json(name, below)
-			if err != nil {
-				return nil, err
-			}
+			b := s.json(name, below)
 			out[name] = b
 		}
-		return out, nil
+		return out
 	case []any:
 		out := make([]any, len(v))
 		for i := range v {
-			b, err := s.json(member, v[i])
-			if err != nil {
-				return nil, err
-			}
+			b := s.json(member, v[i])
 			out[i] = b
 		}
-		return out, nil
+		return out
 	case string:
 		return s.value(member, v)
 	default:
-		return value, nil
+		return value
 	}
 }
 
@@ -337,7 +330,7 @@ func (s *scrubber) command(value any) any {
 }
 
 // form replaces in a query.
-func (s *scrubber) form(form url.Values) (url.Values, error) {
+func (s *scrubber) form(form url.Values) url.Values {
 	out := make(url.Values, len(form))
 	for name, all := range form {
 		parts := strings.Split(name, ".")
@@ -346,14 +339,10 @@ func (s *scrubber) form(form url.Values) (url.Values, error) {
 			member = parts[len(parts)-3]
 		}
 		for _, v := range all {
-			w, err := s.value(member, v)
-			if err != nil {
-				return nil, err
-			}
-			out.Add(name, w)
+			out.Add(name, s.value(member, v))
 		}
 	}
-	return out, nil
+	return out
 }
 
 // body replaces in a reply of either protocol. One that is of neither is a text.
@@ -366,20 +355,14 @@ func (s *scrubber) body(query bool, body []byte) (string, error) {
 		if err != nil {
 			return s.text(string(body)), nil //nolint:nilerr // it is no XML: that is its whole meaning
 		}
-		if err := root.scrub(s, ""); err != nil {
-			return "", err
-		}
+		root.scrub(s, "")
 		return root.String(), nil
 	}
 	var value any
 	if err := decode(body, &value); err != nil {
 		return s.text(string(body)), nil //nolint:nilerr // it is no JSON: that is its whole meaning
 	}
-	value, err := s.json("", value)
-	if err != nil {
-		return "", err
-	}
-	text, err := json.Marshal(value)
+	text, err := json.Marshal(s.json("", value))
 	return string(text), err
 }
 
@@ -431,35 +414,30 @@ func (n *node) child(name string) *node {
 }
 
 // scrub replaces in an element of a list of that name.
-func (n *node) scrub(s *scrubber, in string) (err error) {
+func (n *node) scrub(s *scrubber, in string) {
 	if k, v := n.child("Key"), n.child("Value"); k != nil && v != nil && len(n.below) == 2 {
 		if in == "Attributes" {
-			k.text, v.text, err = s.option(k.text, v.text)
+			k.text, v.text = s.option(k.text, v.text)
 		} else {
 			k.text, v.text = s.tag(k.text, v.text)
 		}
-		return err
+		return
 	}
 	if len(n.below) == 0 {
 		if n.name == "RequestId" {
 			n.text = ""
 		}
-		n.text, err = s.value(n.name, n.text)
-		return err
+		n.text = s.value(n.name, n.text)
+		return
 	}
 	n.text = ""
 	for _, b := range n.below {
 		if b.name == "member" && len(b.below) == 0 { // a list of texts
-			if b.text, err = s.value(n.name, b.text); err != nil {
-				return err
-			}
+			b.text = s.value(n.name, b.text)
 			continue
 		}
-		if err := b.scrub(s, n.name); err != nil {
-			return err
-		}
+		b.scrub(s, n.name)
 	}
-	return nil
 }
 
 func (n *node) String() string {

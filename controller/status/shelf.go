@@ -115,6 +115,9 @@ func (s *shelf) make(ctx context.Context, m *made, v *View, key string, rt *rout
 		close(m.done)
 		s.keep(key, m)
 	}()
+	if rt.lasts > 0 {
+		ctx = context.WithoutCancel(ctx) // others may wait for the same by now
+	}
 	if err = s.slot(ctx); err != nil {
 		return
 	}
@@ -167,7 +170,7 @@ func (s *shelf) slot(ctx context.Context) error {
 	case <-timer.C:
 		return crowded
 	case <-ctx.Done():
-		return crowded // who waits for the same answer hears this
+		return crowded
 	}
 }
 

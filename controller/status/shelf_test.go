@@ -2,6 +2,7 @@ package status
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -154,6 +155,31 @@ func TestReadersQueue(t *testing.T) {
 		defer s.shelf.mu.Unlock()
 		if s.shelf.waiting != 0 || len(s.shelf.slots) != 0 {
 			t.Errorf("%d wait, %d are made", s.shelf.waiting, len(s.shelf.slots))
+		}
+	})
+}
+
+// A reader that goes away while its answer waits to be made takes it from nobody else.
+func TestReaderThatLeavesIsMissedByNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &View{}
+		s := &server{view: func() *View { return v }, shelf: newShelf()}
+		rt := &route{contentType: textType, lasts: forever, answer: func(*View, request) ([]byte, error) { return []byte("told"), nil }}
+		for range cap(s.shelf.slots) {
+			s.shelf.slots <- struct{}{}
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		go s.serve(rt)(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil).WithContext(ctx))
+		synctest.Wait()
+		w := httptest.NewRecorder()
+		go s.serve(rt)(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		synctest.Wait()
+		leave()
+		synctest.Wait()
+		<-s.shelf.slots
+		synctest.Wait()
+		if w.Code != http.StatusOK || w.Body.String() != "told" {
+			t.Errorf("%d %s", w.Code, w.Body)
 		}
 	})
 }

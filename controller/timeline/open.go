@@ -1,26 +1,9 @@
 package timeline
 
 import (
-	"strings"
 	"time"
 
 	"github.com/castoff-ecs/castoff/controller/fleet"
-)
-
-// Prefixes of stoppedReason, by which a stop is told from another: which
-// stopCode goes with which reason is not known.
-//
-// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stopped-task-errors.html
-const (
-	reasonContainerCheck = "Task failed container health checks"
-	reasonTargetCheck    = "Task failed ELB health checks"
-	reasonExit           = "Essential container in task exited"
-)
-
-// Stop codes that name a failure by themselves.
-const (
-	codeExit        = "EssentialContainerExited"
-	codeFailedStart = "TaskFailedToStart"
 )
 
 // booting reports that a task's failing check is not yet a failure to ECS, nor to us.
@@ -35,12 +18,12 @@ func booting(s *fleet.Snapshot, task *fleet.Task, balancer bool) bool {
 
 // cause tells which failure, if any, ECS names as the reason for a stop.
 func cause(task *fleet.Task) (Trigger, bool) {
-	switch {
-	case strings.HasPrefix(task.StoppedReason, reasonContainerCheck):
+	switch task.StopCause() {
+	case fleet.CauseContainerCheck:
 		return ContainerCheck, true
-	case strings.HasPrefix(task.StoppedReason, reasonTargetCheck):
+	case fleet.CauseTargetCheck:
 		return TargetCheck, true
-	case strings.HasPrefix(task.StoppedReason, reasonExit), task.StopCode == codeExit, task.StopCode == codeFailedStart, task.NeverStarted():
+	case fleet.CauseExit, fleet.CauseNeverStarted:
 		return Exit, true
 	default:
 		return "", false

@@ -287,6 +287,20 @@ func TestCallIsOfOneFailure(t *testing.T) {
 	}
 }
 
+// A call about a task that nobody has heard of for an hour is forgotten.
+func TestCallAboutATaskThatIsGone(t *testing.T) {
+	w := newWorld(1)
+	w.add(hung("a"))
+	tracker := NewTracker(DefaultSettings())
+	tracker.Called("another", fleet.NewTargetKey(w.groups[0].ARN, "10.9.9.9", 10080), Bounds{NotBefore: sec(480)})
+	for at := sec(490); at.Before(sec(490).Add(time.Hour + time.Minute)); at = at.Add(time.Minute) {
+		tracker.Track(fleet.NewSnapshot(fleet.Snapshot{At: at}))
+		if long := at.Sub(sec(480)); (len(tracker.calls) == 0) != (long > time.Hour) {
+			t.Fatalf("after %s: %v", long, tracker.calls)
+		}
+	}
+}
+
 // What was put back before the task fails is not of that failure.
 func TestCallOfWhatWasPutBack(t *testing.T) {
 	w := newWorld(1)

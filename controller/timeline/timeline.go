@@ -246,7 +246,7 @@ func (t *Timeline) Clone() *Timeline {
 	c.Milestones = slices.Clone(t.Milestones)
 	c.Targets = slices.Clone(t.Targets)
 	for i := range c.Targets {
-		c.Targets[i].Milestones = slices.Clone(c.Targets[i].Milestones)
+		c.Targets[i].Milestones, c.Targets[i].Good = slices.Clone(c.Targets[i].Milestones), slices.Clone(c.Targets[i].Good)
 	}
 	return &c
 }

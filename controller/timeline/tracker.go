@@ -86,6 +86,10 @@ type callOf struct {
 	key  fleet.TargetKey
 }
 
+// forgotten is after how long a call about a task that is in sight no more is forgotten:
+// one that comes back after a restart does so within minutes.
+const forgotten = time.Hour
+
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
 	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds), withheld: make(map[fleet.TargetKey]fleet.Read), parted: make(map[callOf]Parting)}
@@ -306,12 +310,11 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	maps.DeleteFunc(t.recovered, func(arn fleet.TaskARN, _ Survived) bool { return t.over(s, arn) })
 	maps.DeleteFunc(t.dark, func(arn fleet.TaskARN, _ Darkness) bool { return t.over(s, arn) })
 	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return t.over(s, arn) })
-	for about, call := range t.calls { // somebody has put it back
+	maps.DeleteFunc(t.calls, func(about callOf, call Bounds) bool {
 		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
-		if row != nil && row.Healthy() && g.Read.Earliest().After(call.NotBefore.Add(t.settings.CallLag)) {
-			delete(t.calls, about)
-		}
-	}
+		back := row != nil && row.Healthy() && g.Read.Earliest().After(call.NotBefore.Add(t.settings.CallLag)) // by somebody
+		return back || t.over(s, about.task) && s.At.Sub(call.NotBefore) > forgotten
+	})
 }
 
 // over reports that a task is in sight no more. One that was kept over a restart is

@@ -1,6 +1,7 @@
 package timeline
 
 import (
+	"encoding/json"
 	"slices"
 	"testing"
 	"time"
@@ -575,10 +576,24 @@ func TestCopies(t *testing.T) {
 	c := &camera{w: w}
 	c.film(tracker, sec(500), sec(605), poll)
 	open := only(t, tracker.Open())
-	before := describe(open)
+	if len(open.Targets) == 0 || len(open.Targets[0].Good) == 0 || len(open.Milestones) == 0 {
+		t.Fatalf("it has nothing that could be shared: %+v", open)
+	}
+	before, err := json.Marshal(open)
+	if err != nil {
+		t.Fatal(err)
+	}
 	c.film(tracker, sec(610), sec(1000), poll)
-	if after := describe(open); after != before {
+	if after, _ := json.Marshal(open); string(after) != string(before) {
 		t.Errorf("changed from %s to %s", before, after)
+	}
+	// And what a reader changes is its own.
+	again := only(t, tracker.Open())
+	clear(again.Milestones)
+	clear(again.Targets[0].Milestones)
+	clear(again.Targets[0].Good)
+	if is := only(t, tracker.Open()); len(is.Milestones) == 0 || is.Milestones[0].Kind == "" || is.Targets[0].Good[0] == (Span{}) || is.Targets[0].Milestones[0].Kind == "" {
+		t.Errorf("a reader changed it: %+v", is)
 	}
 }
 

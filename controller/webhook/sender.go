@@ -2,6 +2,7 @@ package webhook
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -68,6 +69,9 @@ func Transport(proxy func(*http.Request) (*url.URL, error), roots *x509.CertPool
 	t.MaxResponseHeaderBytes = 16 << 10
 	t.MaxIdleConnsPerHost = 1
 	if roots != nil {
+		if t.TLSClientConfig == nil { // without HTTP/2, as by GODEBUG=http2client=0
+			t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+		}
 		t.TLSClientConfig.RootCAs = roots
 	}
 	return t

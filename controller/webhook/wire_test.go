@@ -3,6 +3,7 @@ package webhook
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
 	"io"
@@ -238,6 +239,18 @@ func TestRoots(t *testing.T) {
 	}
 	if err := try(t, Transport(nil, x509.NewCertPool()), at(server.URL)); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("without the root: %v", err)
+	}
+}
+
+// Roots count without HTTP/2 too, as GODEBUG=http2client=0 has it: then there is nothing
+// about TLS to begin with.
+func TestRootsWithoutHTTP2(t *testing.T) {
+	was := http.DefaultTransport
+	http.DefaultTransport = &http.Transport{TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
+	defer func() { http.DefaultTransport = was }()
+	roots := x509.NewCertPool()
+	if c := Transport(nil, roots).TLSClientConfig; c == nil || c.RootCAs != roots {
+		t.Errorf("%+v", c)
 	}
 }
 
