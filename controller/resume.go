@@ -44,16 +44,23 @@ func (c *Controller) resume(past journal.Contents) {
 func (c *Controller) restore() {
 	c.tracker = timeline.Restore(c.options.Tracker, c.tracked)
 	c.recall()
+	c.tellCalls()
 }
 
 // recall tells the tracker of calls that it may not have heard of: a castoff that is
 // killed between a call and the end of the pass has only written down that it would
-// make it. Else what castoff took out would be said to be somebody else's doing.
+// make it, and a pass that broke off may have heard what came of one. Else what castoff
+// took out would be said to be somebody else's doing.
 func (c *Controller) recall() {
 	for _, d := range c.acting.detachments {
-		if !d.Called.IsZero() && d.Open() && d.Back == nil && d.Attached.IsZero() {
-			c.tracker.Called(d.Task, d.Target, timeline.Bounds{NotBefore: d.Called})
+		if _, underWay := c.writes.underWay[d.Target]; underWay || d.Called.IsZero() || !d.Open() || d.Back != nil || !d.Attached.IsZero() {
+			continue
 		}
+		call := timeline.Bounds{NotBefore: d.Called}
+		if d.Result == policy.Accepted {
+			call.NotAfter = d.Answered
+		}
+		c.tracker.Called(d.Task, d.Target, call)
 	}
 }
 

@@ -145,7 +145,7 @@ func (c *Controller) begin(ctx context.Context, w write) {
 		return
 	}
 	go func() {
-		limited, cancel := context.WithTimeout(c.writes.ctx, policy.CallLasts)
+		limited, cancel := context.WithTimeout(c.writes.ctx, fleet.CallLasts)
 		defer cancel()
 		c.make(limited, w)
 	}()

@@ -1,5 +1,10 @@
 package fleet
 
+import "time"
+
+// CallLasts is how long a call that changes something may take, whatever it waits for.
+const CallLasts = time.Minute
+
 // CallError is a call that was to change something in AWS and was not
 // confirmed.
 type CallError struct {

@@ -148,9 +148,6 @@ func (d *Detachment) of(task fleet.TaskARN, started time.Time) bool {
 	return d.Task == task && d.Started.Equal(started)
 }
 
-// CallLasts is how long a call may take, whatever it waits for.
-const CallLasts = time.Minute
-
 // settled is the instant after which readings show what came of the last call. Of one
 // that castoff was ended in nobody knows when it was over.
 func (d *Detachment) settled() time.Time {
@@ -158,7 +155,7 @@ func (d *Detachment) settled() time.Time {
 	case d.Called.IsZero():
 		return time.Time{}
 	case d.Answered.IsZero():
-		return d.Called.Add(CallLasts)
+		return d.Called.Add(fleet.CallLasts)
 	case d.Answered.After(d.Called):
 		return d.Answered
 	}

@@ -70,11 +70,11 @@ func TestFollowEnds(t *testing.T) {
 		}, ""},
 		{"back and healthy, by a reading from while a call may have gone on in which castoff was ended", func(s *scene) {
 			s.row("web", 0).State = fleet.TargetHealthy
-			s.detachments[0].Called, s.detachments[0].Answered = s.now.Add(-CallLasts), time.Time{}
+			s.detachments[0].Called, s.detachments[0].Answered = s.now.Add(-fleet.CallLasts), time.Time{}
 		}, ""},
 		{"back and healthy, after that", func(s *scene) {
 			s.row("web", 0).State = fleet.TargetHealthy
-			s.detachments[0].Called, s.detachments[0].Answered = s.now.Add(-CallLasts-time.Second), time.Time{}
+			s.detachments[0].Called, s.detachments[0].Answered = s.now.Add(-fleet.CallLasts-time.Second), time.Time{}
 		}, Recovered},
 		{"back and failing", func(s *scene) { fail(s.task("web", 0)); s.row("web", 0).State = fleet.TargetHealthy; s.read() }, ""},
 		{"back and failing, by castoff's hand", func(s *scene) {

@@ -21,8 +21,8 @@ func (f *failure) attribute(m Milestone, call Bounds, pending bool, lag, back ti
 	maybe := !call.NotBefore.IsZero() && !call.NotBefore.After(m.NotAfter)
 	ours := maybe && !ecsFirst
 	if call.NotAfter.IsZero() {
-		maybe = maybe && !m.NotBefore.After(call.NotBefore.Add(lag))
-		ours = ours && (up || f.deactivating.NotBefore.After(m.NotAfter))
+		maybe = maybe && !m.NotBefore.After(call.settled().Add(lag))
+		ours = ours && maybe && (up || f.deactivating.NotBefore.After(m.NotAfter))
 	} else {
 		maybe = maybe && !call.NotAfter.Before(m.NotBefore)
 		ours = ours && maybe

@@ -145,6 +145,149 @@ func TestCallIsTakenBackBeforeItsFailureIsKnown(t *testing.T) {
 	}
 }
 
+// A call about a row of which nothing is known yet, because its task does not fail yet or
+// its group has not been read, counts like any other, and so does its outcome.
+func TestCallAboutARowThatIsNotKnownYet(t *testing.T) {
+	sent, answered := sec(606), Bounds{NotBefore: sec(606), NotAfter: sec(607)}
+	earlier := Bounds{NotBefore: sec(604), NotAfter: sec(605.5)}
+	for what, skip := range map[string]func(now time.Time) func(string) bool{
+		"its failure": func(now time.Time) func(string) bool {
+			return func(ref string) bool { return ref == "a" && now.Before(sec(610)) }
+		},
+		"its group": func(now time.Time) func(string) bool {
+			return func(ref string) bool { return ref == "web-0" && now.Before(sec(610)) }
+		},
+	} {
+		for name, tt := range map[string]struct {
+			during, after func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey)
+			by            Actor
+			within        Bounds
+		}{
+			"accepted": {nil, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.Called(task, key, answered) }, ByCastoff, answered},
+			"accepted at once": {func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.Called(task, key, answered) },
+				func(*Tracker, fleet.TaskARN, fleet.TargetKey) {}, ByCastoff, answered},
+			"rejected": {nil, func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.NotCalled(task, key, sent) }, ByOther, Bounds{}},
+			"rejected, after one that was not": {func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.Called(task, key, earlier) },
+				func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) { tr.NotCalled(task, key, sent) }, ByCastoff, earlier},
+		} {
+			t.Run(what+", "+name, func(t *testing.T) {
+				w := newWorld(1)
+				l := w.add(hung("a"))
+				l.draining, l.gone = sec(606.5), sec(907)
+				if tt.within == earlier {
+					l.draining = sec(605.2)
+				}
+				w.add(fresh("b", 623))
+				tracker := NewTracker(DefaultSettings())
+				c := &camera{w: w}
+				key := row(w, l)
+				for at := 595.0; at < 645; at += 5 {
+					switch at {
+					case 610:
+						if tt.during != nil {
+							tt.during(tracker, l.arn(), key)
+						}
+						tracker.Calling(l.arn(), key, sent)
+					case 620:
+						tt.after(tracker, l.arn(), key)
+					}
+					c.skip = skip(sec(at))
+					c.film(tracker, sec(at), sec(at), poll)
+				}
+				m := bounds(t, only(t, tracker.Open()), Detach)
+				if m.By != tt.by || tt.by == ByCastoff && within(tt.within, m.Bounds) != m.Bounds || !m.Contains(l.draining) || len(tracker.calls) > 0 {
+					t.Errorf("want by %s within %v: %+v, in mind %v", tt.by, tt.within, m, tracker.calls)
+				}
+			})
+		}
+	}
+}
+
+// A call that nobody answered may take effect for as long as a call may last.
+func TestUnansweredCallTakesEffectLate(t *testing.T) {
+	for name, tt := range map[string]struct {
+		out float64
+		by  Actor
+	}{
+		"in time":  {606 + 60, ByCastoff},
+		"too late": {606 + 60 + 20 + 6, ByOther}, // the lag, and a poll
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.deactivating, l.draining, l.gone = sec(720), sec(tt.out), sec(1100)
+			l.stopping, l.stopped = sec(1101), sec(1130)
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.film(tracker, sec(500), sec(605), poll)
+			tracker, err := c.restart(tracker, sec(608))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tracker.Called(l.arn(), row(w, l), Bounds{NotBefore: sec(606)})
+			c.film(tracker, sec(610), sec(710), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); m.By != tt.by || !m.Contains(l.draining) {
+				t.Errorf("want by %s: %+v", tt.by, m)
+			}
+		})
+	}
+}
+
+// A tracker that goes on from a State in the middle of a call hears of the call again,
+// and of what came of it, from whoever made it: also where the row is out by then.
+func TestRestoredWhileACallIsUnderWay(t *testing.T) {
+	earlier, sent := Bounds{NotBefore: sec(604), NotAfter: sec(605)}, sec(606)
+	for name, tt := range map[string]struct {
+		again  func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey)
+		within Bounds
+	}{
+		"accepted": {func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) {
+			tr.Called(task, key, Bounds{sent, sec(607)})
+		}, Bounds{sent, sec(607)}},
+		"nobody knows": {func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) {
+			tr.Called(task, key, Bounds{NotBefore: sent})
+		}, Bounds{sent, sec(610)}},
+		"rejected, and not told": {func(*Tracker, fleet.TaskARN, fleet.TargetKey) {}, earlier},
+		"under way, and then rejected": {func(tr *Tracker, task fleet.TaskARN, key fleet.TargetKey) {
+			tr.Calling(task, key, sent)
+			tr.NotCalled(task, key, sent)
+		}, earlier},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(1)
+			l := w.add(hung("a"))
+			l.draining, l.gone = sec(606.5), sec(907)
+			if tt.within == earlier {
+				l.draining = sec(604.5)
+			}
+			w.add(fresh("b", 623))
+			tracker := NewTracker(DefaultSettings())
+			c := &camera{w: w}
+			c.skip = func(ref string) bool {
+				return ref == "web-0" && c.last != nil && c.last.At.After(sec(598)) && c.last.At.Before(sec(609))
+			}
+			c.film(tracker, sec(500), sec(605), poll)
+			tracker.Called(l.arn(), row(w, l), earlier)
+			tracker.Calling(l.arn(), row(w, l), sent)
+			c.skip = nil
+			c.film(tracker, sec(610), sec(610), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); m.By != ByCastoff || !m.NotAfter.Equal(sec(610)) {
+				t.Errorf("under way: %+v", m)
+			}
+			tracker, err := c.restart(tracker, sec(612))
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.again(tracker, l.arn(), row(w, l))
+			c.film(tracker, sec(615), sec(620), poll)
+			if m := bounds(t, only(t, tracker.Open()), Detach); m.By != ByCastoff || m.Bounds != tt.within {
+				t.Errorf("want within %v: %+v", tt.within, m)
+			}
+		})
+	}
+}
+
 // Castoff is killed in its call, or nobody answers it, and ECS begins before the next
 // look: whose it was nobody knows, and it may have been as early as the call.
 func TestNoOutcomeAsECSBegins(t *testing.T) {
@@ -160,7 +303,7 @@ func TestNoOutcomeAsECSBegins(t *testing.T) {
 		"not answered, and looked at":   {606, false, true, 606, true},
 		"not answered, just as it read": {605, false, false, 605, true},
 		"not answered, slow to show":    {600, false, false, 605, true},
-		"not answered, long before":     {580, false, false, 605, false},
+		"not answered, long before":     {520, false, false, 605, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(1)

@@ -17,11 +17,7 @@ type failingTarget struct {
 	// again: it was, or may have been, put back and taken out once more, unseen.
 	// Which time was the last and who did it nobody can tell.
 	again bool
-	call  Bounds // castoff's latest DeregisterTargets; see Tracker.Called
-	// pending: that call is under way; before is the one before it, which counts again
-	// where it changes nothing.
-	pending bool
-	before  Bounds
+	call  ownCall
 	// own is the latest read at which the row was surely the task's own. While
 	// nobody can read the task it may end, and its address be given to another.
 	own fleet.Read
@@ -328,7 +324,7 @@ func (f *failure) summarise(t *Tracker, s *fleet.Snapshot) {
 			lb = earlier(lb, m.Bounds)
 		}
 		if m, ok := find(ft.Milestones, Detach); ok {
-			switch who := f.attribute(m, ft.call, ft.pending, t.settings.CallLag, inService(s.TargetGroup(ft.Key.Group))); {
+			switch who := f.attribute(m, ft.call.Bounds, ft.call.pending, t.settings.CallLag, inService(s.TargetGroup(ft.Key.Group))); {
 			case !ft.again:
 				m = who
 			case m.By == ByELB: // as it was first seen

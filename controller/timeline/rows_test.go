@@ -306,12 +306,21 @@ func TestCallOfWhatWasPutBack(t *testing.T) {
 	w := newWorld(1)
 	l := w.add(hung("a"))
 	tracker := NewTracker(DefaultSettings())
-	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(480)})
-	(&camera{w: w}).film(tracker, sec(470), sec(490), poll)
+	tracker.Called(l.arn(), fleet.NewTargetKey(w.groups[0].ARN, l.addr, 10080), Bounds{NotBefore: sec(480), NotAfter: sec(482)})
+	(&camera{w: w}).film(tracker, sec(470), sec(502), poll)
 	if len(tracker.calls) != 1 {
 		t.Error("let go by a reading that may be from before the call")
 	}
-	(&camera{w: w}).film(tracker, sec(495), sec(520), poll)
+	(&camera{w: w}).film(tracker, sec(503), sec(503), poll)
+	if len(tracker.calls) > 0 {
+		t.Errorf("kept for a later failure: %v", tracker.calls)
+	}
+	tracker.Called(l.arn(), row(w, l), Bounds{NotBefore: sec(500)}) // nobody answered
+	(&camera{w: w}).film(tracker, sec(505), sec(580), poll)
+	if len(tracker.calls) != 1 {
+		t.Error("let go by a reading from while the call may have gone on")
+	}
+	(&camera{w: w}).film(tracker, sec(585), sec(590), poll)
 	if len(tracker.calls) > 0 {
 		t.Errorf("kept for a later failure: %v", tracker.calls)
 	}

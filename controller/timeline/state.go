@@ -222,7 +222,11 @@ func (f *failure) state() FailureState {
 	}
 	for _, ft := range f.targets {
 		ft.Milestones, ft.Good = slices.Clone(ft.Milestones), slices.Clone(ft.Good)
-		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: ft.call, Own: &ft.own, Seen: ft.seen})
+		call := ft.call.Bounds
+		if ft.call.pending { // what comes of it whoever made it knows, and tells again
+			call = ft.call.before
+		}
+		s.Targets = append(s.Targets, TargetState{Target: ft.Target, State: ft.state, Read: ft.read, Sick: ft.sick, Again: ft.again, Call: call, Own: &ft.own, Seen: ft.seen})
 	}
 	for _, st := range f.serving {
 		s.Serving = append(s.Serving, ServingState{Key: st.key, Since: st.since})
@@ -241,7 +245,7 @@ func (s FailureState) failure() *failure {
 		if ts.Own != nil {
 			own = *ts.Own
 		}
-		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ts.Call, own: own, seen: ts.Seen})
+		f.targets = append(f.targets, failingTarget{Target: ts.Target, state: ts.State, read: ts.Read, sick: ts.Sick, again: ts.Again, call: ownCall{Bounds: ts.Call}, own: own, seen: ts.Seen})
 	}
 	for _, st := range s.Serving {
 		f.serving = append(f.serving, servingTarget{key: st.Key, since: st.Since})

@@ -69,8 +69,9 @@ type Tracker struct {
 	dark      map[fleet.TaskARN]Darkness // of tasks in sight whose agent is cut off, or has just come back
 	exposed   []exposure                 // sorted by key
 	calm      Calm                       // before the restart; zero without one
-	// calls are castoff's own of before the restart, of failures that are not open.
-	calls map[callOf]Bounds
+	// calls are castoff's own about rows of which nothing is kept yet: their failure is
+	// not known, or its group has not been read.
+	calls map[callOf]ownCall
 	// withheld are rows that are unhealthy, and may be another task's: since which
 	// reading. A restart forgets them, and knows less precisely then.
 	withheld map[fleet.TargetKey]fleet.Read
@@ -90,9 +91,28 @@ type callOf struct {
 // one that comes back after a restart does so within minutes.
 const forgotten = time.Hour
 
+// ownCall is castoff's latest DeregisterTargets about a row; see Tracker.Called.
+type ownCall struct {
+	Bounds
+	// pending: it is under way; before is the one before it, which counts again where
+	// it changes nothing.
+	pending bool
+	before  Bounds
+}
+
+// settled is by when it had taken effect, if ever it did, but for what readings lag
+// behind. Of one that is under way, or that nobody answered, that is as late as a call
+// may last.
+func (b Bounds) settled() time.Time {
+	if b.NotAfter.IsZero() {
+		return b.NotBefore.Add(fleet.CallLasts)
+	}
+	return b.NotAfter
+}
+
 // NewTracker makes a tracker that has seen nothing yet.
 func NewTracker(s Settings) *Tracker {
-	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]Bounds), withheld: make(map[fleet.TargetKey]fleet.Read), parted: make(map[callOf]Parting)}
+	return &Tracker{settings: s, prev: fleet.NewSnapshot(fleet.Snapshot{}), taken: make(map[fleet.TaskARN]bool), restored: make(map[fleet.TaskARN]bool), recovered: make(map[fleet.TaskARN]Survived), dark: make(map[fleet.TaskARN]Darkness), calls: make(map[callOf]ownCall), withheld: make(map[fleet.TargetKey]fleet.Read), parted: make(map[callOf]Parting)}
 }
 
 // Track takes the next snapshot into account. Snapshots come in the order in
@@ -123,25 +143,57 @@ func (t *Tracker) Track(s *fleet.Snapshot) Changes {
 // Calling tells of a DeregisterTargets call of castoff's own that is under way. Called
 // or NotCalled tell what came of it.
 func (t *Tracker) Calling(task fleet.TaskARN, key fleet.TargetKey, sent time.Time) {
-	call := Bounds{NotBefore: sent}
-	if ft := t.target(task, key); ft != nil && !ft.call.NotBefore.Equal(sent) {
-		ft.before = ft.call
-		t.Called(task, key, call)
-		ft.pending = ft.call == call
-	} else if t.failure(task) == nil {
-		t.Called(task, key, call)
-	}
+	t.hear(task, key, func(c *ownCall, outBy time.Time) {
+		if !c.NotBefore.Equal(sent) && !sent.After(outBy) {
+			*c = ownCall{Bounds: Bounds{NotBefore: sent}, pending: true, before: c.Bounds}
+		}
+	})
 }
 
 // NotCalled takes back what Calling has told: the call changed nothing.
 func (t *Tracker) NotCalled(task fleet.TaskARN, key fleet.TargetKey, sent time.Time) {
-	if about := (callOf{task, key}); t.calls[about].NotBefore.Equal(sent) {
-		delete(t.calls, about)
-	}
-	if ft := t.target(task, key); ft != nil && ft.pending && ft.call.NotBefore.Equal(sent) {
-		ft.call, ft.pending = ft.before, false
-	}
+	t.hear(task, key, func(c *ownCall, _ time.Time) {
+		if c.pending && c.NotBefore.Equal(sent) {
+			*c = ownCall{Bounds: c.before}
+		}
+	})
 }
+
+// Called tells of a DeregisterTargets call of castoff's own that took effect, or
+// may have: not before it was sent and, where it was answered, not after the
+// reply was there. An unanswered call has no NotAfter, and one that is told of again
+// after a restart changes nothing. Where the failure was not written down any more, or
+// its row has not been read, it is for when that is.
+func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
+	t.hear(task, key, func(c *ownCall, outBy time.Time) {
+		if told := call.NotBefore.Equal(c.NotBefore); told && c.pending || !told && !call.NotBefore.After(outBy) {
+			*c = ownCall{Bounds: call}
+		}
+	})
+}
+
+// hear has what is known of castoff's call about a row changed. outBy is by when the row
+// had been taken out: what was sent later only keeps it out.
+func (t *Tracker) hear(task fleet.TaskARN, key fleet.TargetKey, change func(c *ownCall, outBy time.Time)) {
+	if ft := t.target(task, key); ft != nil {
+		outBy := never
+		if m, out := find(ft.Milestones, Detach); out {
+			outBy = m.NotAfter
+		}
+		change(&ft.call, outBy)
+		return
+	}
+	about := callOf{task, key}
+	c := t.calls[about]
+	if change(&c, never); c.NotBefore.IsZero() {
+		delete(t.calls, about)
+		return
+	}
+	t.calls[about] = c
+}
+
+// never is later than any instant.
+var never = time.Unix(1<<40, 0)
 
 // target is what is kept of a failing task's row; nil when nothing is.
 func (t *Tracker) target(task fleet.TaskARN, key fleet.TargetKey) *failingTarget {
@@ -154,30 +206,6 @@ func (t *Tracker) target(task fleet.TaskARN, key fleet.TargetKey) *failingTarget
 		return nil
 	}
 	return &f.targets[i]
-}
-
-// Called tells of a DeregisterTargets call of castoff's own that took effect, or
-// may have: not before it was sent and, where it was answered, not after the
-// reply was there. An unanswered call has no NotAfter, and one that is told of again
-// after a restart changes nothing. Where the failure was not written down any more,
-// it is for the one that opens again.
-func (t *Tracker) Called(task fleet.TaskARN, key fleet.TargetKey, call Bounds) {
-	f := t.failure(task)
-	if f == nil {
-		t.calls[callOf{task, key}] = call
-		return
-	}
-	ft := t.target(task, key)
-	if ft == nil {
-		return
-	}
-	_, out := find(ft.Milestones, Detach)
-	switch told := call.NotBefore.Equal(ft.call.NotBefore); {
-	case told && ft.pending:
-		ft.call, ft.pending = call, false
-	case !told && !out: // once out, it only keeps it out
-		ft.call, ft.pending = call, false
-	}
 }
 
 // Open are copies of the timelines that are not closed, sorted by task.
@@ -310,9 +338,9 @@ func (t *Tracker) forget(s *fleet.Snapshot) {
 	maps.DeleteFunc(t.recovered, func(arn fleet.TaskARN, _ Survived) bool { return t.over(s, arn) })
 	maps.DeleteFunc(t.dark, func(arn fleet.TaskARN, _ Darkness) bool { return t.over(s, arn) })
 	maps.DeleteFunc(t.taken, func(arn fleet.TaskARN, _ bool) bool { return t.over(s, arn) })
-	maps.DeleteFunc(t.calls, func(about callOf, call Bounds) bool {
+	maps.DeleteFunc(t.calls, func(about callOf, call ownCall) bool {
 		row, g := s.Target(about.key), s.TargetGroup(about.key.Group)
-		back := row != nil && row.Healthy() && g.Read.Earliest().After(call.NotBefore.Add(t.settings.CallLag)) // by somebody
+		back := row != nil && row.Healthy() && g.Read.Earliest().After(call.settled().Add(t.settings.CallLag)) // by somebody
 		return back || t.over(s, about.task) && s.At.Sub(call.NotBefore) > forgotten
 	})
 }
