@@ -16,17 +16,18 @@ const farewell = 5 * time.Second
 
 // part ends acting after the last pass. What came of the calls under way is kept; of
 // those that take too long the journal says that nobody knows, as it has since before
-// they were made.
+// they were made. A fault in one step keeps no other from being taken.
 func (c *Controller) part(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, farewell)
 	defer cancel()
 	var back []policy.Verdict
 	forgets := c.options.Forgets && c.options.Actor != nil
+	step := func(what string, take func()) {
+		defer c.survive(what)
+		take()
+	}
 	if forgets {
-		func() {
-			defer c.survive("putting targets back")
-			back = c.putBackAll(ctx)
-		}()
+		step("putting targets back", func() { back = c.putBackAll(ctx) })
 	}
 	if err := waitFor(ctx, &c.writes.running); err != nil {
 		c.writes.end()
@@ -36,11 +37,13 @@ func (c *Controller) part(ctx context.Context) {
 			c.log.Warn("calls are under way that do not end: what comes of them nobody will know", "targets", len(c.writes.underWay))
 		}
 	}
-	if c.settle() {
-		c.commit(nil)
-	}
+	step("keeping what came of the last calls", func() {
+		if c.settle() {
+			c.commit(nil)
+		}
+	})
 	if forgets {
-		c.sayLeftOut(back)
+		step("naming what stays out", func() { c.sayLeftOut(back) })
 	}
 }
 

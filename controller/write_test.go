@@ -487,6 +487,49 @@ func TestStopSurvivesAPanic(t *testing.T) {
 	})
 }
 
+// fragile panics at a message.
+type fragile struct {
+	slog.Handler
+	at string
+}
+
+func (f fragile) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == f.at {
+		panic("no " + f.at)
+	}
+	return f.Handler.Handle(ctx, r)
+}
+
+// Nor does a fault in what comes after that.
+func TestStopSurvivesEachPanic(t *testing.T) {
+	for _, at := range []string{"targets changed", "a target stays out, and castoff keeps no state: register it by hand if its task recovers"} {
+		t.Run(at, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var log bytes.Buffer
+				calls := make(chan struct{}, 1)
+				c := looking(t, policy.Detaching, hand{deregister: func(context.Context) error {
+					calls <- struct{}{}
+					time.Sleep(time.Second)
+					return nil
+				}}, &world{}, func(o *Options) {
+					o.Logger = slog.New(fragile{slog.NewTextHandler(&log, nil), at})
+				})
+				<-calls
+				time.Sleep(quick)
+				stop(t, c)
+				kept, err := c.options.Journal.Load()
+				if !errors.Is(err, journal.ErrClosed) {
+					t.Errorf("the journal is open: %+v, %v", kept, err)
+				}
+				stays := strings.Contains(log.String(), `msg="a target stays out`)
+				if !strings.Contains(log.String(), `panic="no `+at) || stays != (at == "targets changed") {
+					t.Errorf("said:\n%s", log.String())
+				}
+			})
+		})
+	}
+}
+
 // The journal knows the task of each target that is out, and where it was: also when the
 // task is well, its timeline over, and the target still waits for its way back.
 func TestJournalKnowsTheTasksOfWhatIsOut(t *testing.T) {
