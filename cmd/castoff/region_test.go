@@ -33,7 +33,7 @@ func rehearse(t *testing.T, args ...string) *rehearsed {
 	t.Cleanup(func() { _, _ = in.Close(), typed.Close() })
 	eventually(t, 10*time.Second, func() bool { return strings.Contains(out.String(), "/control\n") }, r.log.String)
 	for line := range strings.Lines(out.String()) {
-		set := regexp.MustCompile(`^export ([A-Z0-9_]+)=([^\s'"]+)\n$`).FindStringSubmatch(line)
+		set := regexp.MustCompile(`^export ([A-Za-z0-9_]+)=([^\s'"]+)\n$`).FindStringSubmatch(line)
 		if set != nil {
 			r.env[set[1]] = set[2]
 		} else if !strings.HasPrefix(line, "# ") && line != "unset AWS_PROFILE AWS_SESSION_TOKEN AWS_CA_BUNDLE\n" {
