@@ -30,6 +30,7 @@ type acting struct {
 	detachments []policy.Detachment // open
 	changed     []policy.Detachment // since the last commit to the journal
 	ended       []policy.Detachment // newest first, as many as timelines are kept
+	shown       []policy.Detachment // see all; nil when one of them has changed since
 	denied      []policy.Denial
 	halts       []policy.Halt
 	verdicts    []policy.Verdict
@@ -204,7 +205,7 @@ func (c *Controller) showActing(v *status.View) {
 	a := &c.acting
 	v.Verdicts = a.verdicts
 	v.Flow = c.flow.note(a.verdicts)
-	v.Detachments = slices.Concat(a.detachments, a.ended)
+	v.Detachments = a.all()
 	v.Pauses = slices.Concat(policy.TagPauses(v.Snapshot), c.pauses())
 	v.Halts, v.Latches, v.Watches = a.halts, a.guards.Latches, a.guards.Watches
 	v.Usage, v.Began = c.look().Usage(), a.began
@@ -212,6 +213,15 @@ func (c *Controller) showActing(v *status.View) {
 	for _, svc := range v.Snapshot.Services {
 		v.Modes[svc.ID] = policy.ModeOf(svc, c.options.Policy.Limits(svc.ID))
 	}
+}
+
+// all are the detachments that are open, then those that ended: a slice that is never
+// changed, and that is the same while none of them has.
+func (a *acting) all() []policy.Detachment {
+	if a.shown == nil {
+		a.shown = slices.Concat(a.detachments, a.ended)
+	}
+	return a.shown
 }
 
 // posture is the same for the metrics.

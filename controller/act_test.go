@@ -649,6 +649,30 @@ func TestEachGroupHasACallOfItsOwn(t *testing.T) {
 	})
 }
 
+// What ended long ago is not copied in every pass: readers get the same list while nothing
+// in it has changed, and another one once something has.
+func TestDetachmentsAreCopiedWhenTheyChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		c, pass, _ := driven(t, w, hand{deregister: func(context.Context) error { w.set(without); return nil }}, func(o *Options) {
+			for i := range 3 {
+				o.Past.Ended = append(o.Past.Ended, policy.Detachment{Task: shopTask(i + 5), Mode: policy.Detaching, Progress: policy.Closed, Outcome: policy.Stopped})
+			}
+		})
+		defer stop(t, c)
+		pass(1)
+		was := c.View().Detachments
+		pass(1)
+		if is := c.View().Detachments; len(is) != 3 || &is[0] != &was[0] {
+			t.Errorf("%d of them, copied: %t", len(is), &is[0] != &was[0])
+		}
+		pass(61)
+		if is := c.View().Detachments; len(is) != 4 || !is[0].Out() || len(was) != 3 {
+			t.Errorf("after a call: %+v", is)
+		}
+	})
+}
+
 // A cluster that is left behind is watched, and paused, for as long as something of it is
 // out.
 func TestClusterIsLeftWhenNothingOfItIsOut(t *testing.T) {

@@ -28,6 +28,7 @@ func (c *Controller) keep(d policy.Detachment) {
 		ds[i] = d
 		return ds
 	}
+	a.shown = nil
 	a.changed = put(a.changed)
 	a.detachments = put(a.detachments)
 	if !d.Open() {

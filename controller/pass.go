@@ -82,7 +82,7 @@ func (c *Controller) pass(ctx context.Context) {
 			c.halt(haltPanic, "a pass panicked: "+fmt.Sprint(p)+"; observing goes on, acting only after a restart")
 			// A fault that comes back in every pass would otherwise never be shown.
 			next.Halts, next.Latches = c.acting.halts, c.acting.guards.Latches
-			next.Detachments = slices.Concat(c.acting.detachments, c.acting.ended)
+			next.Detachments = c.acting.all()
 			c.options.Metrics.PublishPosture(c.posture(&next))
 		}
 		now := c.now()
