@@ -234,3 +234,19 @@ func golden(t *testing.T, name, got string) {
 		t.Errorf("%s differs; got:\n%s", file, got)
 	}
 }
+
+// One flag is enough: what must not be shorter than the interval follows it, and what
+// must not be longer.
+func TestIntervalBringsTheOthersAlong(t *testing.T) {
+	t.Setenv(configEnv, "")
+	for _, interval := range []time.Duration{time.Second, 4 * time.Minute} {
+		cfg, err := runCmd{Interval: &interval}.settle()
+		if err != nil {
+			t.Fatalf("%s: %v", interval, err)
+		}
+		p := cfg.Polling
+		if p.Interval != interval || p.HotInterval > interval || p.CalmInterval < interval || p.DiscoveryInterval < interval || p.InventoryInterval < interval {
+			t.Errorf("%s: %+v", interval, p)
+		}
+	}
+}

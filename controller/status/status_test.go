@@ -171,6 +171,9 @@ func TestAnswers(t *testing.T) {
 						t.Errorf("no %s", name)
 					}
 				}
+				if csp := w.Header().Get("Content-Security-Policy"); !strings.Contains(csp, "frame-ancestors 'none'") {
+					t.Errorf("somebody may frame it: %s", csp)
+				}
 				checkHead(t, h, tt.path, w.Code, w.Header())
 				checkReadOnly(t, h, tt.path, strings.HasPrefix(tt.path, "/api/"))
 			})

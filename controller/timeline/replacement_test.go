@@ -140,3 +140,17 @@ func TestReplacementBoots(t *testing.T) {
 		}
 	}
 }
+
+// What ECS had decided upon before a task was well may come 44 s later, and no more.
+func TestReplacementOfATaskThatRecovered(t *testing.T) {
+	tracker := NewTracker(DefaultSettings())
+	f := &failure{tl: &Timeline{Milestones: []Milestone{
+		{Kind: Unhealthy, Bounds: Bounds{NotBefore: sec(600), NotAfter: sec(605)}},
+		{Kind: Recovery, Bounds: Bounds{NotBefore: sec(610), NotAfter: sec(615)}},
+	}}}
+	for created, want := range map[float64]bool{606: true, 615 + 44: true, 615 + 44.001: false} {
+		if got := tracker.mayReplace(&fleet.Task{Created: sec(created)}, f); got != want {
+			t.Errorf("created at %v: %t", created, got)
+		}
+	}
+}
