@@ -548,8 +548,8 @@ func TestNoCallAfterThePass(t *testing.T) {
 		cancel()
 		time.Sleep(time.Second)
 		c.act(over, hung())
-		if w.looks != 0 {
-			t.Errorf("%d looks", w.looks)
+		if len(w.looks) != 0 {
+			t.Errorf("%d looks", len(w.looks))
 		}
 	})
 }

@@ -25,7 +25,7 @@ type world struct {
 	change  func(*fleet.Snapshot) // of what is read; nil: nothing
 	glanced func(*fleet.Snapshot) // of what Observe reads alone
 	passes  []time.Time
-	looks   int // second ones
+	looks   [][]fleet.TaskARN // second ones, at which tasks
 }
 
 func (w *world) set(change func(*fleet.Snapshot)) {
@@ -51,10 +51,10 @@ func (w *world) Observe(context.Context, []fleet.ServiceID) *fleet.Snapshot {
 	return w.snapshot(w.glanced)
 }
 
-func (w *world) Refresh(context.Context, []fleet.TaskARN, []fleet.TargetGroupARN) *fleet.Snapshot {
+func (w *world) Refresh(_ context.Context, tasks []fleet.TaskARN, _ []fleet.TargetGroupARN) *fleet.Snapshot {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.looks++
+	w.looks = append(w.looks, tasks)
 	return w.snapshot(nil)
 }
 
@@ -380,8 +380,8 @@ func TestObservingLooksAgain(t *testing.T) {
 				if len(v.Detachments) != tt.opened {
 					t.Errorf("%+v", v.Detachments)
 				}
-				if tt.opened > 0 && w.looks != tt.opened {
-					t.Errorf("%d looks for %d detachments", w.looks, tt.opened)
+				if tt.opened > 0 && len(w.looks) != tt.opened {
+					t.Errorf("%d looks for %d detachments", len(w.looks), tt.opened)
 				}
 				if tt.rolls && (v.Verdicts[0].Guard != policy.Deployment || v.Verdicts[0].Decision != policy.Hold) {
 					t.Errorf("%s by %s: %s", v.Verdicts[0].Decision, v.Verdicts[0].Guard, v.Verdicts[0].Sentence)

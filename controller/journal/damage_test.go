@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -300,4 +301,46 @@ func TestSafetyCutOffWhileRunning(t *testing.T) {
 		}
 	}
 	must(t, j.Close())
+}
+
+// A tree is followed as deep as one may be, and no deeper: pages that refer to one another
+// have no end.
+func TestDeepest(t *testing.T) {
+	x := &examination{}
+	// nest is a bucket in so many others, each right in the one around it.
+	nest := func(levels int) page {
+		data := make([]byte, pageHeader)
+		for i := range levels + 1 {
+			if i > 0 {
+				entry := make([]byte, elementSize)
+				binary.NativeEndian.PutUint32(entry, isBucket)
+				binary.NativeEndian.PutUint32(entry[4:], elementSize) // where the key is, from here
+				binary.NativeEndian.PutUint32(entry[8:], 1)
+				binary.NativeEndian.PutUint32(entry[12:], uint32(bucketSize+len(data)))
+				data = slices.Concat(make([]byte, pageHeader), entry, []byte("k"), make([]byte, bucketSize), data)
+				binary.NativeEndian.PutUint16(data[10:], 1)
+			}
+			binary.NativeEndian.PutUint16(data[8:], leafPage)
+		}
+		return page{id: 2, flags: leafPage, count: int(binary.NativeEndian.Uint16(data[10:])), data: data}
+	}
+	for levels, whole := range map[int]bool{1: true, deepest + 1: true, deepest + 2: false} {
+		if err := x.elements(nest(levels), 0); (err == nil) != whole {
+			t.Errorf("%d levels: %v", levels, err)
+		}
+	}
+	dir := t.TempDir()
+	must(t, open(t, dir, wide).Close())
+	for depth, whole := range map[int]bool{deepest: true, deepest + 1: false} {
+		f, err := os.Open(filepath.Join(dir, fileName))
+		must(t, err)
+		info, err := f.Stat()
+		must(t, err)
+		x := &examination{f: f, size: info.Size(), seen: map[uint64]bool{}}
+		must(t, x.findMeta())
+		if err := x.bucket(x.meta.root, depth); (err == nil) != whole {
+			t.Errorf("%d pages deep: %v", depth, err)
+		}
+		must(t, f.Close())
+	}
 }

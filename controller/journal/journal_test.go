@@ -1,7 +1,10 @@
 package journal
 
 import (
+	"bytes"
 	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -300,15 +303,19 @@ func TestKeepLess(t *testing.T) {
 	}
 	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: all}))
 	j.options.Keep.Count = 100
-	for _, want := range []int{1500, 500, 100, 100} {
-		must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}}))
+	last := w.timeline(2500, epoch)
+	last.Closed = epoch.Add(2500 * time.Millisecond)
+	more := []*timeline.Timeline{last} // what ends meanwhile is kept
+	for _, want := range []int{1501, 501, 100, 100} {
+		must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: more}))
+		more = nil
 		c, err := j.Load()
 		must(t, err)
 		if len(c.Closed) != want {
 			t.Fatalf("%d closed timelines, want %d", len(c.Closed), want)
 		}
-		if c.Closed[0].ID != all[2499].ID {
-			t.Errorf("the newest is %s, want %s", c.Closed[0].ID, all[2499].ID)
+		if c.Closed[0].ID != last.ID {
+			t.Errorf("the newest is %s, want %s", c.Closed[0].ID, last.ID)
 		}
 	}
 	j.options.Keep.Count = 200
@@ -320,6 +327,26 @@ func TestKeepLess(t *testing.T) {
 	must(t, j.Commit(Pass{Tracker: timeline.State{At: epoch}, Closed: all[:1]}))
 	if c, err := j.Load(); err != nil || len(c.Closed) != 0 {
 		t.Errorf("%d closed timelines where none are kept, %v", len(c.Closed), err)
+	}
+}
+
+// What the journal has already is not written again: each write costs two flushes of the
+// disk, and a call waits for it.
+func TestRecordOfWhatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir, wide)
+	image := func() []byte {
+		b, err := os.ReadFile(filepath.Join(dir, fileName))
+		must(t, err)
+		return b
+	}
+	fresh := image()
+	state, ds := newWorld(1, 2).detach()
+	must(t, j.Record(state, ds...))
+	once := image()
+	must(t, j.Record(state, ds...))
+	if bytes.Equal(fresh, once) || !bytes.Equal(once, image()) {
+		t.Errorf("written the first time: %v, and not the second: %v", !bytes.Equal(fresh, once), bytes.Equal(once, image()))
 	}
 }
 

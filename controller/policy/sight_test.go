@@ -22,6 +22,7 @@ func TestMaySee(t *testing.T) {
 		{"HTTP", func(s *scene) { s.group("web").Check.Protocol = "HTTP" }, true},
 		{"HTTPS", func(s *scene) { s.group("web").Check.Protocol = "HTTPS" }, true},
 		{"nobody knows what", func(s *scene) { s.group("web").Check.Protocol = "" }, true},
+		{"nobody knows the service", func(s *scene) { s.services = s.services[1:] }, true},
 		{"nobody knows whose port", func(s *scene) { s.service("web").LoadBalancers = nil }, true},
 		{"two containers in the group", func(s *scene) {
 			svc := s.service("web")
@@ -79,6 +80,17 @@ func TestBalancerStopsFirst(t *testing.T) {
 		s.task("web", 0).LastStatus = fleet.Deactivating
 		s.read()
 		got := s.follow()
+		ceased := got.Ceased
+		for range 2 { // what the balancer does once ECS has begun says nothing
+			if g := s.group("web"); len(g.Targets) == 4 {
+				s.row("web", 0).State = fleet.TargetDraining
+			}
+			s.read()
+			got = s.follow()
+		}
+		if got.Ceased != ceased {
+			t.Errorf("%s: it ceased at %v, and then at %v", c.name, ceased, got.Ceased)
+		}
 		if saved, ok := got.Saved(); !ok || saved != c.want {
 			t.Errorf("%s: %+v %v, want %+v; %+v", c.name, saved, got.Unknown(), c.want, got.Ceased)
 		}

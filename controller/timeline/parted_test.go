@@ -15,6 +15,7 @@ func TestRowLeftBeforeTheFailure(t *testing.T) {
 		restart        float64
 	}{
 		"just before":                      {draining: 598, gone: 700},
+		"long before, and at once":         {draining: 540, gone: 540},
 		"long before, and it still drains": {draining: 540, gone: 700},
 		"long before, and it has gone":     {draining: 520, gone: 560},
 		"before a restart":                 {draining: 540, gone: 700, restart: 580},
@@ -61,6 +62,22 @@ func TestNextOnesRowLeaves(t *testing.T) {
 		return ref == "a" && c.last != nil && c.last.At.After(sec(590)) && c.last.At.Before(sec(1300))
 	}
 	absent(t, only(t, c.film(NewTracker(DefaultSettings()), sec(500), sec(2500), poll)), Detach, Detached)
+}
+
+// A group that nobody names any more says nothing of its rows.
+func TestGroupThatIsNoLongerThere(t *testing.T) {
+	w := newWorld(1)
+	w.add(settled("a"))
+	cam, tracker := &camera{w: w}, NewTracker(DefaultSettings())
+	cam.film(tracker, sec(500), sec(505), poll)
+	groups := w.groups
+	w.groups = nil
+	cam.film(tracker, sec(510), sec(515), poll)
+	w.groups = groups
+	cam.film(tracker, sec(520), sec(525), poll)
+	if got := tracker.partings(); len(got) != 0 {
+		t.Errorf("%+v", got)
+	}
 }
 
 // What is back has not left; what went with its task is no longer kept.

@@ -106,6 +106,22 @@ func TestDetachOutOfSight(t *testing.T) {
 	}
 }
 
+// A row that has gone may come back, and go again, in what is more than a glance away.
+func TestGoneWithinAGlance(t *testing.T) {
+	for every, wider := range map[time.Duration]bool{glance: false, glance + time.Millisecond: true} {
+		w := newWorld(1)
+		l := w.add(hung("a"))
+		l.draining, l.gone = sec(606), sec(606)
+		tracker := NewTracker(DefaultSettings())
+		c := &camera{w: w}
+		c.film(tracker, sec(500), sec(605), poll)
+		c.film(tracker, sec(610), sec(645), every)
+		if m := bounds(t, only(t, tracker.Open()), Detached); m.NotAfter.After(sec(610)) != wider {
+			t.Errorf("read every %s: %s", every, describe(only(t, tracker.Open())))
+		}
+	}
+}
+
 // What was put back is taken out again by ECS: before its checks pass, after them
 // while nobody looks, or when it passed them on its task's way out.
 func TestPutBackAndTakenOutByECS(t *testing.T) {
