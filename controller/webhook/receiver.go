@@ -3,11 +3,11 @@ package webhook
 import (
 	"context"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"github.com/castoff-ecs/castoff/controller/notify"
@@ -149,8 +149,6 @@ func (r *receiver) deliver(soft, hard context.Context, n notify.Notification) {
 	if err != nil {
 		log.Warn("the text's template failed, so castoff's own words are sent", "error", err)
 	}
-	pauses := &backoff.ExponentialBackOff{InitialInterval: firstPause, RandomizationFactor: .5, Multiplier: 2, MaxInterval: mostPause}
-	pauses.Reset()
 	deadline := n.At.Add(patience)
 	for tries := 1; ; tries++ {
 		wait(soft, r.notBefore) // where it asked to be left alone, after the one before too
@@ -168,7 +166,7 @@ func (r *receiver) deliver(soft, hard context.Context, n notify.Notification) {
 			return
 		}
 		again, ok := retry(err)
-		r.notBefore = time.Now().Add(max(pauses.NextBackOff(), again))
+		r.notBefore = time.Now().Add(max(pauseAfter(tries), again))
 		if !ok || last || r.notBefore.After(deadline) {
 			if !ok {
 				r.notBefore = time.Time{}
@@ -183,6 +181,13 @@ func (r *receiver) deliver(soft, hard context.Context, n notify.Notification) {
 		log.Debug("notification not taken, to be sent again", "tries", tries, "error", err, "at", r.notBefore)
 		r.failing(err)
 	}
+}
+
+// pauseAfter is how long to wait after so many tries: twice as long each time, by up to a
+// half more or less at random, so that many castoffs do not come back together.
+func pauseAfter(tries int) time.Duration {
+	d := min(firstPause<<min(tries-1, 20), mostPause)
+	return d/2 + rand.N(d)
 }
 
 // wait waits until an instant, or until ctx is done.
