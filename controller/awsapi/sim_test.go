@@ -316,3 +316,38 @@ func TestFaultsOfTheRegion(t *testing.T) {
 		}
 	}
 }
+
+// ECS says in the service's events which tasks it started to balance zones, and nowhere
+// else.
+func TestMovedTasksAreTheRegionsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		spec := sim.ReferenceWorkload("prod", "web")
+		spec.Settled, spec.Desired, spec.Rebalance = true, 6, true
+		r := region(t, sim.Options{Seed: 1}, "prod", sim.ClusterOptions{}, spec)
+		id := fleet.ServiceID{Cluster: "prod", Name: "web"}
+		known := map[string]bool{}
+		for _, task := range r.Tasks(id) {
+			known[task.ARN.ID()] = true
+			if task.Zone == "eu-central-1a" {
+				if err := r.StopTask(task.ARN, ""); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.RunTask("prod", "shift-the-zones"); err != nil { // what comes instead falls anywhere
+					t.Fatal(err)
+				}
+			}
+		}
+		o := newObserver(t, awsapi.Options{Config: config(r)})
+		o.Observe(t.Context(), nil)
+		time.Sleep(time.Hour)
+		moved := o.Observe(t.Context(), nil).Service(id).Moved
+		if len(moved) == 0 {
+			t.Error("none was moved")
+		}
+		for _, task := range r.Tasks(id) {
+			if slices.Contains(moved, task.ARN.ID()) && (known[task.ARN.ID()] || task.Zone != "eu-central-1a") {
+				t.Errorf("%s in %s was not started to balance zones", task.ARN.ID(), task.Zone)
+			}
+		}
+	})
+}

@@ -1,6 +1,11 @@
 package sim
 
-import "github.com/castoff-ecs/castoff/controller/fleet"
+import (
+	"fmt"
+	"strings"
+
+	"github.com/castoff-ecs/castoff/controller/fleet"
+)
 
 // rebalance has a steady service whose zones differ by two tasks or more start
 // one in the emptiest and, once that is healthy, stop one in the fullest. It
@@ -20,8 +25,16 @@ func (s *service) rebalance(p pool) (more int) {
 		}
 		return 0
 	}
+	if s.lopsided && !s.uneven() {
+		s.lopsided = false
+		s.tell("is AZ balanced with " + s.spread() + ".")
+	}
 	if !s.uneven() || len(s.live) != p.desired || len(s.live) >= p.ceiling || len(s.serving(s.live)) != p.desired {
 		return 0
+	}
+	if !s.lopsided {
+		s.lopsided = true
+		s.tell("is not AZ balanced with " + s.spread() + ". AZ Rebalancing in progress.")
 	}
 	empty, _ := s.extremes()
 	if s.moving = s.start(s.deployments[0], empty); s.moving == nil {
@@ -46,6 +59,20 @@ func (s *service) zoneLoad() map[string]int {
 		load[t.zone]++
 	}
 	return load
+}
+
+// spread says how many tasks each zone has.
+func (s *service) spread() string {
+	var parts []string
+	load := s.zoneLoad()
+	for _, z := range s.zones() {
+		parts = append(parts, fmt.Sprintf("%d tasks in %s", load[z], z))
+	}
+	last := len(parts) - 1
+	if last > 0 {
+		parts[last] = "and " + parts[last]
+	}
+	return strings.Join(parts, ", ")
 }
 
 // extremes are the zones with the fewest and with the most tasks, among those
@@ -86,6 +113,7 @@ func (s *service) leaveFullest() {
 	_, full := s.extremes()
 	for _, t := range s.live {
 		if t.zone == full && !t.sick {
+			t.surplus = true
 			s.scaleIn(t, s.deployments[0])
 			return
 		}

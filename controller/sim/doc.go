@@ -135,7 +135,8 @@
 //	  its own; fresh unless asked for                  doc    ReplyAge, ReplyAges
 //	  DescribeTargetHealth's as well                   open   ReplyAge, ReplyAges
 //	a request with an unknown member is refused        open   IgnoreUnknownMembers
-//	a service's events, a hundred at most              doc
+//	a service's events, a hundred at most, of zone
+//	  rebalancing too                                  doc
 //	  …at the instants at which things are done        open
 //	an ARN of another cluster is refused               user
 //	what goes wrong with requests                             Region.Fault

@@ -14,7 +14,8 @@ const maxEvents = 100
 
 // What the scheduler says of a service, # being a number.
 //
-// Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+// Sources: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
+// and https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-rebalancing-event-messages-list.html
 const (
 	eventSteady       = "has reached a steady state."
 	eventStarted      = "has started # tasks:"
@@ -22,6 +23,8 @@ const (
 	eventDraining     = "has begun draining connections on # tasks."
 	eventRegistered   = "registered # targets in "
 	eventDeregistered = "deregistered # targets in "
+	eventMovedTo      = "has started # tasks in ZONE to AZ Rebalance:"
+	eventMovedFrom    = "has stopped # running tasks in ZONE due to AZ rebalancing:"
 	eventNoRoom       = "was unable to place a task because no container instance met all of its requirements."
 	eventNeverStarts  = "is unable to consistently start tasks successfully."
 )
@@ -61,6 +64,9 @@ func (s *service) tell(text string, tasks ...*task) {
 		e.tasks = append(e.tasks, t.id)
 	}
 }
+
+// inZone is what is said of tasks of a zone.
+func inZone(text, zone string) string { return strings.Replace(text, "ZONE", zone, 1) }
 
 // sameEvent is the event of this instant that says the same; nil: there is none.
 func (s *service) sameEvent(text string) *serviceEvent {

@@ -2,6 +2,8 @@ package sim_test
 
 import (
 	"fmt"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,6 +144,20 @@ func TestZoneRebalancing(t *testing.T) {
 					if _, serving := w.live(greeter); serving < 6 {
 						t.Fatalf("%d serving while the zones are evened out", serving)
 					}
+				}
+				var told []string
+				moves, named := 0, regexp.MustCompile(`^\(service greeter\) has (started|stopped) 1 (running )?tasks in eu-central-1[abc] (to AZ Rebalance|due to AZ rebalancing): \(task ([0-9a-f]{32})\)\.$`)
+				for _, e := range w.service().Events {
+					switch m := aws.ToString(e.Message); {
+					case named.MatchString(m):
+						moves++
+					case strings.Contains(m, "AZ "):
+						told = append(told, m)
+					}
+				}
+				if on && (moves < 2 || moves%2 != 0 || len(told) != 2 || !strings.HasPrefix(told[0], "(service greeter) is AZ balanced with 2 tasks in eu-central-1a, 2 tasks in eu-central-1b, and 2 tasks in eu-central-1c.") ||
+					!strings.HasPrefix(told[1], "(service greeter) is not AZ balanced with ") || !strings.HasSuffix(told[1], ". AZ Rebalancing in progress.")) || !on && moves+len(told) > 0 {
+					t.Errorf("its events have %d moves, and say %q", moves, told)
 				}
 				low, high := spread()
 				if (high-low < 2) != on || !w.calm(greeter, 6)() {

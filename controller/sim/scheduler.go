@@ -25,6 +25,7 @@ type service struct {
 	primary     *deployment   // has the production traffic; nil: no task set has yet
 	shift       *shift        // of production traffic, while there is one
 	moving      *task         // started in an emptier zone, to take the place of one in the fullest
+	lopsided    bool          // its events say that its zones are being evened out
 	deleted     bool          // DRAINING or INACTIVE, or gone
 	forgetting  bool
 	past        past[serviceJSON]
@@ -52,6 +53,7 @@ type scheduling struct {
 	opening   *opening  // left by this task
 	fills     *opening  // that this task was started for
 	told      bool      // its service's events have its sickness
+	surplus   bool      // it makes way for one in an emptier zone
 }
 
 // opening is a slot whose task is failing or has ended. One task at a time is

@@ -70,7 +70,10 @@ func (t *task) leave(code, reason string) {
 	t.stops++
 	t.stopCode, t.stoppedReason = code, reason
 	if t.service != nil {
-		if code == codeScheduler {
+		switch {
+		case t.surplus:
+			t.service.tell(inZone(eventMovedFrom, t.zone), t)
+		case code == codeScheduler:
 			t.service.tell(eventStopped, t)
 		}
 		t.service.left(t)

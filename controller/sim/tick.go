@@ -131,14 +131,19 @@ func (s *service) fill(p pool, d *deployment, n int) {
 	}
 }
 
-// start begins a task, in a given zone or in any; nil when there is no room.
+// start begins a task, in a given zone to even the zones out, or in any; nil when there
+// is no room.
 func (s *service) start(d *deployment, zone string) *task {
 	t := s.region.newTask(s.cluster, s, d, d.def, zone)
 	if t == nil {
 		s.repeat(eventNoRoom)
 		return nil
 	}
-	s.tell(eventStarted, t)
+	if zone != "" {
+		s.tell(inZone(eventMovedTo, zone), t)
+	} else {
+		s.tell(eventStarted, t)
+	}
 	fate := d.def.fate
 	if len(s.fates) > 0 {
 		fate, s.fates = s.fates[0], s.fates[1:]
