@@ -228,3 +228,16 @@ func TestRecordOfTwoInOneDirectory(t *testing.T) {
 		t.Errorf("%v, %v", tape, err)
 	}
 }
+
+// How much later a recorded request may be than one of a play is of the region's time: in
+// a hurried one there would else be several readings within it.
+func TestAheadIsOfTheRegionsTime(t *testing.T) {
+	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	before, after := &entry{Sent: now.Add(-60 * time.Millisecond)}, &entry{Sent: now.Add(60 * time.Millisecond)}
+	for speed, want := range map[float64]*entry{0: after, 1: after, 30: before} {
+		tape := Tape{header: header{Speed: speed}}
+		if got, ok := latest([]*entry{before, after}, now, tape.ahead(), entryOf); !ok || got != want {
+			t.Errorf("at speed %v the reply is that of %s", speed, got.Sent)
+		}
+	}
+}

@@ -16,11 +16,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/castoff-ecs/castoff/controller"
+	"github.com/castoff-ecs/castoff/controller/awsapi"
 	"github.com/castoff-ecs/castoff/controller/config"
 	"github.com/castoff-ecs/castoff/controller/policy"
 	"github.com/castoff-ecs/castoff/controller/replay"
 	"github.com/castoff-ecs/castoff/controller/sim"
 	"github.com/castoff-ecs/castoff/controller/status"
+	"github.com/castoff-ecs/castoff/metrics"
 )
 
 // record is half an hour of a task that hangs, recorded. It answers what castoff said
@@ -93,6 +96,59 @@ func TestRecordIsPlayedTheSame(t *testing.T) {
 			}
 			if string(said.Gaps) != "[]" || len(timelines) < 100 {
 				t.Errorf("gaps %s, timelines %s", said.Gaps, timelines)
+			}
+		})
+	}
+}
+
+// So is what was recorded in a region that is faster than the clock, as the demo's is.
+func TestHurriedRecordIsPlayedTheSame(t *testing.T) {
+	const speed = 30
+	for _, mode := range policy.Modes {
+		t.Run(string(mode), func(t *testing.T) {
+			dir := t.TempDir()
+			var timelines, verdicts, detachments json.RawMessage
+			synctest.Test(t, func(t *testing.T) {
+				region := sim.New(sim.Options{Seed: 1, Speed: speed, Latency: 5 * time.Millisecond})
+				spec := sim.ReferenceWorkload(reference.Cluster, reference.Name)
+				spec.Desired = 6
+				must(t, region.AddCluster(reference.Cluster, sim.ClusterOptions{}), region.AddService(spec))
+				cfg := config.Default()
+				cfg.Mode = mode
+				r, err := replay.NewRecorder(replay.RecordOptions{
+					Dir: dir, Bytes: 64 << 20, Plain: true, Client: sim.Doer{Region: region}, Logger: slog.New(slog.DiscardHandler),
+					Version: "test", Region: sim.RegionName, Seed: 1, Speed: speed, Configuration: cfg.String(),
+				})
+				must(t, err)
+				aws := awsapi.Simulated("http://aws.invalid", sim.RegionName)
+				aws.HTTPClient = r
+				m, settings := metrics.New(nil, metrics.Options{}), Hurry(&cfg, speed)
+				cfg.Web.Listen, cfg.State = "", config.NoState
+				castoff, _, err := controller.Open(cfg, controller.Place{
+					Options: controller.Options{Metrics: m, Exposition: http.NotFoundHandler(), Logger: slog.New(slog.DiscardHandler), Tracker: settings, Seed: 1},
+					AWS:     awsapi.Options{Config: aws, Recorder: m.AWS, Second: Shorten(time.Second, speed)},
+				})
+				must(t, err)
+				r.Start()
+				castoff.Start()
+				time.Sleep(3 * time.Minute / speed)
+				must(t, region.Hang(region.Tasks(reference)[0].ARN))
+				time.Sleep(27 * time.Minute / speed)
+				synctest.Wait()
+				timelines, verdicts, detachments = answers(t, &daemon{Controller: castoff})
+				must(t, castoff.Stop(context.Background()), r.Close(context.Background()))
+			})
+			said := playTape(t, dir, replay.Right{})
+			for _, part := range []struct {
+				name      string
+				was, said json.RawMessage
+			}{{"timelines", timelines, said.Timelines}, {"verdicts", verdicts, said.Verdicts}, {"detachments", detachments, said.Detachments}} {
+				if command.ReplaceAllString(string(part.was), "") != command.ReplaceAllString(string(part.said), "") {
+					t.Errorf("%s:\n%s\nplayed:\n%s", part.name, part.was, part.said)
+				}
+			}
+			if said.Speed != speed || string(said.Gaps) != "[]" || len(timelines) < 100 || !strings.Contains(string(timelines), "retired") {
+				t.Errorf("speed %v, gaps %s, timelines %s", said.Speed, said.Gaps, timelines)
 			}
 		})
 	}
