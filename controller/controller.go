@@ -134,11 +134,12 @@ type Controller struct {
 	listener net.Listener
 	server   *http.Server
 	cleanups cleanups
-	cancel   context.CancelFunc // of the loop
 	passes   sync.WaitGroup
 	failed   chan error
-	serving  sync.Once
-	stopOnce sync.Once
+	life     sync.Mutex // of what follows, which may be called in any order
+	serving  bool
+	started  bool
+	stopped  bool
 	stopErr  error
 }
 
@@ -273,20 +274,25 @@ func (c *Controller) Address() string {
 func (c *Controller) View() *status.View { return c.view.Load() }
 
 // Serve begins to answer requests. Before Start there is nothing to tell: castoff
-// lives, and is not ready. Calling it again does nothing.
+// lives, and is not ready. Calling it again, or after Stop, does nothing.
 func (c *Controller) Serve() {
-	if c.server == nil {
+	c.life.Lock()
+	defer c.life.Unlock()
+	c.serve()
+}
+
+func (c *Controller) serve() {
+	if c.server == nil || c.serving || c.stopped {
 		return
 	}
-	c.serving.Do(func() {
-		go func() {
-			file := c.options.WebConfigFile
-			flags := &web.FlagConfig{WebListenAddresses: &[]string{c.Address()}, WebSystemdSocket: new(bool), WebConfigFile: &file}
-			if err := web.Serve(c.listener, c.server, flags, slog.New(warnings{c.log.Handler()})); !errors.Is(err, http.ErrServerClosed) {
-				c.failed <- fmt.Errorf("serving on %s: %w", c.Address(), err)
-			}
-		}()
-	})
+	c.serving = true
+	go func() {
+		file := c.options.WebConfigFile
+		flags := &web.FlagConfig{WebListenAddresses: &[]string{c.Address()}, WebSystemdSocket: new(bool), WebConfigFile: &file}
+		if err := web.Serve(c.listener, c.server, flags, slog.New(warnings{c.log.Handler()})); !errors.Is(err, http.ErrServerClosed) {
+			c.failed <- fmt.Errorf("serving on %s: %w", c.Address(), err)
+		}
+	}()
 }
 
 // warnings leave out what exporter-toolkit says when all is well: whoever runs
@@ -298,14 +304,19 @@ func (w warnings) Enabled(ctx context.Context, level slog.Level) bool {
 }
 
 // Start begins to pass, and to serve if Serve has not been called; the first
-// pass begins at once. It is called once.
+// pass begins at once. Calling it again, or after Stop, does nothing.
 func (c *Controller) Start() {
+	c.life.Lock()
+	defer c.life.Unlock()
+	if c.started || c.stopped {
+		return
+	}
+	c.started = true
 	if c.options.Notifier != nil {
 		c.options.Notifier.Start()
 		c.cleanups.add("notifications", c.options.Notifier.Stop) // after the last pass, before the server may take its time
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	c.cancel = cancel
 	c.cleanups.add("passes", func(ctx context.Context) error {
 		cancel()
 		defer c.writes.end()
@@ -316,7 +327,7 @@ func (c *Controller) Start() {
 		return nil
 	})
 	c.passes.Go(func() { c.loop(ctx) })
-	c.Serve()
+	c.serve()
 }
 
 // Failed yields the error that makes going on pointless, if there ever is one.
@@ -326,7 +337,11 @@ func (c *Controller) Failed() <-chan error { return c.failed }
 // start, and returns when they have ended or ctx is done. It may be called
 // again, and then answers the same.
 func (c *Controller) Stop(ctx context.Context) error {
-	c.stopOnce.Do(func() { c.stopErr = c.cleanups.run(ctx) })
+	c.life.Lock()
+	defer c.life.Unlock()
+	if !c.stopped {
+		c.stopped, c.stopErr = true, c.cleanups.run(ctx)
+	}
 	return c.stopErr
 }
 

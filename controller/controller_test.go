@@ -464,6 +464,44 @@ func TestStopBeforeStart(t *testing.T) {
 	}
 }
 
+// Start and Stop may be called in any order, and twice: there is one loop at the most, and
+// none after the end.
+func TestStartAndStopInAnyOrder(t *testing.T) {
+	for name, tt := range map[string]struct {
+		calls  func(*testing.T, *Controller)
+		passes bool
+	}{
+		"started twice":               {func(_ *testing.T, c *Controller) { c.Start(); c.Start() }, true},
+		"served, started, served":     {func(_ *testing.T, c *Controller) { c.Serve(); c.Start(); c.Serve() }, true},
+		"started after its end":       {func(t *testing.T, c *Controller) { stop(t, c); c.Start(); c.Serve() }, false},
+		"started again after its end": {func(t *testing.T, c *Controller) { c.Start(); stop(t, c); c.Start() }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				passes := 0
+				o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
+					passes++
+					return fleet.NewSnapshot(fleet.Snapshot{At: time.Now()})
+				}), io.Discard)
+				c, err := New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				tt.calls(t, c)
+				synctest.Wait()
+				passes = 0
+				time.Sleep(10 * o.Polling.Interval)
+				synctest.Wait()
+				if tt.passes && (passes < 10 || passes > 12) || !tt.passes && passes > 0 {
+					t.Errorf("%d passes in ten intervals", passes)
+				}
+				stop(t, c)
+				stop(t, c)
+			})
+		})
+	}
+}
+
 func TestWebConfigFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "web.yml")
 	if err := os.WriteFile(file, []byte("basic_auth_users: {sre: '$2y$10$XXXXnotabcrypthash'}\nbogus: 1\n"), 0o600); err != nil {
