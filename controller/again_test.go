@@ -40,6 +40,54 @@ func TestThoseThatAreLeftAreReadAgain(t *testing.T) {
 	})
 }
 
+// dated is an Actor that notes until when its calls may leave.
+type dated struct {
+	hand
+	until *time.Time
+}
+
+func (d dated) Deregister(_ context.Context, until time.Time, _ fleet.TargetGroupARN, _ []fleet.TargetKey) error {
+	*d.until = until
+	return nil
+}
+
+// leisurely is a world whose second look takes half a second.
+type leisurely struct {
+	*world
+	task, group time.Duration // when which part of it is read
+}
+
+func (l leisurely) Refresh(ctx context.Context, tasks []fleet.TaskARN, groups []fleet.TargetGroupARN) *fleet.Snapshot {
+	s := l.world.Refresh(ctx, tasks, groups)
+	s.Tasks[0].Read.Received, s.TargetGroups[0].Read.Received = s.At.Add(l.task), s.At.Add(l.group)
+	time.Sleep(500 * time.Millisecond)
+	return s
+}
+
+// A call rests on a second look, and may leave for as long as the latest part of that
+// holds.
+func TestCallMayLeaveForAsLongAsItsReasonHolds(t *testing.T) {
+	for name, look := range map[string]leisurely{
+		"the task is read last":  {&world{}, 400 * time.Millisecond, 200 * time.Millisecond},
+		"the group is read last": {&world{}, 200 * time.Millisecond, 400 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var until time.Time
+				c, pass, _ := driven(t, look.world, hand{}, func(o *Options) { o.Observer, o.Actor = look, dated{until: &until} })
+				defer stop(t, c)
+				for began := time.Now(); until.IsZero() && time.Since(began) < 5*time.Minute; {
+					pass(1)
+				}
+				ds := c.View().Detachments
+				if len(ds) != 1 || !until.Equal(ds[0].Called.Add(holds-100*time.Millisecond)) {
+					t.Errorf("until %s: %+v", until, ds)
+				}
+			})
+		})
+	}
+}
+
 // What is over is not kept: a denial after its time, and what the journal has taken.
 func TestWhatIsOverIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

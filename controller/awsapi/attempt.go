@@ -68,6 +68,14 @@ func (c *call) late(ctx context.Context) error {
 	return gapf(fleet.Paced, "no request could leave before what it rests on was too old")
 }
 
+// tooLate is the error of an attempt that has no token in time; nor would a later one.
+type tooLate struct{ error }
+
+func (e tooLate) Unwrap() error { return e.error }
+
+// RetryableError tells the SDK not to try again.
+func (tooLate) RetryableError() bool { return false }
+
 // ask makes one call. In a pass its token has been taken, and it is tried once:
 // the pass that comes next is its retry, and backing off here would hold up what
 // others answer well. Where ctx has the patience it waits for a token and has the
@@ -185,18 +193,22 @@ func (c *call) pay(ctx context.Context, b *bucket) error {
 	return nil
 }
 
-// wait waits for a token, and no longer than ctx lasts. A write whose token would
+// token waits for a token, and no longer than ctx lasts. A write whose token would
 // come when it may not leave any more takes none: else where budgets are small it
 // would take each token too late, and never be made.
-func (b *bucket) wait(ctx context.Context) error {
-	start := time.Now()
-	limited := ctx
+func (b *bucket) token(ctx context.Context) error {
 	if until, ok := ctx.Value(untilKey{}).(time.Time); ok {
 		var cancel context.CancelFunc
-		limited, cancel = context.WithDeadline(ctx, until.Add(time.Nanosecond)) // at until it still may
+		ctx, cancel = context.WithDeadline(ctx, until.Add(time.Nanosecond)) // at until it still may
 		defer cancel()
 	}
-	if err := b.limiter.Wait(limited); err != nil {
+	return b.limiter.Wait(ctx)
+}
+
+// wait waits for the token of a call's first attempt.
+func (b *bucket) wait(ctx context.Context) error {
+	start := time.Now()
+	if err := b.token(ctx); err != nil {
 		if ctx.Err() != nil {
 			return fmt.Errorf("wait for a token of %s: %w", b.name, ctx.Err())
 		}
@@ -208,15 +220,15 @@ func (b *bucket) wait(ctx context.Context) error {
 	return nil
 }
 
-// retry waits for the token of an attempt that nobody has paid for yet, and no
-// longer than ctx lasts. The earlier failure is what counts when it cannot.
+// retry waits for the token of an attempt that nobody has paid for yet. The earlier
+// failure is what counts when it cannot.
 func (b *bucket) retry(ctx context.Context, earlier error) error {
 	start := time.Now()
-	if err := b.limiter.Wait(ctx); err != nil {
+	if err := b.token(ctx); err != nil {
 		if earlier == nil {
 			earlier = context.DeadlineExceeded
 		}
-		return fmt.Errorf("no time left for a token of %s: %w", b.name, earlier)
+		return tooLate{fmt.Errorf("no time left for a token of %s: %w", b.name, earlier)}
 	}
 	if b.limiter.Limit() != rate.Inf {
 		b.recorder.PacingWait(b.name, time.Since(start))

@@ -304,6 +304,50 @@ func TestNoRequestLeavesTooLate(t *testing.T) {
 	})
 }
 
+// Nor does one whose credentials came too late.
+func TestNoRequestLeavesWithLateCredentials(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(1, 1, 1)
+		cfg := f.config()
+		cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			time.Sleep(3 * time.Second)
+			return aws.Credentials{AccessKeyID: "AKID", SecretAccessKey: "SECRET"}, nil
+		})
+		err := Actor{observer(t, Options{Config: cfg})}.Deregister(t.Context(), time.Now().Add(2*time.Second), web(), []fleet.TargetKey{webTarget(0)})
+		var call *fleet.CallError
+		if !errors.As(err, &call) || call.Class != fleet.Paced || call.MayHaveHappened || len(f.taken()) != 0 {
+			t.Errorf("%v, sent %v", err, f.taken())
+		}
+	})
+}
+
+// Nor does one that the SDK makes again, whether it waits out its backoff or for a token:
+// a write whose reason may have gone is over at once, and what failed first is its error.
+func TestNoRequestIsMadeAgainTooLate(t *testing.T) {
+	for name, budget := range map[string]float64{"after its backoff": 10, "without a token in time": 0.1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := newFake(1, 1, 1)
+				f.fault = func(fakeCall) *fakeReply { return elbError(http.StatusServiceUnavailable, "ServiceUnavailable") }
+				a := Actor{observer(t, Options{Config: f.retrying(10), Budgets: Budgets{Registration: budget}})}
+				for budget < 1 && a.buckets[RegistrationBucket].limiter.Tokens() >= 2 {
+					a.buckets[RegistrationBucket].take()
+				}
+				begun := time.Now()
+				err := a.Deregister(t.Context(), begun.Add(250*time.Millisecond), web(), []fleet.TargetKey{webTarget(0)})
+				var call *fleet.CallError
+				if !errors.As(err, &call) || call.Class != fleet.Transient || !call.MayHaveHappened {
+					t.Errorf("%v", err)
+				}
+				want := map[bool]int{true: 3, false: 1}[budget > 1] // a backoff is of 100 ms
+				if n := len(f.taken()); n != want || time.Since(begun) > 300*time.Millisecond {
+					t.Errorf("%d requests in %s, want %d", n, time.Since(begun), want)
+				}
+			})
+		})
+	}
+}
+
 // A write that would get its token too late takes none: else, with a small budget,
 // each try would take the token that the next one waits for, for ever.
 func TestWriteThatComesTooLateTakesNoToken(t *testing.T) {
