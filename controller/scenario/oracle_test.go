@@ -145,7 +145,8 @@ type written struct {
 	service fleet.ServiceID
 	task    fleet.TaskARN
 	key     fleet.TargetKey
-	paid    bool // what was written before has taken the task's token
+	paid    bool                // what was written before has taken the task's token
+	open    []policy.Detachment // by the journal, when its call was announced
 }
 
 type tag struct {

@@ -378,12 +378,17 @@ func (o *oracle) judgeBudget(bad complain, a *announced, d policy.Detachment, w 
 // long after, when castoff died between the two.
 func (o *oracle) judgeRate(bad complain, a *announced, d policy.Detachment, at time.Time) {
 	l := a.life
-	paid := slices.ContainsFunc(o.writes, func(w written) bool {
-		return w.by == l.of && w.task == d.Task && slices.ContainsFunc(a.open, func(open policy.Detachment) bool {
-			return open.Task == w.task && open.Target == w.key && open.Decided.Equal(w.decided)
+	among := func(open []policy.Detachment, task fleet.TaskARN, key fleet.TargetKey, decided time.Time) bool {
+		return slices.ContainsFunc(open, func(d policy.Detachment) bool {
+			return d.Task == task && d.Target == key && d.Decided.Equal(decided)
 		})
+	}
+	// Whichever of two calls about a task AWS carries out first: one whose first attempt
+	// fails is overtaken by the next.
+	paid := slices.ContainsFunc(o.writes, func(w written) bool {
+		return w.by == l.of && w.task == d.Task && (among(a.open, w.task, w.key, w.decided) || among(w.open, d.Task, d.Target, d.Decided))
 	})
-	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task, d.Target, paid})
+	o.writes = append(o.writes, written{d.Decided, l.of, d.Service, d.Task, d.Target, paid, a.open})
 	if paid {
 		return
 	}
