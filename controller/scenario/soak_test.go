@@ -35,6 +35,10 @@ var (
 // everFailed are seeds of worlds in which something was violated once. What was
 // wrong has a script or a test of its own as well; a world draws other things
 // when the generator changes.
+//
+// Not mended, and so not among them: 2148842034. A service's group cannot be read for nine
+// minutes, in which castoff is started anew; of a task that fails meanwhile it says that
+// its row had been gone, by somebody else's hand, since before.
 var everFailed = []uint64{300, 7, 1006, 1015, 1017, 2023, 3008, 3034, 3041, 4007, 4024, 4035, 5000, 5015, 5018, 200002, 300029, 400022, 400026, 400033, 400110, 500009, 500190, 500249, 500255, 600035, 600166, 700078, 700084, 700090, 800130, 900018, 930013, 940003, 940005, 1000359, 1000929, 1000975, 1000486, 1000887, 1000917, 1100904, 1100991, 1100100, 1100472, 1100428, 1101139, 1000216, 1000737, 1000768, 1200263, 1200656, 1200537, 1300276, 1300665, 1400774, 1600189, 1700154, 1900219, 1900259, 2000178, 950001, 2100177, 2200098, 2200409, 2400236, 2400531, 2500219, 2500247, 2600236, 2600979, 2700079, 2800473, 2800501, 3100456, 3100458, 3200317, 3200447}
 
 // soakMinutes is for how long things happen in a world.
