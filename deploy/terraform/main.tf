@@ -159,7 +159,7 @@ resource "aws_ecs_task_definition" "castoff" {
       [{ name = "GOMEMLIMIT", value = "${local.size.memory * 3 / 4}MiB" }],
       var.config == null ? [] : [{ name = "CASTOFF_CONFIG", value = var.config }],
     )
-    secrets                = [for name, arn in local.parameters : { name = name, valueFrom = arn }]
+    secrets = [for name, arn in local.parameters : { name = name, valueFrom = arn }]
     healthCheck = {
       command     = ["CMD", "/castoff", "healthcheck"]
       interval    = 10
