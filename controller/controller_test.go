@@ -478,9 +478,9 @@ func TestStartAndStopInAnyOrder(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				passes := 0
+				var passes atomic.Int64
 				o, _ := options(observerFunc(func(context.Context, []fleet.ServiceID) *fleet.Snapshot {
-					passes++
+					passes.Add(1)
 					return fleet.NewSnapshot(fleet.Snapshot{At: time.Now()})
 				}), io.Discard)
 				c, err := New(o)
@@ -489,11 +489,11 @@ func TestStartAndStopInAnyOrder(t *testing.T) {
 				}
 				tt.calls(t, c)
 				synctest.Wait()
-				passes = 0
+				passes.Store(0)
 				time.Sleep(10 * o.Polling.Interval)
 				synctest.Wait()
-				if tt.passes && (passes < 10 || passes > 12) || !tt.passes && passes > 0 {
-					t.Errorf("%d passes in ten intervals", passes)
+				if n := passes.Load(); tt.passes && (n < 10 || n > 12) || !tt.passes && n > 0 {
+					t.Errorf("%d passes in ten intervals", n)
 				}
 				stop(t, c)
 				stop(t, c)
